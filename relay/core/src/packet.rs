@@ -1,0 +1,120 @@
+//! What goes into and comes out of a [`Server`](crate::Server): datagrams, verdicts, effects.
+
+use std::net::SocketAddr;
+
+/// The place of a listening address in [`Config::listeners`](crate::Config::listeners).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(pub u16);
+
+/// A relay port's number, chosen by the shell; small and reused, so that tables indexed by it stay dense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(pub u32);
+
+/// The number of a worker thread, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u8);
+
+/// The socket where a datagram came in, or by which one goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum At {
+    /// A listening address: the other side is a client.
+    Listener(ListenerId),
+    /// A relayed transport address: the other side is a peer.
+    Port(PortId),
+}
+
+/// One datagram as it came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// The socket it came in by.
+    pub at: At,
+    /// The address it came from.
+    pub from: SocketAddr,
+    /// The whole UDP payload.
+    pub bytes: &'a [u8],
+}
+
+/// What becomes of one datagram.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict<'a> {
+    /// Send this one datagram.
+    Send(Transmit<'a>),
+    /// Hand it to the worker that owns the relayed transport address `to`: it calls
+    /// [`Server::handle_handover`](crate::Server::handle_handover) with the same three.
+    Handover {
+        /// The worker that owns `to`.
+        worker: WorkerId,
+        /// The relayed transport address of the sending allocation, as its client was told.
+        from: SocketAddr,
+        /// The relayed transport address of the receiving allocation, as its client was told.
+        to: SocketAddr,
+        /// The data, without any TURN header: a slice of the input.
+        body: &'a [u8],
+    },
+    /// All is done, nothing is to be sent.
+    Done,
+    /// It was dropped, and counted under this reason.
+    Drop(Reason),
+}
+
+/// One datagram to send: `head`, `body` and `pad` zero bytes, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Transmit<'a> {
+    /// The socket to send by.
+    pub via: At,
+    /// The address to send to.
+    pub to: SocketAddr,
+    /// A header or a whole answer, in the scratch of the call.
+    pub head: &'a [u8],
+    /// Relayed data: a slice of the input. Empty in an answer.
+    pub body: &'a [u8],
+    /// How many zero bytes follow: 0 to 3.
+    pub pad: usize,
+}
+
+/// Room for the head of one outgoing datagram.
+///
+/// A shell that sends in batches has one for each place in its batch.
+#[derive(Clone)]
+pub struct Scratch {
+    pub(crate) bytes: [u8; Self::BYTES],
+}
+
+impl Scratch {
+    /// More than the longest answer.
+    pub const BYTES: usize = 768;
+
+    /// An empty scratch.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: [0; Self::BYTES] }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scratch").finish_non_exhaustive()
+    }
+}
+
+/// Work for the shell beside sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// An allocation took this port from the stock: receive on it, and open another for the stock.
+    PortTaken(PortId),
+    /// The allocation is gone: close the port. Its number may be used again.
+    ClosePort(PortId),
+}
+
+/// Why a datagram was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Not a STUN message, and not ChannelData of a known allocation.
+    NotStun,
+}
