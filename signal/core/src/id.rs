@@ -1,0 +1,114 @@
+//! The names of rooms and peers.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// The longest room or peer id, in bytes.
+pub const ID_BYTES_MAX: usize = 64;
+
+/// Why a text is no room or peer id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an id has 1 to {ID_BYTES_MAX} of the characters A-Z a-z 0-9 . _ ~ -")]
+pub struct BadId;
+
+/// The id of a room: 1 to 64 of the characters that a URL path holds without escapes (RFC 3986 "unreserved").
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoomId(Arc<str>);
+
+/// The id of a peer in its room; the same alphabet as a [`RoomId`]. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(Arc<str>);
+
+impl RoomId {
+    /// Takes a text as it stands.
+    ///
+    /// # Errors
+    /// [`BadId`] if it is empty, too long, or has another character.
+    pub fn parse(text: &str) -> Result<Self, BadId> {
+        check(text).map(|text| Self(text.into()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PeerId {
+    /// Takes a text as it stands.
+    ///
+    /// # Errors
+    /// [`BadId`] if it is empty, too long, or has another character.
+    pub fn parse(text: &str) -> Result<Self, BadId> {
+        check(text).map(|text| Self(text.into()))
+    }
+
+    /// Makes an id of 80 random bits: 16 lower-case letters and digits, not to be guessed and never met twice.
+    #[must_use]
+    pub fn from_random(random: [u8; 10]) -> Self {
+        let mut text = data_encoding::BASE32_NOPAD.encode(&random);
+        text.make_ascii_lowercase();
+        Self(text.into())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for RoomId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for PeerId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn check(text: &str) -> Result<&str, BadId> {
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+    let fits = (1..=ID_BYTES_MAX).contains(&text.len());
+    if fits && text.bytes().all(unreserved) { Ok(text) } else { Err(BadId) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_what_a_url_path_holds_without_escapes() {
+        for good in ["a", "demo", "Room-1_2.3~4", &"x".repeat(64)] {
+            assert_eq!(RoomId::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "a b", "a/b", "a:b", "ä", "a\n", "a%20", &"x".repeat(65)] {
+            assert_eq!(RoomId::parse(bad), Err(BadId), "{bad:?}");
+            assert_eq!(PeerId::parse(bad), Err(BadId), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_random_peer_id_is_an_id() {
+        let id = PeerId::from_random([0xA7; 10]);
+        assert_eq!(id.as_str().len(), 16);
+        assert_eq!(PeerId::parse(id.as_str()), Ok(id));
+    }
+}

@@ -1,0 +1,158 @@
+//! Frames from a client to the server.
+
+use super::{ErrorCode, Unreadable};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// What a client asks for, and the number by which it knows the answer.
+#[derive(Clone, Debug)]
+pub struct ClientMessage<'a> {
+    /// Chosen by the client; an error that answers this request carries it.
+    pub id: Option<u64>,
+    /// The request.
+    pub frame: ClientFrame<'a>,
+}
+
+/// A request.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ClientFrame<'a> {
+    /// Asks for a seat in a room; the first frame of a connection.
+    Hello {
+        /// The room's id, not yet checked.
+        room: Cow<'a, str>,
+        /// What the others are told about this peer: a JSON object, passed on byte for byte.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        metadata: Option<&'a RawValue>,
+    },
+    /// Passes `data` to one other member of the room.
+    Signal {
+        /// The addressee's peer id.
+        to: Cow<'a, str>,
+        /// Any JSON value, passed on byte for byte.
+        data: &'a RawValue,
+    },
+    /// Gives the seat back.
+    Leave,
+    /// Asks for a `pong`.
+    Ping,
+}
+
+impl<'a> ClientMessage<'a> {
+    /// Reads one text frame. Fields that the type doesn't have are ignored.
+    ///
+    /// # Errors
+    /// [`Unreadable`] with [`ErrorCode::BadFrame`], [`ErrorCode::MissingField`] or [`ErrorCode::UnknownType`].
+    pub fn parse(text: &'a str) -> Result<Self, Unreadable> {
+        let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|error| Unreadable {
+            code: ErrorCode::BadFrame,
+            text: format!("not a frame of this protocol: {error}"),
+            id: None,
+        })?;
+        let id = envelope.id;
+        let frame = envelope.frame().map_err(|(code, text)| Unreadable { code, text, id })?;
+        Ok(Self { id, frame })
+    }
+
+    /// Writes one text frame.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        #[derive(Serialize)]
+        struct Out<'a> {
+            #[serde(flatten)]
+            frame: &'a ClientFrame<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            id: Option<u64>,
+        }
+        // Flattening buffers nothing when it writes, so the raw values stay as they are.
+        serde_json::to_string(&Out { frame: &self.frame, id: self.id })
+            .expect("strings and raw values have a JSON form")
+    }
+}
+
+/// All fields of all types, so that one pass over the text is enough and the payload is only skipped.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Cow<'a, str>,
+    id: Option<u64>,
+    #[serde(borrow, default)]
+    room: Cow<'a, str>,
+    #[serde(borrow, default)]
+    to: Cow<'a, str>,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+impl<'a> Envelope<'a> {
+    fn frame(self) -> Result<ClientFrame<'a>, (ErrorCode, String)> {
+        match &*self.kind {
+            "" => Err(missing("a frame", "type")),
+            "hello" if self.room.is_empty() => Err(missing("hello", "room")),
+            "hello" => Ok(ClientFrame::Hello { room: self.room, metadata: self.metadata }),
+            "signal" if self.to.is_empty() => Err(missing("signal", "to")),
+            "signal" => match self.data {
+                Some(data) => Ok(ClientFrame::Signal { to: self.to, data }),
+                None => Err(missing("signal", "data")),
+            },
+            "leave" => Ok(ClientFrame::Leave),
+            "ping" => Ok(ClientFrame::Ping),
+            _ => Err((
+                ErrorCode::UnknownType,
+                "this server knows the types hello, signal, leave and ping".to_owned(),
+            )),
+        }
+    }
+}
+
+fn missing(frame: &str, field: &str) -> (ErrorCode, String) {
+    (ErrorCode::MissingField, format!("{frame} needs the field \"{field}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> ErrorCode {
+        ClientMessage::parse(text).expect_err(text).code
+    }
+
+    #[test]
+    fn the_payload_is_taken_byte_for_byte() {
+        let text = r#"{"data": {"sdp":"a\u0020b", "n":1.0e2 } ,"to":"bob","type":"signal","id":7,"new":[1]}"#;
+        let message = ClientMessage::parse(text).unwrap();
+        assert_eq!(message.id, Some(7));
+        let ClientFrame::Signal { to, data } = message.frame else { panic!("a signal") };
+        assert_eq!((&*to, data.get()), ("bob", r#"{"sdp":"a\u0020b", "n":1.0e2 }"#));
+    }
+
+    #[test]
+    fn each_mistake_has_its_code() {
+        for bad in ["", "hello", "[]", "7", "{", r#"{"type":7}"#, r#"{"type":"ping"} x"#, "{\"type\":\"hello\",\"room\":1}"] {
+            assert_eq!(code(bad), ErrorCode::BadFrame, "{bad}");
+        }
+        for lacking in ["{}", r#"{"type":"hello"}"#, r#"{"type":"signal","data":1}"#, r#"{"type":"signal","to":"bob"}"#] {
+            assert_eq!(code(lacking), ErrorCode::MissingField, "{lacking}");
+        }
+        assert_eq!(code(r#"{"type":"dance"}"#), ErrorCode::UnknownType);
+    }
+
+    #[test]
+    fn an_unreadable_request_keeps_its_id_where_it_can() {
+        assert_eq!(ClientMessage::parse(r#"{"type":"dance","id":9}"#).unwrap_err().id, Some(9));
+    }
+
+    #[test]
+    fn a_frame_reads_back_as_it_was_written() {
+        let data = RawValue::from_string(r#"{"candidate": "x"}"#.to_owned()).unwrap();
+        let frame = ClientFrame::Signal { to: "bob".into(), data: &data };
+        let text = ClientMessage { id: Some(3), frame }.encode();
+        assert_eq!(text, r#"{"type":"signal","to":"bob","data":{"candidate": "x"},"id":3}"#);
+        assert_eq!(ClientMessage::parse(&text).unwrap().encode(), text);
+        let bare = ClientMessage { id: None, frame: ClientFrame::Leave }.encode();
+        assert_eq!(bare, r#"{"type":"leave"}"#);
+    }
+}

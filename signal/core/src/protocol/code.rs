@@ -1,0 +1,162 @@
+//! The numbers and words by which errors, closes and leaves are told apart.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Why a request was refused. The word is what stands in the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// Not one JSON object, or a field of the wrong type.
+    BadFrame,
+    /// A binary frame; all frames are text.
+    BinaryFrame,
+    /// The `type` is none that this server knows.
+    UnknownType,
+    /// A field that this type needs is not there.
+    MissingField,
+    /// The room's id breaks the alphabet or the length.
+    BadRoom,
+    /// The metadata are no JSON object, or too large.
+    BadMetadata,
+    /// Another frame came before `hello`.
+    HelloFirst,
+    /// A second `hello`.
+    AlreadyJoined,
+    /// The addressee is not in the room (any more).
+    NoSuchPeer,
+    /// The room has as many members as it may have.
+    RoomFull,
+    /// The server has as many members or rooms as it may have.
+    ServerFull,
+    /// A word that this version doesn't know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl ErrorCode {
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub const fn retry(self) -> bool {
+        match self {
+            Self::RoomFull | Self::ServerFull => true,
+            Self::BadFrame
+            | Self::BinaryFrame
+            | Self::UnknownType
+            | Self::MissingField
+            | Self::BadRoom
+            | Self::BadMetadata
+            | Self::HelloFirst
+            | Self::AlreadyJoined
+            | Self::NoSuchPeer
+            | Self::Unknown => false,
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// Why a peer is no longer in the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaveReason {
+    /// It said so, or closed its connection in order.
+    Left,
+    /// Its connection broke.
+    Lost,
+    /// Nothing was heard from it for the heartbeat's timeout.
+    Vanished,
+    /// It didn't read what it was sent.
+    Slow,
+    /// It broke the protocol too often.
+    Misbehaved,
+    /// A word that this version doesn't know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The WebSocket close codes. From 4000 a client should reconnect, from 4100 it should not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseCode {
+    /// 1000: the client left.
+    Normal,
+    /// 1007: a text frame was not UTF-8 (RFC 6455 §8.1).
+    NotUtf8,
+    /// 1009: a frame over the limit (RFC 6455 §7.4.1).
+    TooBig,
+    /// 4000: no successful `hello` within the time.
+    HelloTimeout,
+    /// 4001: more was waiting for the client than the limits allow.
+    SlowReader,
+    /// 4002: nothing was heard from the client for the heartbeat's timeout.
+    Vanished,
+    /// 4003: the server shuts down.
+    Shutdown,
+    /// 4100: more refused frames than the limits allow.
+    Misbehaved,
+}
+
+impl CloseCode {
+    /// The number in the close frame.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Normal => 1000,
+            Self::NotUtf8 => 1007,
+            Self::TooBig => 1009,
+            Self::HelloTimeout => 4000,
+            Self::SlowReader => 4001,
+            Self::Vanished => 4002,
+            Self::Shutdown => 4003,
+            Self::Misbehaved => 4100,
+        }
+    }
+
+    /// The text in the close frame.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Normal => "bye",
+            Self::NotUtf8 => "text frames are UTF-8",
+            Self::TooBig => "the frame is over the limit",
+            Self::HelloTimeout => "no hello in time",
+            Self::SlowReader => "too much is waiting to be read",
+            Self::Vanished => "nothing was heard for too long",
+            Self::Shutdown => "the server shuts down, please reconnect",
+            Self::Misbehaved => "too many refused frames",
+        }
+    }
+
+    /// Whether a client that was closed with `number` should connect again.
+    #[must_use]
+    pub const fn should_reconnect(number: u16) -> bool {
+        !matches!(number, 1000 | 1007 | 1009 | 4100..=4999)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_from_a_newer_server_is_read_as_unknown() {
+        let code: ErrorCode = serde_json::from_str("\"too_new\"").unwrap();
+        assert_eq!(code, ErrorCode::Unknown);
+        assert_eq!(ErrorCode::NoSuchPeer.to_string(), "no_such_peer");
+    }
+
+    #[test]
+    fn the_hundreds_of_a_close_code_say_whether_to_reconnect() {
+        for close in [CloseCode::HelloTimeout, CloseCode::SlowReader, CloseCode::Shutdown] {
+            assert!(CloseCode::should_reconnect(close.number()));
+        }
+        assert!(CloseCode::should_reconnect(1006), "a broken connection");
+        for close in [CloseCode::Normal, CloseCode::TooBig, CloseCode::Misbehaved] {
+            assert!(!CloseCode::should_reconnect(close.number()));
+        }
+    }
+}
