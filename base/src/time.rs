@@ -27,7 +27,9 @@ impl Time {
     /// The point `elapsed` after the start.
     #[must_use]
     pub const fn after_start(elapsed: Duration) -> Self {
-        Self { nanos: saturating_nanos(elapsed) }
+        Self {
+            nanos: saturating_nanos(elapsed),
+        }
     }
 
     /// The time since the start.
@@ -47,7 +49,9 @@ impl Add<Duration> for Time {
     type Output = Self;
 
     fn add(self, duration: Duration) -> Self {
-        Self { nanos: self.nanos.saturating_add(saturating_nanos(duration)) }
+        Self {
+            nanos: self.nanos.saturating_add(saturating_nanos(duration)),
+        }
     }
 }
 
@@ -77,13 +81,19 @@ impl Add<Duration> for UnixTime {
 
     /// Adds the whole seconds of `duration`.
     fn add(self, duration: Duration) -> Self {
-        Self { seconds: self.seconds.saturating_add(duration.as_secs()) }
+        Self {
+            seconds: self.seconds.saturating_add(duration.as_secs()),
+        }
     }
 }
 
 const fn saturating_nanos(duration: Duration) -> u64 {
     let nanos = duration.as_nanos();
-    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
+    if nanos > u64::MAX as u128 {
+        u64::MAX
+    } else {
+        nanos as u64
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +104,10 @@ mod tests {
     fn the_far_future_saturates_instead_of_wrapping() {
         let end = Time::START + Duration::MAX;
         assert_eq!(end + Duration::from_secs(1), end);
-        assert_eq!(UnixTime::from_seconds(u64::MAX) + Duration::MAX, UnixTime::from_seconds(u64::MAX));
+        assert_eq!(
+            UnixTime::from_seconds(u64::MAX) + Duration::MAX,
+            UnixTime::from_seconds(u64::MAX)
+        );
     }
 
     #[test]
