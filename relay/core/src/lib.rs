@@ -11,13 +11,20 @@
 //! Nothing here reads a clock, opens a socket, or rolls dice: time is an argument and randomness a seed.
 
 mod config;
+mod counters;
 mod packet;
+mod policy;
 mod ports;
 mod server;
+pub mod wire;
 
-pub use config::{Config, Listener, StaticUser};
+pub use config::{
+    CHANNEL_LIFETIME, Config, InvalidConfig, Listener, PERMISSION_LIFETIME, StaticUser,
+};
+pub use counters::{Counters, Flow, Kind, Sample};
 pub use packet::{
     At, Effect, ListenerId, PortId, Reason, Received, Scratch, Transmit, Verdict, WorkerId,
 };
+pub use policy::{Cidr, InvalidCidr, PeerPolicy};
 pub use ports::RelayedPorts;
 pub use server::Server;

@@ -87,7 +87,9 @@ impl Scratch {
     /// An empty scratch.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: [0; Self::BYTES] }
+        Self {
+            bytes: [0; Self::BYTES],
+        }
     }
 }
 
@@ -115,6 +117,80 @@ pub enum Effect {
 /// Why a datagram was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// Not a STUN message, and not ChannelData of a known allocation.
+    /// It doesn't begin as STUN or ChannelData does.
     NotStun,
+    /// It begins so, but breaks the format.
+    Malformed,
+    /// It came from an address that no client has: port 0, multicast, broadcast, unspecified, or a listener of this relay.
+    BadSource,
+    /// A request with a method that this relay doesn't know.
+    UnknownMethod,
+    /// An answer: this relay asks nothing.
+    UnexpectedClass,
+    /// An indication that lacks an attribute or has one that must be understood and isn't; it gets no answer.
+    BadIndication,
+    /// The source prefix got as many answers to unauthenticated requests as it may.
+    RateLimited,
+    /// The client or the port has no allocation.
+    NoAllocation,
+    /// The client's allocation has no such channel.
+    NoChannel,
+    /// The allocation has no permission for the peer's address.
+    NoPermission,
+    /// The policy denies the peer address.
+    PeerDenied,
+    /// More data than one message can carry.
+    TooLong,
+}
+
+impl Reason {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 12] = [
+        Self::NotStun,
+        Self::Malformed,
+        Self::BadSource,
+        Self::UnknownMethod,
+        Self::UnexpectedClass,
+        Self::BadIndication,
+        Self::RateLimited,
+        Self::NoAllocation,
+        Self::NoChannel,
+        Self::NoPermission,
+        Self::PeerDenied,
+        Self::TooLong,
+    ];
+
+    /// Its name in `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotStun => "not_stun",
+            Self::Malformed => "malformed",
+            Self::BadSource => "bad_source",
+            Self::UnknownMethod => "unknown_method",
+            Self::UnexpectedClass => "unexpected_class",
+            Self::BadIndication => "bad_indication",
+            Self::RateLimited => "rate_limited",
+            Self::NoAllocation => "no_allocation",
+            Self::NoChannel => "no_channel",
+            Self::NoPermission => "no_permission",
+            Self::PeerDenied => "peer_denied",
+            Self::TooLong => "too_long",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_all_is_the_order_of_declaration() {
+        assert!(
+            Reason::ALL
+                .iter()
+                .enumerate()
+                .all(|(place, reason)| *reason as usize == place)
+        );
+    }
 }

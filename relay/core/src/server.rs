@@ -1,6 +1,6 @@
 //! The state machine of one worker.
 
-use crate::{Config, Effect, PortId, Received, RelayedPorts, Scratch, Verdict, WorkerId};
+use crate::{Config, Counters, Effect, PortId, Received, RelayedPorts, Scratch, Verdict, WorkerId};
 use heliograph_base::{Now, Time};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,12 @@ pub struct Server {}
 impl Server {
     /// A server without allocations and without ports. `seed` is the worker's own randomness.
     #[must_use]
-    pub fn new(config: Arc<Config>, worker: WorkerId, ports: Arc<RelayedPorts>, seed: [u8; 32]) -> Self {
+    pub fn new(
+        config: Arc<Config>,
+        worker: WorkerId,
+        ports: Arc<RelayedPorts>,
+        seed: [u8; 32],
+    ) -> Self {
         todo!("relay-core")
     }
 
@@ -23,8 +28,19 @@ impl Server {
         todo!("relay-core")
     }
 
+    /// What this worker counted since its start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        todo!("relay-core")
+    }
+
     /// Takes one datagram from a client or a peer.
-    pub fn handle<'a>(&mut self, now: Now, received: Received<'a>, scratch: &'a mut Scratch) -> Verdict<'a> {
+    pub fn handle<'a>(
+        &mut self,
+        now: Now,
+        received: Received<'a>,
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
         todo!("relay-core")
     }
 

@@ -1,0 +1,247 @@
+//! The numbers that IANA assigned, as far as this relay knows them.
+
+/// The methods this relay answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// RFC 8489 §3.
+    Binding,
+    /// RFC 8656 §7.
+    Allocate,
+    /// RFC 8656 §8.
+    Refresh,
+    /// RFC 8656 §11, an indication.
+    Send,
+    /// RFC 8656 §11, an indication.
+    Data,
+    /// RFC 8656 §10.
+    CreatePermission,
+    /// RFC 8656 §12.
+    ChannelBind,
+}
+
+impl Method {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 7] = [
+        Self::Binding,
+        Self::Allocate,
+        Self::Refresh,
+        Self::Send,
+        Self::Data,
+        Self::CreatePermission,
+        Self::ChannelBind,
+    ];
+
+    /// The method with this number; nothing if the relay doesn't know it.
+    #[must_use]
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|method| method.number() == number)
+    }
+
+    /// Its number, 12 bits. RFC 8489 §18.2, RFC 8656 §18.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Binding => 0x001,
+            Self::Allocate => 0x003,
+            Self::Refresh => 0x004,
+            Self::Send => 0x006,
+            Self::Data => 0x007,
+            Self::CreatePermission => 0x008,
+            Self::ChannelBind => 0x009,
+        }
+    }
+
+    /// Its name in `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Binding => "binding",
+            Self::Allocate => "allocate",
+            Self::Refresh => "refresh",
+            Self::Send => "send",
+            Self::Data => "data",
+            Self::CreatePermission => "create_permission",
+            Self::ChannelBind => "channel_bind",
+        }
+    }
+}
+
+/// The error codes this relay answers with. RFC 8489 §14.8, RFC 8656 §19.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// 400: the request is malformed or contradicts the rules.
+    BadRequest,
+    /// 401: no or wrong credentials.
+    Unauthorized,
+    /// 403: the policy denies the peer address.
+    Forbidden,
+    /// 420: the request has attributes that must be understood and aren't.
+    UnknownAttribute,
+    /// 437: the 5-tuple has no allocation, or has one already.
+    AllocationMismatch,
+    /// 438: the nonce isn't good any more; the answer has a new one.
+    StaleNonce,
+    /// 440: the relay has no address of the family asked for.
+    AddressFamilyNotSupported,
+    /// 441: another user made the allocation.
+    WrongCredentials,
+    /// 442: only UDP is relayed.
+    UnsupportedTransportProtocol,
+    /// 443: the peer address isn't of the allocation's family.
+    PeerAddressFamilyMismatch,
+    /// 486: the user has as many allocations as it may.
+    AllocationQuotaReached,
+    /// 508: the relay or the allocation is full.
+    InsufficientCapacity,
+}
+
+impl ErrorCode {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 12] = [
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::UnknownAttribute,
+        Self::AllocationMismatch,
+        Self::StaleNonce,
+        Self::AddressFamilyNotSupported,
+        Self::WrongCredentials,
+        Self::UnsupportedTransportProtocol,
+        Self::PeerAddressFamilyMismatch,
+        Self::AllocationQuotaReached,
+        Self::InsufficientCapacity,
+    ];
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::UnknownAttribute => 420,
+            Self::AllocationMismatch => 437,
+            Self::StaleNonce => 438,
+            Self::AddressFamilyNotSupported => 440,
+            Self::WrongCredentials => 441,
+            Self::UnsupportedTransportProtocol => 442,
+            Self::PeerAddressFamilyMismatch => 443,
+            Self::AllocationQuotaReached => 486,
+            Self::InsufficientCapacity => 508,
+        }
+    }
+
+    /// Its number as text.
+    #[must_use]
+    pub const fn digits(self) -> &'static str {
+        match self {
+            Self::BadRequest => "400",
+            Self::Unauthorized => "401",
+            Self::Forbidden => "403",
+            Self::UnknownAttribute => "420",
+            Self::AllocationMismatch => "437",
+            Self::StaleNonce => "438",
+            Self::AddressFamilyNotSupported => "440",
+            Self::WrongCredentials => "441",
+            Self::UnsupportedTransportProtocol => "442",
+            Self::PeerAddressFamilyMismatch => "443",
+            Self::AllocationQuotaReached => "486",
+            Self::InsufficientCapacity => "508",
+        }
+    }
+
+    /// The reason phrase, for the human who reads a client's log.
+    #[must_use]
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::BadRequest => "Bad Request",
+            Self::Unauthorized => "Unauthenticated",
+            Self::Forbidden => "Forbidden",
+            Self::UnknownAttribute => "Unknown Attribute",
+            Self::AllocationMismatch => "Allocation Mismatch",
+            Self::StaleNonce => "Stale Nonce",
+            Self::AddressFamilyNotSupported => "Address Family not Supported",
+            Self::WrongCredentials => "Wrong Credentials",
+            Self::UnsupportedTransportProtocol => "Unsupported Transport Protocol",
+            Self::PeerAddressFamilyMismatch => "Peer Address Family Mismatch",
+            Self::AllocationQuotaReached => "Allocation Quota Reached",
+            Self::InsufficientCapacity => "Insufficient Capacity",
+        }
+    }
+}
+
+/// Types of attributes. RFC 8489 §18.3, RFC 8656 §18.
+pub mod attribute {
+    /// RFC 8489 §14.3.
+    pub const USERNAME: u16 = 0x0006;
+    /// RFC 8489 §14.5.
+    pub const MESSAGE_INTEGRITY: u16 = 0x0008;
+    /// RFC 8489 §14.8.
+    pub const ERROR_CODE: u16 = 0x0009;
+    /// RFC 8489 §14.13.
+    pub const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
+    /// RFC 8656 §18.1.
+    pub const CHANNEL_NUMBER: u16 = 0x000c;
+    /// RFC 8656 §18.2.
+    pub const LIFETIME: u16 = 0x000d;
+    /// RFC 8656 §18.3.
+    pub const XOR_PEER_ADDRESS: u16 = 0x0012;
+    /// RFC 8656 §18.4.
+    pub const DATA: u16 = 0x0013;
+    /// RFC 8489 §14.9.
+    pub const REALM: u16 = 0x0014;
+    /// RFC 8489 §14.10.
+    pub const NONCE: u16 = 0x0015;
+    /// RFC 8656 §18.5.
+    pub const XOR_RELAYED_ADDRESS: u16 = 0x0016;
+    /// RFC 8656 §18.6.
+    pub const REQUESTED_ADDRESS_FAMILY: u16 = 0x0017;
+    /// RFC 8656 §18.7.
+    pub const EVEN_PORT: u16 = 0x0018;
+    /// RFC 8656 §18.8.
+    pub const REQUESTED_TRANSPORT: u16 = 0x0019;
+    /// RFC 8489 §14.2.
+    pub const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+    /// RFC 8656 §18.10.
+    pub const RESERVATION_TOKEN: u16 = 0x0022;
+    /// RFC 8489 §14.14.
+    pub const SOFTWARE: u16 = 0x8022;
+    /// RFC 8489 §14.7.
+    pub const FINGERPRINT: u16 = 0x8028;
+
+    /// Whether a receiver that doesn't know this type must refuse the message. RFC 8489 §14.
+    #[must_use]
+    pub const fn is_comprehension_required(kind: u16) -> bool {
+        kind < 0x8000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_all_is_the_order_of_declaration() {
+        assert!(
+            Method::ALL
+                .iter()
+                .enumerate()
+                .all(|(place, method)| *method as usize == place)
+        );
+        assert!(
+            ErrorCode::ALL
+                .iter()
+                .enumerate()
+                .all(|(place, code)| *code as usize == place)
+        );
+    }
+
+    #[test]
+    fn a_code_is_the_same_in_digits() {
+        for code in ErrorCode::ALL {
+            assert_eq!(code.digits(), code.number().to_string());
+        }
+    }
+}
