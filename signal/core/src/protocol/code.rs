@@ -52,6 +52,12 @@ impl ErrorCode {
             | Self::Unknown => false,
         }
     }
+
+    /// Whether a client that keeps to the protocol can meet this refusal: it depends on what others do.
+    #[must_use]
+    pub const fn is_nobodys_fault(self) -> bool {
+        matches!(self, Self::NoSuchPeer | Self::RoomFull | Self::ServerFull)
+    }
 }
 
 impl fmt::Display for ErrorCode {
@@ -151,7 +157,11 @@ mod tests {
 
     #[test]
     fn the_hundreds_of_a_close_code_say_whether_to_reconnect() {
-        for close in [CloseCode::HelloTimeout, CloseCode::SlowReader, CloseCode::Shutdown] {
+        for close in [
+            CloseCode::HelloTimeout,
+            CloseCode::SlowReader,
+            CloseCode::Shutdown,
+        ] {
             assert!(CloseCode::should_reconnect(close.number()));
         }
         assert!(CloseCode::should_reconnect(1006), "a broken connection");

@@ -1,0 +1,171 @@
+//! What crosses between an edge and the hub: requests one way, events the other.
+//!
+//! An edge ([`Session`](crate::Session)) knows one client and its transport, a [`Hub`](crate::Hub) knows rooms. All they
+//! say to each other are the values here, so it is all the same whether a channel or a network lies between them.
+
+use crate::protocol::{CloseCode, ErrorCode, LeaveReason, ServerFrame};
+use crate::{PeerId, RoomId};
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// Names one session to its hub. The edge chooses it; nobody else in the process may have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// What a session asks of the hub that owns its room.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Asks for a seat; answered with [`Event::Seated`] or [`Event::Refused`].
+    Join(Join),
+    /// Passes a payload on; answered only if it is refused.
+    Signal(Signal),
+    /// Gives the seat up, if there is one. Nothing follows it.
+    Leave(LeaveReason),
+}
+
+/// Asks for a seat.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// The room, made if it isn't there.
+    pub room: RoomId,
+    /// What the others are told about the newcomer.
+    pub metadata: Metadata,
+    /// The STUN and TURN servers at addresses that this client can reach.
+    pub ice: IceUrls,
+    /// The client's number for the request.
+    pub id: Option<u64>,
+}
+
+/// Passes a payload to one other member of the room.
+#[derive(Clone)]
+pub struct Signal {
+    /// The addressee.
+    pub to: PeerId,
+    /// Byte for byte what the client sent.
+    pub data: Box<RawValue>,
+    /// The client's number for the request.
+    pub id: Option<u64>,
+}
+
+/// Leaves out the payload: signals are never logged.
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { to, data, id } = self;
+        f.debug_struct("Signal")
+            .field("to", to)
+            .field("bytes", &data.get().len())
+            .field("id", id)
+            .finish()
+    }
+}
+
+/// The STUN and TURN servers that a client is told of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IceUrls {
+    /// `stun:` URLs (RFC 7064): need no credentials.
+    pub stun: Vec<String>,
+    /// `turn:` URLs (RFC 7065): only told together with credentials.
+    pub turn: Vec<String>,
+}
+
+/// What a hub tells a session.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The seat is given.
+    Seated {
+        /// The client's own peer id.
+        peer: PeerId,
+        /// The `welcome` to pass to the client.
+        welcome: FrameText,
+    },
+    /// Something happened in the room: a frame to pass to the client.
+    Frame(FrameText),
+    /// A request was refused.
+    Refused {
+        /// Why.
+        code: ErrorCode,
+        /// The request's number.
+        id: Option<u64>,
+    },
+    /// The seat is taken away: to be closed at once, without waiting for what is still queued.
+    Close(CloseCode),
+}
+
+/// The text of a frame to a client, encoded once, cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FrameText(Bytes);
+
+impl FrameText {
+    /// Writes a frame.
+    #[must_use]
+    pub fn encode(frame: &ServerFrame<'_>) -> Self {
+        Self(frame.encode().into())
+    }
+
+    /// The text's UTF-8, shared with this.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("made of a String")
+    }
+
+    /// The text's length in bytes.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "no frame is empty")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Shows only the length: a frame may hold a signal, and signals are never logged.
+impl fmt::Debug for FrameText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FrameText({} bytes)", self.len())
+    }
+}
+
+/// What a peer tells the others about itself: a JSON object, kept and passed on byte for byte.
+#[derive(Clone)]
+pub struct Metadata(Box<RawValue>);
+
+impl Metadata {
+    /// Takes a JSON value; none stands for `{}`.
+    ///
+    /// # Errors
+    /// [`BadMetadata`] if it is no object or has more than `bytes_max` bytes.
+    pub fn new(value: Option<&RawValue>, bytes_max: usize) -> Result<Self, BadMetadata> {
+        let text = value.map_or("{}", RawValue::get);
+        if text.len() > bytes_max || !text.starts_with('{') {
+            return Err(BadMetadata { bytes_max });
+        }
+        let copy = RawValue::from_string(text.to_owned()).expect("it has been read as JSON");
+        Ok(Self(copy))
+    }
+
+    /// The object.
+    #[must_use]
+    pub fn value(&self) -> &RawValue {
+        &self.0
+    }
+}
+
+/// Shows only the length: metadata are the peers' own business.
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Metadata({} bytes)", self.0.get().len())
+    }
+}
+
+/// Metadata that are no JSON object, or too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("metadata is a JSON object of at most {bytes_max} bytes")]
+pub struct BadMetadata {
+    /// The limit.
+    pub bytes_max: usize,
+}
