@@ -2,6 +2,7 @@
 
 use crate::Reason;
 use crate::wire::{ErrorCode, Method};
+use heliograph_base::Sample;
 use std::ops::AddAssign;
 
 /// Packets and their bytes in one direction. The bytes are payload: without TURN, UDP or IP headers.
@@ -87,74 +88,49 @@ impl Counters {
 
     /// Every counter with its name, in an order that never changes within a build.
     pub fn samples(&self) -> impl Iterator<Item = Sample> {
-        let requests = Method::ALL.into_iter().map(|method| {
-            let label = Some(("method", method.name()));
-            Sample {
-                label,
-                ..counter("relay_requests", REQUESTS, self.requests(method))
-            }
+        let requests = Method::ALL.map(|method| {
+            Sample::counter("relay_requests", REQUESTS, self.requests(method))
+                .labelled("method", method.name())
         });
-        let errors = ErrorCode::ALL.into_iter().map(|code| {
-            let label = Some(("code", code.digits()));
-            Sample {
-                label,
-                ..counter("relay_errors", ERRORS, self.errors(code))
-            }
+        let errors = ErrorCode::ALL.map(|code| {
+            Sample::counter("relay_errors", ERRORS, self.errors(code))
+                .labelled("code", code.digits())
         });
-        let drops = Reason::ALL.into_iter().map(|reason| {
-            let label = Some(("reason", reason.name()));
-            Sample {
-                label,
-                ..counter("relay_drops", DROPS, self.drops(reason))
-            }
+        let drops = Reason::ALL.map(|reason| {
+            Sample::counter("relay_drops", DROPS, self.drops(reason))
+                .labelled("reason", reason.name())
         });
-        let kind = Kind::Gauge;
-        let live = counter(
-            "relay_allocations",
-            "Live allocations.",
-            self.allocations_live(),
-        );
-        self.flows()
+        let others = [
+            Sample::counter("relay_successes", SUCCESSES, self.successes),
+            Sample::counter("relay_allocations_begun", BEGUN, self.allocations_begun),
+            Sample::counter("relay_allocations_ended", ENDED, self.allocations_ended),
+            Sample::gauge("relay_allocations", LIVE, self.allocations_live()),
+        ];
+        self.flow_samples()
+            .into_iter()
             .chain(requests)
-            .chain([counter("relay_successes", SUCCESSES, self.successes)])
             .chain(errors)
             .chain(drops)
-            .chain([
-                counter(
-                    "relay_allocations_begun",
-                    "Allocations begun.",
-                    self.allocations_begun,
-                ),
-                counter(
-                    "relay_allocations_ended",
-                    "Allocations ended.",
-                    self.allocations_ended,
-                ),
-                Sample { kind, ..live },
-            ])
+            .chain(others)
     }
 
-    fn flows(&self) -> impl Iterator<Item = Sample> + use<> {
-        let flows = [
-            ("client_to_peer", self.client_to_peer),
-            ("peer_to_client", self.peer_to_client),
-            ("relay_to_relay", self.relay_to_relay),
-            ("handed_over", self.handed_over),
-        ];
-        let samples = move |name, help, value: fn(Flow) -> u64| {
-            flows.into_iter().map(move |(path, flow)| {
-                let label = Some(("path", path));
-                Sample {
-                    label,
-                    ..counter(name, help, value(flow))
-                }
-            })
+    fn flow_samples(&self) -> [Sample; 8] {
+        let packets = |path, flow: Flow| {
+            Sample::counter("relay_packets", PACKETS, flow.packets).labelled("path", path)
         };
-        samples("relay_packets", "Packets relayed.", |flow| flow.packets).chain(samples(
-            "relay_bytes",
-            "Payload bytes relayed.",
-            |flow| flow.bytes,
-        ))
+        let bytes = |path, flow: Flow| {
+            Sample::counter("relay_bytes", BYTES, flow.bytes).labelled("path", path)
+        };
+        [
+            packets("client_to_peer", self.client_to_peer),
+            packets("peer_to_client", self.peer_to_client),
+            packets("relay_to_relay", self.relay_to_relay),
+            packets("handed_over", self.handed_over),
+            bytes("client_to_peer", self.client_to_peer),
+            bytes("peer_to_client", self.peer_to_client),
+            bytes("relay_to_relay", self.relay_to_relay),
+            bytes("handed_over", self.handed_over),
+        ]
     }
 
     pub(crate) fn count_request(&mut self, method: Method) {
@@ -174,6 +150,11 @@ impl Counters {
     }
 }
 
+const PACKETS: &str = "Packets relayed, by path.";
+const BYTES: &str = "Payload bytes relayed, by path.";
+const BEGUN: &str = "Allocations begun.";
+const ENDED: &str = "Allocations ended.";
+const LIVE: &str = "Live allocations.";
 const REQUESTS: &str = "Requests by method.";
 const SUCCESSES: &str = "Requests answered with success.";
 const ERRORS: &str = "Requests answered with an error, by code.";
@@ -197,39 +178,5 @@ impl AddAssign<&Self> for Counters {
 fn add_each(sums: &mut [u64], values: &[u64]) {
     for (sum, value) in sums.iter_mut().zip(values) {
         *sum += value;
-    }
-}
-
-/// One counter as an exporter wants it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sample {
-    /// What is counted, `snake_case`, without prefix of the program or suffix of the format.
-    pub name: &'static str,
-    /// One sentence about it.
-    pub help: &'static str,
-    /// Whether it can go down.
-    pub kind: Kind,
-    /// Which of several of the same name, if there are: label and value.
-    pub label: Option<(&'static str, &'static str)>,
-    /// Its value.
-    pub value: u64,
-}
-
-/// Whether a value can go down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// It only grows.
-    Counter,
-    /// It goes up and down.
-    Gauge,
-}
-
-const fn counter(name: &'static str, help: &'static str, value: u64) -> Sample {
-    Sample {
-        name,
-        help,
-        kind: Kind::Counter,
-        label: None,
-        value,
     }
 }

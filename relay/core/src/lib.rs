@@ -21,7 +21,7 @@ pub mod wire;
 pub use config::{
     CHANNEL_LIFETIME, Config, InvalidConfig, Listener, PERMISSION_LIFETIME, StaticUser,
 };
-pub use counters::{Counters, Flow, Kind, Sample};
+pub use counters::{Counters, Flow};
 pub use packet::{
     At, Effect, ListenerId, PortId, Reason, Received, Scratch, Transmit, Verdict, WorkerId,
 };

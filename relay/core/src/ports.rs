@@ -49,6 +49,11 @@ impl RelayedPorts {
         }
     }
 
+    /// Whether allocations can have an address that `is_wanted`.
+    pub(crate) fn any(&self, is_wanted: impl Fn(&IpAddr) -> bool) -> bool {
+        self.addresses.iter().any(|(own, _)| is_wanted(own))
+    }
+
     pub(crate) fn take(&self, relayed: SocketAddr, worker: WorkerId) {
         self.set(relayed, worker.0);
     }

@@ -1,16 +1,69 @@
 //! The state machine of one worker.
+//!
+//! Here: what goes in and out, and the first choice for each datagram. In the files beside: who asks (`credentials`,
+//! `nonce`, `limiter`), what requests do (`control`) and get (`answer`), how data goes (`relay`), and what is kept
+//! (`allocation`, `table`, `stock`).
 
-use crate::{Config, Counters, Effect, PortId, Received, RelayedPorts, Scratch, Verdict, WorkerId};
+mod allocation;
+mod answer;
+mod control;
+mod credentials;
+mod limiter;
+mod nonce;
+mod relay;
+mod request;
+mod stock;
+mod table;
+
+use crate::wire::{Class, Message, Method};
+use crate::{
+    At, Config, Counters, Effect, ListenerId, PortId, Reason, Received, RelayedPorts, Scratch,
+    Verdict, WorkerId,
+};
+use ahash::RandomState;
+use credentials::Checker;
 use heliograph_base::{Now, Time};
-use std::net::SocketAddr;
+use hmac::{Hmac, KeyInit, Mac};
+use limiter::Limiter;
+use nonce::Nonces;
+use request::{Fields, Request};
+use sha1::Sha1;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use stock::Stock;
+use table::{Slot, Table};
 
 /// A STUN/TURN server for the clients of one worker.
 #[derive(Debug)]
-pub struct Server {}
+pub struct Server {
+    config: Arc<Config>,
+    worker: WorkerId,
+    ports: Arc<RelayedPorts>,
+    checker: Checker,
+    nonces: Nonces,
+    limiter: Limiter,
+    table: Table,
+    stock: Stock,
+    effects: VecDeque<Effect>,
+    counters: Counters,
+    /// Makes the transaction ids of indications, with their count.
+    indication_hasher: RandomState,
+    indications: u64,
+}
+
+/// The 5-tuple of an allocation: the listener says local address and transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Client {
+    listener: ListenerId,
+    address: SocketAddr,
+}
 
 impl Server {
     /// A server without allocations and without ports. `seed` is the worker's own randomness.
+    ///
+    /// # Panics
+    /// If [`Config::check`] finds fault with `config`.
     #[must_use]
     pub fn new(
         config: Arc<Config>,
@@ -18,20 +71,31 @@ impl Server {
         ports: Arc<RelayedPorts>,
         seed: [u8; 32],
     ) -> Self {
-        todo!("relay-core")
+        if let Err(error) = config.check() {
+            panic!("{error}");
+        }
+        let hasher = seeded_hasher(&seed, ["table 0", "table 1", "table 2", "table 3"]);
+        Self {
+            worker,
+            ports,
+            checker: Checker::new(&config, hasher.clone()),
+            nonces: Nonces::new(&derive(&seed, "nonces"), config.nonce_lifetime),
+            limiter: Limiter::new(&config, hasher.clone()),
+            table: Table::new(&hasher),
+            stock: Stock::default(),
+            effects: VecDeque::new(),
+            counters: Counters::default(),
+            indication_hasher: hasher,
+            indications: 0,
+            config,
+        }
     }
 
     /// Takes a freshly bound port into the stock, from which Allocate is answered.
     ///
     /// `bound` is the address of the socket, `advertised` what clients are told: they differ behind a NAT.
     pub fn handle_port_open(&mut self, port: PortId, bound: SocketAddr, advertised: SocketAddr) {
-        todo!("relay-core")
-    }
-
-    /// What this worker counted since its start.
-    #[must_use]
-    pub fn counters(&self) -> &Counters {
-        todo!("relay-core")
+        self.stock.put(port, bound, advertised);
     }
 
     /// Takes one datagram from a client or a peer.
@@ -41,10 +105,23 @@ impl Server {
         received: Received<'a>,
         scratch: &'a mut Scratch,
     ) -> Verdict<'a> {
-        todo!("relay-core")
+        self.end_expired(now);
+        let Received { at, from, bytes } = received;
+        let verdict = match at {
+            At::Listener(listener) => {
+                let client = Client {
+                    listener,
+                    address: from,
+                };
+                self.handle_client(now, client, bytes, scratch)
+            }
+            At::Port(port) => self.handle_peer(now, port, from, bytes, scratch),
+        };
+        self.counted(verdict)
     }
 
-    /// Takes data from another worker's allocation `from` for this worker's allocation `to`, as if it had crossed the network.
+    /// Takes data from another worker's allocation `from` for this worker's allocation `to`, as if it had crossed the
+    /// network.
     pub fn handle_handover<'a>(
         &mut self,
         now: Now,
@@ -53,22 +130,153 @@ impl Server {
         body: &'a [u8],
         scratch: &'a mut Scratch,
     ) -> Verdict<'a> {
-        todo!("relay-core")
+        self.end_expired(now);
+        let verdict = self.deliver(now, from, to, body, scratch);
+        self.counted(verdict)
     }
 
     /// Ends what has outlived its lifetime.
     pub fn handle_timeout(&mut self, now: Now) {
-        todo!("relay-core")
+        self.end_expired(now);
     }
 
     /// When to call [`Self::handle_timeout`] next, if nothing comes in before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        todo!("relay-core")
+        self.table.next_deadline()
     }
 
     /// The next piece of work for the shell; call until there is none.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        todo!("relay-core")
+        self.effects.pop_front()
     }
+
+    /// What this worker counted since its start.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn handle_client<'a>(
+        &mut self,
+        now: Now,
+        client: Client,
+        bytes: &'a [u8],
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        // RFC 8489 §5, RFC 8656 §12: the first two bits tell STUN from ChannelData.
+        match bytes.first().map(|first| first >> 6) {
+            Some(0b00) => self.handle_stun(now, client, bytes, scratch),
+            Some(0b01) => self.handle_channel_data(now, client, bytes, scratch),
+            Some(_) | None => Verdict::Drop(Reason::NotStun),
+        }
+    }
+
+    fn handle_stun<'a>(
+        &mut self,
+        now: Now,
+        client: Client,
+        bytes: &'a [u8],
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        let Ok(message) = Message::parse(bytes) else {
+            return Verdict::Drop(Reason::Malformed);
+        };
+        let Some(method) = Method::from_number(message.method_number()) else {
+            return Verdict::Drop(Reason::UnknownMethod);
+        };
+        let fields = Fields::of(&message);
+        let request = Request {
+            now,
+            client,
+            method,
+            message,
+            fields,
+        };
+        match message.class() {
+            Class::Request => self.handle_request(&request, scratch),
+            Class::Indication => self.handle_indication(&request, scratch),
+            Class::Success | Class::Error => Verdict::Drop(Reason::UnexpectedClass),
+        }
+    }
+
+    fn handle_request<'a>(
+        &mut self,
+        request: &Request<'a>,
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        if self.is_bad_source(request.client.address) {
+            return Verdict::Drop(Reason::BadSource);
+        }
+        self.counters.count_request(request.method);
+        let is_open = request.method == Method::Binding;
+        let user = (!is_open).then(|| self.authenticate(request));
+        let source = request.client.address.ip();
+        if !matches!(user, Some(Ok(_))) && !self.limiter.take(request.now.time, source) {
+            return Verdict::Drop(Reason::RateLimited);
+        }
+        match user {
+            None => self.answer_binding(request, scratch),
+            Some(Err(code)) => self.refuse(request, code, scratch),
+            Some(Ok(user)) => {
+                let outcome = self.perform(request, user);
+                self.answer(request, &user.key, outcome, scratch)
+            }
+        }
+    }
+
+    /// Whether no client can have this address, so that an answer to it would harm somebody.
+    fn is_bad_source(&self, source: SocketAddr) -> bool {
+        let is_bad_ip = match source.ip() {
+            IpAddr::V4(v4) => v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast(),
+            IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast(),
+        };
+        is_bad_ip || source.port() == 0 || self.is_own_server(source)
+    }
+
+    /// Whether this is the address of one of our own servers.
+    fn is_own_server(&self, address: SocketAddr) -> bool {
+        let (ip, port) = (address.ip().to_canonical(), address.port());
+        let is_it = |own: &SocketAddr| own.port() == port && own.ip() == ip;
+        self.config
+            .listeners
+            .iter()
+            .any(|listener| is_it(&listener.local))
+            || self.config.never_peers.iter().any(is_it)
+    }
+
+    fn end_expired(&mut self, now: Now) {
+        while let Some(slot) = self.table.pop_expired(now.time) {
+            self.end(slot);
+        }
+    }
+
+    fn end(&mut self, slot: Slot) {
+        let allocation = self.table.remove(slot);
+        self.ports.free(allocation.relayed);
+        self.effects.push_back(Effect::ClosePort(allocation.port));
+        self.counters.allocations_ended += 1;
+    }
+
+    fn counted<'a>(&mut self, verdict: Verdict<'a>) -> Verdict<'a> {
+        if let Verdict::Drop(reason) = verdict {
+            self.counters.count_drop(reason);
+        }
+        verdict
+    }
+}
+
+/// Randomness for one purpose, from the worker's randomness.
+fn derive(seed: &[u8; 32], purpose: &str) -> [u8; 20] {
+    let mut hmac = Hmac::<Sha1>::new_from_slice(seed).expect("HMAC takes keys of any length");
+    hmac.update(purpose.as_bytes());
+    hmac.finalize().into_bytes().into()
+}
+
+fn seeded_hasher(seed: &[u8; 32], purposes: [&str; 4]) -> RandomState {
+    let [k0, k1, k2, k3] = purposes.map(|purpose| {
+        let [a, b, c, d, e, f, g, h, ..] = derive(seed, purpose);
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    });
+    RandomState::with_seeds(k0, k1, k2, k3)
 }

@@ -1,0 +1,152 @@
+//! Writing answers: one place decides what each of them carries.
+
+use super::Server;
+use super::request::Request;
+use crate::wire::{Class, ErrorCode, Key, Writer, attribute};
+use crate::{At, Scratch, Transmit, Verdict};
+use std::net::SocketAddr;
+
+/// What an answer says beside its class.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Success {
+    Allocated {
+        relayed: SocketAddr,
+        lifetime_s: u32,
+    },
+    Refreshed {
+        lifetime_s: u32,
+    },
+    Permitted,
+    Bound,
+}
+
+/// Short, since each answer repeats it.
+const SOFTWARE: &str = "Heliograph";
+
+impl Server {
+    /// Answers a request whose sender has shown who it is.
+    pub(super) fn answer<'a>(
+        &mut self,
+        request: &Request<'_>,
+        key: &Key,
+        outcome: Result<Success, ErrorCode>,
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        let mut writer = match outcome {
+            Ok(success) => self.begin_success(request, success, scratch),
+            Err(code) => {
+                let mut writer = self.begin_error(request, code, scratch);
+                writer.error_code(code, code.phrase());
+                if code == ErrorCode::UnknownAttribute {
+                    unknown_attributes(&mut writer, request);
+                }
+                writer
+            }
+        };
+        writer.attribute(attribute::SOFTWARE, SOFTWARE.as_bytes());
+        writer.integrity(key);
+        finish(request, writer)
+    }
+
+    /// Answers Binding, for which nobody has to show who it is.
+    pub(super) fn answer_binding<'a>(
+        &mut self,
+        request: &Request<'_>,
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        if !request.fields.unknown.kinds().is_empty() {
+            let code = ErrorCode::UnknownAttribute;
+            let mut writer = self.begin_error(request, code, scratch);
+            writer.error_code(code, "");
+            unknown_attributes(&mut writer, request);
+            return finish(request, writer);
+        }
+        self.counters.count_success();
+        let mut writer = begin(request, Class::Success, scratch);
+        writer.xor_address(attribute::XOR_MAPPED_ADDRESS, request.client.address);
+        finish(request, writer)
+    }
+
+    /// Refuses a request whose sender hasn't shown who it is, in as few bytes as will do.
+    pub(super) fn refuse<'a>(
+        &mut self,
+        request: &Request<'_>,
+        code: ErrorCode,
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        let mut writer = self.begin_error(request, code, scratch);
+        writer.error_code(code, "");
+        if matches!(code, ErrorCode::Unauthorized | ErrorCode::StaleNonce) {
+            let nonce = self.nonces.make(request.now.time, request.client);
+            writer.attribute(attribute::REALM, self.config.realm.as_bytes());
+            writer.attribute(attribute::NONCE, &nonce);
+        }
+        finish(request, writer)
+    }
+
+    fn begin_success<'a>(
+        &mut self,
+        request: &Request<'_>,
+        success: Success,
+        scratch: &'a mut Scratch,
+    ) -> Writer<'a> {
+        self.counters.count_success();
+        let mut writer = begin(request, Class::Success, scratch);
+        match success {
+            Success::Allocated {
+                relayed,
+                lifetime_s,
+            } => {
+                writer.xor_address(attribute::XOR_RELAYED_ADDRESS, relayed);
+                writer.attribute(attribute::LIFETIME, &lifetime_s.to_be_bytes());
+                writer.xor_address(attribute::XOR_MAPPED_ADDRESS, request.client.address);
+            }
+            Success::Refreshed { lifetime_s } => {
+                writer.attribute(attribute::LIFETIME, &lifetime_s.to_be_bytes());
+            }
+            Success::Permitted | Success::Bound => {}
+        }
+        writer
+    }
+
+    fn begin_error<'a>(
+        &mut self,
+        request: &Request<'_>,
+        code: ErrorCode,
+        scratch: &'a mut Scratch,
+    ) -> Writer<'a> {
+        self.counters.count_error(code);
+        begin(request, Class::Error, scratch)
+    }
+}
+
+fn begin<'a>(request: &Request<'_>, class: Class, scratch: &'a mut Scratch) -> Writer<'a> {
+    Writer::new(
+        &mut scratch.bytes,
+        class,
+        request.method,
+        request.transaction(),
+    )
+}
+
+fn unknown_attributes(writer: &mut Writer<'_>, request: &Request<'_>) {
+    let mut value = [0; 16];
+    let kinds = request.fields.unknown.kinds();
+    for (place, kind) in value.chunks_exact_mut(2).zip(kinds) {
+        place.copy_from_slice(&kind.to_be_bytes());
+    }
+    writer.attribute(attribute::UNKNOWN_ATTRIBUTES, &value[..2 * kinds.len()]);
+}
+
+fn finish<'a>(request: &Request<'_>, mut writer: Writer<'a>) -> Verdict<'a> {
+    if request.message.has_fingerprint() {
+        writer.fingerprint();
+    }
+    Verdict::Send(Transmit {
+        via: At::Listener(request.client.listener),
+        to: request.client.address,
+        head: writer.finish(),
+        body: &[],
+        pad: 0,
+    })
+}

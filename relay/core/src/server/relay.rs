@@ -1,0 +1,202 @@
+//! How data goes: client to peer, peer to client, and between two allocations of this relay.
+
+use super::request::Request;
+use super::table::Slot;
+use super::{Client, Server};
+use crate::wire::{ChannelData, Class, Method, TransactionId, Writer, attribute, padding};
+use crate::{At, PortId, Reason, Scratch, Transmit, Verdict};
+use heliograph_base::Now;
+use std::net::SocketAddr;
+
+impl Server {
+    /// RFC 8656 §12.6.
+    pub(super) fn handle_channel_data<'a>(
+        &mut self,
+        now: Now,
+        client: Client,
+        bytes: &'a [u8],
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        let Ok(message) = ChannelData::parse(bytes) else {
+            return Verdict::Drop(Reason::Malformed);
+        };
+        let Some(slot) = self.table.of_client(client) else {
+            return Verdict::Drop(Reason::NoAllocation);
+        };
+        match self.table.get(slot).channel_peer(now.time, message.channel) {
+            Some(peer) => self.send_to_peer(now, slot, peer, message.data, scratch),
+            None => Verdict::Drop(Reason::NoChannel),
+        }
+    }
+
+    /// RFC 8656 §11.2. An indication never gets an answer.
+    pub(super) fn handle_indication<'a>(
+        &mut self,
+        request: &Request<'a>,
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        match request.method {
+            // A client keeps its mapping in a NAT alive. RFC 8489 §11.
+            Method::Binding => return Verdict::Done,
+            Method::Send => {}
+            Method::Allocate
+            | Method::Refresh
+            | Method::Data
+            | Method::CreatePermission
+            | Method::ChannelBind => return Verdict::Drop(Reason::BadIndication),
+        }
+        let (Ok(peer), Some(data), []) = (
+            request.peer(),
+            request.fields.data,
+            request.fields.unknown.kinds(),
+        ) else {
+            return Verdict::Drop(Reason::BadIndication);
+        };
+        match self.table.of_client(request.client) {
+            Some(slot) => self.send_to_peer(request.now, slot, peer, data, scratch),
+            None => Verdict::Drop(Reason::NoAllocation),
+        }
+    }
+
+    /// Takes one datagram from a peer. RFC 8656 §11.3.
+    pub(super) fn handle_peer<'a>(
+        &mut self,
+        now: Now,
+        port: PortId,
+        peer: SocketAddr,
+        bytes: &'a [u8],
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        let peer = SocketAddr::new(peer.ip(), peer.port()); // without the scope of IPv6
+        let Some(slot) = self.table.of_port(port) else {
+            return Verdict::Drop(Reason::NoAllocation);
+        };
+        let Some(permission) = self.table.get(slot).permission(now.time, peer.ip()) else {
+            return Verdict::Drop(Reason::NoPermission);
+        };
+        if !permission.on_network || self.is_own_server(peer) {
+            return Verdict::Drop(Reason::PeerDenied);
+        }
+        let verdict = self.send_to_client(now, slot, peer, bytes, scratch);
+        if let Verdict::Send(_) = verdict {
+            self.counters.peer_to_client.count(bytes);
+        }
+        verdict
+    }
+
+    /// Takes data from the allocation `from` of this relay to the allocation `to` of this worker: what the network would do
+    /// between them, and then what [`Self::handle_peer`] does.
+    pub(super) fn deliver<'a>(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        to: SocketAddr,
+        body: &'a [u8],
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        let Some(slot) = self.table.of_relayed(to) else {
+            return Verdict::Drop(Reason::NoAllocation);
+        };
+        if self
+            .table
+            .get(slot)
+            .permission(now.time, from.ip())
+            .is_none()
+        {
+            return Verdict::Drop(Reason::NoPermission);
+        }
+        let verdict = self.send_to_client(now, slot, from, body, scratch);
+        if let Verdict::Send(_) = verdict {
+            self.counters.relay_to_relay.count(body);
+        }
+        verdict
+    }
+
+    fn send_to_peer<'a>(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        peer: SocketAddr,
+        body: &'a [u8],
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        let allocation = self.table.get(slot);
+        let (from, port) = (allocation.relayed, allocation.port);
+        let Some(permission) = allocation.permission(now.time, peer.ip()) else {
+            return Verdict::Drop(Reason::NoPermission);
+        };
+        let on_network = permission.on_network;
+        match self.ports.owner(peer) {
+            Some(worker) if worker == self.worker => {
+                return self.deliver(now, from, peer, body, scratch);
+            }
+            Some(worker) => {
+                self.counters.handed_over.count(body);
+                return Verdict::Handover {
+                    worker,
+                    from,
+                    to: peer,
+                    body,
+                };
+            }
+            None => {}
+        }
+        if !on_network || peer.port() == 0 || self.is_own_server(peer) {
+            return Verdict::Drop(Reason::PeerDenied);
+        }
+        self.counters.client_to_peer.count(body);
+        Verdict::Send(Transmit {
+            via: At::Port(port),
+            to: peer,
+            head: &[],
+            body,
+            pad: 0,
+        })
+    }
+
+    /// By the channel to the peer if there is one, else in a Data indication.
+    fn send_to_client<'a>(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        peer: SocketAddr,
+        body: &'a [u8],
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        let allocation = self.table.get(slot);
+        let client = allocation.client;
+        let channel = allocation.channel_to(now.time, peer);
+        let (head, pad) = match (channel, u16::try_from(body.len())) {
+            (Some(channel), Ok(length)) => {
+                let head = &mut scratch.bytes[..ChannelData::HEADER_BYTES];
+                head.copy_from_slice(&ChannelData::header(channel, length));
+                (&*head, 0)
+            }
+            (None, Ok(_)) if body.len() <= Writer::DATA_BYTES_MAX => {
+                let transaction = self.next_transaction();
+                let buffer = &mut scratch.bytes;
+                let mut writer = Writer::new(buffer, Class::Indication, Method::Data, transaction);
+                writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
+                (writer.finish_before_data(body.len()), padding(body.len()))
+            }
+            (Some(_) | None, Ok(_) | Err(_)) => return Verdict::Drop(Reason::TooLong),
+        };
+        let via = At::Listener(client.listener);
+        Verdict::Send(Transmit {
+            via,
+            to: client.address,
+            head,
+            body,
+            pad,
+        })
+    }
+
+    fn next_transaction(&mut self) -> TransactionId {
+        self.indications += 1;
+        let hash = self.indication_hasher.hash_one(self.indications);
+        let mut id = [0; 12];
+        id[..8].copy_from_slice(&hash.to_be_bytes());
+        id[8..].copy_from_slice(&self.indications.to_be_bytes()[4..]);
+        TransactionId(id)
+    }
+}

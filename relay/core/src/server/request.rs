@@ -1,0 +1,134 @@
+//! A client's STUN message, taken apart once.
+
+use super::Client;
+use crate::wire::{
+    ChannelNumber, Malformed, Message, Method, TransactionId, attribute, decode_xor_address,
+};
+use heliograph_base::Now;
+use std::net::SocketAddr;
+
+/// A request or indication from a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) now: Now,
+    pub(super) client: Client,
+    pub(super) method: Method,
+    pub(super) message: Message<'a>,
+    pub(super) fields: Fields<'a>,
+}
+
+/// The values of the attributes that the relay knows; of duplicates the first counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fields<'a> {
+    pub(super) username: Option<&'a [u8]>,
+    pub(super) realm: Option<&'a [u8]>,
+    pub(super) nonce: Option<&'a [u8]>,
+    pub(super) lifetime: Option<&'a [u8]>,
+    pub(super) transport: Option<&'a [u8]>,
+    pub(super) family: Option<&'a [u8]>,
+    pub(super) even_port: Option<&'a [u8]>,
+    pub(super) reservation_token: Option<&'a [u8]>,
+    pub(super) channel: Option<&'a [u8]>,
+    pub(super) peer: Option<&'a [u8]>,
+    pub(super) data: Option<&'a [u8]>,
+    pub(super) unknown: Unknown,
+}
+
+/// Types of attributes that must be understood and aren't.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unknown {
+    kinds: [u16; Self::MAX],
+    len: usize,
+}
+
+impl Unknown {
+    /// How many of them an answer names.
+    const MAX: usize = 8;
+
+    pub(super) fn kinds(&self) -> &[u16] {
+        &self.kinds[..self.len]
+    }
+
+    fn push(&mut self, kind: u16) {
+        if self.len < Self::MAX && !self.kinds().contains(&kind) {
+            self.kinds[self.len] = kind;
+            self.len += 1;
+        }
+    }
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn of(message: &Message<'a>) -> Self {
+        let mut fields = Self::default();
+        for (kind, value) in message.attributes() {
+            let Some(field) = fields.field(kind) else {
+                if attribute::is_comprehension_required(kind) {
+                    fields.unknown.push(kind);
+                }
+                continue;
+            };
+            field.get_or_insert(value);
+        }
+        fields
+    }
+
+    fn field(&mut self, kind: u16) -> Option<&mut Option<&'a [u8]>> {
+        match kind {
+            attribute::USERNAME => Some(&mut self.username),
+            attribute::REALM => Some(&mut self.realm),
+            attribute::NONCE => Some(&mut self.nonce),
+            attribute::LIFETIME => Some(&mut self.lifetime),
+            attribute::REQUESTED_TRANSPORT => Some(&mut self.transport),
+            attribute::REQUESTED_ADDRESS_FAMILY => Some(&mut self.family),
+            attribute::EVEN_PORT => Some(&mut self.even_port),
+            attribute::RESERVATION_TOKEN => Some(&mut self.reservation_token),
+            attribute::CHANNEL_NUMBER => Some(&mut self.channel),
+            attribute::XOR_PEER_ADDRESS => Some(&mut self.peer),
+            attribute::DATA => Some(&mut self.data),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn transaction(&self) -> TransactionId {
+        self.message.transaction()
+    }
+
+    /// LIFETIME in seconds, if there is one.
+    pub(super) fn lifetime_s(&self) -> Result<Option<u32>, Malformed> {
+        let Some(value) = self.fields.lifetime else {
+            return Ok(None);
+        };
+        let value = value.try_into().map_err(|_| Malformed::Attribute)?;
+        Ok(Some(u32::from_be_bytes(value)))
+    }
+
+    /// Whether it ends the allocation: a Refresh with LIFETIME 0. RFC 8656 §8.2.
+    pub(super) fn is_farewell(&self) -> bool {
+        self.method == Method::Refresh && self.lifetime_s() == Ok(Some(0))
+    }
+
+    /// The first XOR-PEER-ADDRESS.
+    pub(super) fn peer(&self) -> Result<SocketAddr, Malformed> {
+        let value = self.fields.peer.ok_or(Malformed::Address)?;
+        decode_xor_address(value, &self.transaction())
+    }
+
+    /// Every XOR-PEER-ADDRESS.
+    pub(super) fn peers(&self) -> impl Iterator<Item = Result<SocketAddr, Malformed>> + use<'a> {
+        let transaction = self.transaction();
+        let all = self.message.attributes();
+        all.filter(|(kind, _)| *kind == attribute::XOR_PEER_ADDRESS)
+            .map(move |(_, value)| decode_xor_address(value, &transaction))
+    }
+
+    /// CHANNEL-NUMBER.
+    pub(super) fn channel(&self) -> Result<ChannelNumber, Malformed> {
+        let value = self.fields.channel.ok_or(Malformed::Channel)?;
+        let &[high, low, _, _] = value else {
+            return Err(Malformed::Channel);
+        };
+        ChannelNumber::new(u16::from_be_bytes([high, low])).ok_or(Malformed::Channel)
+    }
+}

@@ -1,0 +1,72 @@
+//! The relay ports that are bound but not yet taken.
+
+use crate::PortId;
+use std::net::{IpAddr, SocketAddr};
+
+/// Bound relay ports, ready to be allocated. The shell keeps them few, so they are scanned.
+#[derive(Debug, Default)]
+pub(super) struct Stock {
+    ports: Vec<StockedPort>,
+    /// Every address a port was ever bound to.
+    hosts: Vec<IpAddr>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StockedPort {
+    pub(super) port: PortId,
+    bound: SocketAddr,
+    pub(super) advertised: SocketAddr,
+}
+
+/// Which port an allocation wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) family: Family,
+    pub(super) is_even: bool,
+    /// The address of the listener that the client uses.
+    pub(super) listener: IpAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(super) fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() {
+            Self::V4
+        } else {
+            Self::V6
+        }
+    }
+}
+
+impl Stock {
+    pub(super) fn put(&mut self, port: PortId, bound: SocketAddr, advertised: SocketAddr) {
+        if !self.hosts.contains(&bound.ip()) {
+            self.hosts.push(bound.ip());
+        }
+        self.ports.push(StockedPort {
+            port,
+            bound,
+            advertised,
+        });
+    }
+
+    /// Takes the oldest port that fits.
+    ///
+    /// A client gets a port on the address by which it reached the relay, since what reaches that reaches it; only if no
+    /// ports are ever bound there, such as when the family is another, any address does.
+    pub(super) fn take(&mut self, wanted: Wanted) -> Option<StockedPort> {
+        let here_only =
+            Family::of(wanted.listener) == wanted.family && self.hosts.contains(&wanted.listener);
+        let place = self.ports.iter().position(|stocked| {
+            Family::of(stocked.advertised.ip()) == wanted.family
+                && (!here_only || stocked.bound.ip() == wanted.listener)
+                && (!wanted.is_even || stocked.advertised.port() % 2 == 0)
+        })?;
+        Some(self.ports.remove(place))
+    }
+}
