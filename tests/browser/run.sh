@@ -1,0 +1,35 @@
+#!/bin/sh
+# Runs the browser tests in a network namespace of their own, with no way out: browsers call home. Needs root.
+#
+#   tests/browser/run.sh [FILE...]
+#
+# HELIOGRAPH_BIN       the binary; default target/release/heliograph, else target/debug/heliograph
+# HELIOGRAPH_EXAMPLE   the example `data_channel`; default beside the binary, in examples/
+# CHROMIUM             the browser; default /usr/bin/chromium
+# SCREENSHOTS          where to put pictures of the page; default a temporary folder
+set -eu
+
+if [ "${HELIOGRAPH_NAMESPACE:-}" != private ]; then
+    [ "$(id -u)" = 0 ] || { echo "run.sh: needs root, for a network namespace" >&2; exit 2; }
+    HELIOGRAPH_NAMESPACE=private exec unshare --net -- "$0" "$@"
+fi
+
+# libwebrtc offers no host candidate without a default route, so there is one, into nowhere.
+ip link set lo up
+ip link add lan type veth peer name nowhere
+ip addr add 192.168.77.2/24 dev lan
+ip link set lan up
+ip link set nowhere up
+ip route add default via 192.168.77.1 dev lan
+
+if [ $# -gt 0 ]; then
+    for file; do
+        case $file in /*) ;; *) file=$PWD/$file ;; esac
+        set -- "$@" "$file"
+        shift
+    done
+fi
+cd "$(dirname "$0")"
+[ -d node_modules ] || { echo "run.sh: run 'npm ci' in tests/browser first" >&2; exit 2; }
+[ $# -gt 0 ] || set -- unit/*.test.js ./*.test.js
+exec node --test --test-concurrency=1 "$@"

@@ -1,0 +1,247 @@
+// Starts the binary and browsers, and looks at pages as a reader does.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, mkdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { chromium } from "playwright-core";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const CHROMIUM_FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-dev-shm-usage",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+];
+
+/** How long a page may take to show what a test waits for. */
+const PATIENCE_MS = 30_000;
+const START_MS = 15_000;
+const STOP_MS = 10_000;
+
+/** The binary under test. */
+export function binary() {
+  const choices = process.env.HELIOGRAPH_BIN
+    ? [resolve(process.env.HELIOGRAPH_BIN)]
+    : ["release", "debug"].map((profile) => join(ROOT, "target", profile, "heliograph"));
+  return found(choices, "cargo build --release");
+}
+
+/** The Rust example under test. */
+export function example() {
+  const beside = join(dirname(binary()), "examples/data_channel");
+  return found([process.env.HELIOGRAPH_EXAMPLE ?? beside], "cargo build --release --example data_channel");
+}
+
+function found(choices, command) {
+  const path = choices.find((choice) => existsSync(choice));
+  if (!path) throw new Error(`not found: ${choices.join(", ")}; build it with: ${command}`);
+  return path;
+}
+
+/** A program of ours that runs; its output is kept for the report of a failure. */
+class Program {
+  constructor(path, args) {
+    this.name = path;
+    this.output = [];
+    this.child = spawn(path, args, { stdio: ["ignore", "pipe", "pipe"] });
+    this.exited = once(this.child, "exit");
+    this.waiting = [];
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      createInterface({ input: stream }).on("line", (line) => {
+        this.output.push(line);
+        for (const check of this.waiting) check();
+      });
+    }
+  }
+
+  /** The first match of `pattern` in the output so far or to come. */
+  async line(pattern, timeoutMs = START_MS) {
+    return new Promise((done, fail) => {
+      const timer = setTimeout(
+        () => fail(new Error(`${this.name} never printed ${pattern}; it printed:\n${this.output.join("\n")}`)),
+        timeoutMs,
+      );
+      const check = () => {
+        const match = this.output.map((line) => line.match(pattern)).find(Boolean);
+        if (!match) return;
+        clearTimeout(timer);
+        this.waiting = this.waiting.filter((other) => other !== check);
+        done(match);
+      };
+      this.waiting.push(check);
+      check();
+    });
+  }
+
+  /** Ends the program in order and gives its exit code; one that doesn't end is killed and is an error. */
+  async stop() {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return this.child.exitCode;
+    this.child.kill("SIGTERM");
+    const killer = setTimeout(() => this.child.kill("SIGKILL"), STOP_MS);
+    const [code, signal] = await this.exited;
+    clearTimeout(killer);
+    if (signal === "SIGKILL") throw new Error(`${this.name} didn't end within ${STOP_MS} ms of SIGTERM`);
+    return code;
+  }
+}
+
+/** Starts `heliograph` on loopback; `port` 0 lets it choose. */
+export async function startServer({ port = 0 } = {}) {
+  const server = new Program(binary(), ["--http", `127.0.0.1:${port}`, "--turn", "127.0.0.1:0"]);
+  const [, page] = await server.line(/Page\s+(http:\/\/\S+)/);
+  return Object.assign(server, { page, port: Number(new URL(page).port) });
+}
+
+/** Starts the Rust example in a room. */
+export function startExample(server, room, ...args) {
+  return new Program(example(), ["--room", room, "--url", `ws://127.0.0.1:${server.port}`, ...args]);
+}
+
+/** Starts a browser with a fresh profile. */
+export async function startBrowser() {
+  return chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+}
+
+/** Opens the page in a browser window of its own, as somebody with this name. */
+export async function visit(browser, server, room, { name, relayOnly = false, ...context } = {}) {
+  const own = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...context });
+  await own.addInitScript((chosen) => localStorage.setItem("heliograph.name", chosen), name);
+  const page = await own.newPage();
+  const visitor = new Visitor(page, name);
+  const hash = relayOnly ? "" : `#${room}`;
+  if (relayOnly) {
+    // The switch is set before the room is entered, so that no direct path is ever tried.
+    await page.addInitScript(() => {
+      document.addEventListener("DOMContentLoaded", () => (document.getElementById("relay").checked = true));
+    });
+    await page.goto(`${server.page}#${room}`);
+  } else {
+    await page.goto(`${server.page}${hash}`);
+  }
+  return visitor;
+}
+
+/** Somebody who looks at the page. */
+export class Visitor {
+  constructor(page, name) {
+    this.page = page;
+    this.name = name;
+    this.problems = [];
+    page.on("console", (message) => {
+      if (message.type() === "error") this.problems.push(message.text());
+    });
+    page.on("pageerror", (error) => this.problems.push(String(error)));
+  }
+
+  /** What the page shows: status, people, chat. */
+  async sees() {
+    return this.page.evaluate(() => ({
+      status: document.getElementById("status").dataset.state,
+      statusText: document.getElementById("status").innerText,
+      people: [...document.querySelectorAll(".peer")].map((item) => ({
+        name: item.querySelector(".name").textContent,
+        badge: item.querySelector(".badge").textContent,
+        trouble: item.querySelector(".trouble").textContent,
+        loss: item.querySelector(".loss").textContent,
+        rate: item.querySelector(".rate").textContent,
+        rtt: item.querySelector(".rtt").textContent,
+        state: item.dataset.state,
+        seat: item.dataset.peer,
+        path: item.dataset.path,
+        local: item.dataset.local,
+        remote: item.dataset.remote,
+        received: Number(item.dataset.received),
+        lost: Number(item.dataset.lost),
+      })),
+      chat: [...document.querySelectorAll("#log li")].map((line) => line.textContent),
+    }));
+  }
+
+  /** Waits until `check` holds for what the page shows; fails with what it showed last. */
+  async until(what, check, timeoutMs = PATIENCE_MS) {
+    const end = Date.now() + timeoutMs;
+    for (;;) {
+      const seen = await this.sees();
+      if (check(seen)) return seen;
+      if (Date.now() > end) {
+        throw new Error(`${this.name} never saw: ${what}. The page shows:\n${JSON.stringify({ ...seen, problems: this.problems }, null, 1)}`);
+      }
+      await new Promise((resume) => setTimeout(resume, 50));
+    }
+  }
+
+  /** Waits until each of these people is connected by this kind of path. */
+  async meets(names, path) {
+    return this.until(`${names} ${path ?? "connected"}`, ({ people }) =>
+      people.length === names.length &&
+      names.every((name) => people.some((one) => one.name === name && one.state === "connected" && (path ? one.path === path : one.path))),
+    );
+  }
+
+  async says(text) {
+    await this.page.fill("#say", text);
+    await this.page.press("#say", "Enter");
+  }
+
+  /** Waits until a line of the chat ends with this text. */
+  async reads(name, text) {
+    return this.until(`${name}: ${text}`, ({ chat }) => chat.includes(`${name} ${text}`));
+  }
+}
+
+/** The one other person that a page shows. */
+export function only({ people }) {
+  if (people.length !== 1) throw new Error(`one other person expected: ${JSON.stringify(people)}`);
+  return people[0];
+}
+
+/** A folder for screenshots. */
+export function screenshots() {
+  const folder = process.env.SCREENSHOTS ?? mkdtempSync(join(tmpdir(), "heliograph-screenshots-"));
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+/**
+ * A test with a server and a browser of its own.
+ *
+ * A busy machine can starve a browser: a scenario that fails is tried once more, and says so in the report.
+ */
+export function scenario(name, play) {
+  test(name, { timeout: 180_000 }, async (t) => {
+    try {
+      await staged(play);
+    } catch (first) {
+      t.diagnostic(`tried a second time, the first failed: ${first.stack}`);
+      await staged(play);
+    }
+  });
+}
+
+async function staged(play) {
+  const cleanup = [];
+  try {
+    const stage = {
+      /** Stops this program after the scenario. */
+      add: (program) => {
+        cleanup.push(() => program.stop());
+        return program;
+      },
+    };
+    stage.server = stage.add(await startServer());
+    stage.browser = await startBrowser();
+    cleanup.push(() => stage.browser.close());
+    stage.visit = (room, options) => visit(stage.browser, stage.server, room, options);
+    await play(stage);
+  } finally {
+    for (const undo of cleanup.reverse()) await undo();
+  }
+}
