@@ -1,0 +1,327 @@
+//! Starting, watching and ending a relay.
+
+use crate::config::{Limits, RelayConfig};
+use crate::engine::Engine;
+use crate::error::{Note, StartError, WorkerFailed};
+use crate::handover::{Control, Handover};
+use crate::io::{Poller, sys};
+use crate::ledger::Ledger;
+use crate::listen::{self, ListenerAddress, Listening};
+use crate::metrics::Board;
+use crate::ports::{Ports, RefillError, RelayIp};
+use crate::socket;
+use crate::worker::Worker;
+use heliograph_base::{Clock, Sample};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use relay_core::{Listener, RelayedPorts, Server, WorkerId};
+use std::io;
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+/// A running relay. Dropped, it ends like with [`Self::shutdown`].
+#[derive(Debug)]
+pub struct Relay {
+    listeners: Vec<ListenerAddress>,
+    notes: Vec<Note>,
+    boards: Vec<Arc<Board>>,
+    controls: Vec<Arc<Control>>,
+    threads: Vec<JoinHandle<()>>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Relay {
+    /// Binds all addresses, opens the first relay ports and starts the workers.
+    /// `config.core.listeners` is filled in.
+    ///
+    /// # Errors
+    /// What is in the way; nothing is left running then.
+    pub fn start(config: RelayConfig, clock: Clock) -> Result<Self, StartError> {
+        check(&config)?;
+        let open_files = sys::raise_open_files()
+            .map_err(|error| StartError::of("ask for the limit of open files", error))?;
+        let mut notes = Vec::new();
+        let listening = listen::listen(&config, &mut notes)?;
+        let plan = Plan::new(config, &listening, clock);
+        notes.extend(plan.notes(&listening, open_files)?);
+        let listeners: Vec<_> = listening.iter().map(|one| one.address).collect();
+        let (workers, boards, controls) = plan.workers(listening)?;
+
+        let failed = Arc::new(AtomicBool::new(false));
+        let mut relay = Self {
+            listeners,
+            notes,
+            boards,
+            controls,
+            threads: Vec::new(),
+            failed,
+        };
+        for (number, worker) in workers.into_iter().enumerate() {
+            let thread = spawn(number, Arc::clone(&relay.failed), || worker.run());
+            let thread = thread.map_err(|error| StartError::of("start a thread", error))?;
+            relay.threads.push(thread);
+        }
+        tracing::info!(
+            workers = relay.threads.len(),
+            listeners = relay.listeners.len(),
+            "relay runs"
+        );
+        Ok(relay)
+    }
+
+    /// The listening addresses, in the order of [`RelayConfig::listen`], wildcards expanded.
+    #[must_use]
+    pub fn listeners(&self) -> &[ListenerAddress] {
+        &self.listeners
+    }
+
+    /// What the relay chose, or got less of than it asked for: for the operator to read.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// Every counter, summed over the workers; no older than `Limits::counters_age`. Takes no lock.
+    #[must_use]
+    pub fn counters(&self) -> Vec<Sample> {
+        Board::sum(self.boards.iter().map(Arc::as_ref))
+    }
+
+    /// Whether a worker ended by a panic or an error. Its clients are cut off: end the process,
+    /// loudly.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Ends all workers after their current turn, which closes all sockets, and waits for them.
+    ///
+    /// # Errors
+    /// [`WorkerFailed`] if one had ended before, see [`Self::failed`].
+    pub fn shutdown(mut self) -> Result<(), WorkerFailed> {
+        self.stop();
+        if self.failed() {
+            Err(WorkerFailed)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn stop(&mut self) {
+        for control in &self.controls {
+            control.stop();
+        }
+        for thread in self.threads.drain(..) {
+            // A panic was noticed in the thread itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn check(config: &RelayConfig) -> Result<(), StartError> {
+    config.core.check()?;
+    if !(1..=RelayConfig::WORKERS_MAX).contains(&config.workers) {
+        return Err(StartError::Workers(config.workers));
+    }
+    let (first, last) = (*config.port_range.start(), *config.port_range.end());
+    if first == 0 || first > last {
+        return Err(StartError::PortRange(first, last));
+    }
+    Ok(())
+}
+
+/// What all workers have in common.
+struct Plan {
+    core: Arc<relay_core::Config>,
+    relay_ips: Vec<RelayIp>,
+    relayed: Arc<RelayedPorts>,
+    ledger: Arc<Ledger>,
+    port_range: (u16, u16),
+    stock_ports: usize,
+    workers: usize,
+    limits: Limits,
+    clock: Clock,
+}
+
+type Workers = (Vec<Worker>, Vec<Arc<Board>>, Vec<Arc<Control>>);
+
+impl Plan {
+    fn new(config: RelayConfig, listening: &[Listening], clock: Clock) -> Self {
+        let RelayConfig {
+            mut core,
+            port_range,
+            workers,
+            limits,
+            ..
+        } = config;
+        let limits = limits.workable();
+        let mut relay_ips = Vec::new();
+        core.listeners.clear();
+        for ListenerAddress { bound, advertised } in listening.iter().map(|one| one.address) {
+            core.listeners.push(Listener { local: bound });
+            if advertised != bound {
+                core.never_peers.push(advertised);
+            }
+            let ip = RelayIp {
+                bound: bound.ip(),
+                advertised: advertised.ip(),
+            };
+            if !relay_ips.contains(&ip) {
+                relay_ips.push(ip);
+            }
+        }
+        let advertised = || relay_ips.iter().map(|ip| ip.advertised);
+        let relayed = RelayedPorts::new(advertised());
+        let ledger = Ledger::new(advertised(), port_range.clone(), limits.port_rest);
+        let share = ledger.ports() / relay_ips.len() / workers / STOCK_SHARE;
+        Self {
+            core: Arc::new(core),
+            relayed: Arc::new(relayed),
+            ledger: Arc::new(ledger),
+            port_range: (*port_range.start(), *port_range.end()),
+            stock_ports: limits.stock_ports.min(share).max(1),
+            relay_ips,
+            workers,
+            limits,
+            clock,
+        }
+    }
+
+    fn notes(&self, listening: &[Listening], open_files: u64) -> Result<Vec<Note>, StartError> {
+        let mut notes = Vec::new();
+        if let Some(socket) = listening.first().and_then(|one| one.sockets.first()) {
+            let smaller = socket::buffer_notes(socket, &self.limits);
+            notes.extend(smaller.map_err(|error| StartError::of("read socket options", error))?);
+        }
+        let ports = self.ledger.ports() as u64;
+        if open_files < ports {
+            notes.push(Note::OpenFiles {
+                limit: open_files,
+                ports,
+            });
+        }
+        Ok(notes)
+    }
+
+    fn workers(&self, listening: Vec<Listening>) -> Result<Workers, StartError> {
+        let handovers = Handover::between(self.workers, self.limits.handover_batches)
+            .map_err(|error| StartError::of("make an eventfd", error))?;
+        let controls = handovers
+            .iter()
+            .map(|one| Arc::clone(one.control()))
+            .collect();
+        let boards: Vec<_> = handovers.iter().map(|_| Arc::new(Board::new())).collect();
+        let mut sockets: Vec<_> = listening
+            .into_iter()
+            .map(|one| one.sockets.into_iter())
+            .collect();
+        let mut workers = Vec::new();
+        for (number, (handover, board)) in handovers.into_iter().zip(&boards).enumerate() {
+            let listeners = sockets.iter_mut().filter_map(Iterator::next).collect();
+            let engine = self.engine(number, listeners)?;
+            let (clock, board) = (self.clock, Arc::clone(board));
+            let worker = Worker::new(engine, handover, clock, self.limits, board);
+            workers.push(worker.map_err(|error| StartError::of("set up epoll", error))?);
+        }
+        Ok((workers, boards, controls))
+    }
+
+    fn engine(&self, number: usize, listeners: Vec<UdpSocket>) -> Result<Engine, StartError> {
+        let worker = WorkerId(u8::try_from(number).expect("at most WORKERS_MAX workers"));
+        let (core, relayed) = (Arc::clone(&self.core), Arc::clone(&self.relayed));
+        let server = Server::new(core, worker, relayed, random()?);
+        let random = StdRng::from_seed(random()?);
+        let ledger = Arc::clone(&self.ledger);
+        let ports = Ports::new(
+            &self.relay_ips,
+            self.stock_ports,
+            ledger,
+            random,
+            self.limits,
+        );
+        let mut engine = Poller::new(self.limits.turn_sockets)
+            .and_then(|poller| Engine::new(poller, server, listeners, ports, self.limits))
+            .map_err(|error| StartError::of("set up epoll", error))?;
+        let (first, last) = self.port_range;
+        let refilled = engine.try_refill(self.clock.now().time);
+        refilled.map_err(|RefillError { ip, error }| {
+            if error.kind() == io::ErrorKind::AddrInUse {
+                return StartError::NoFreePort { ip, first, last };
+            }
+            StartError::of("open a relay port", error)
+        })?;
+        Ok(engine)
+    }
+}
+
+/// The stocks of all workers together hold at most one part in this many of an address's ports.
+const STOCK_SHARE: usize = 4;
+
+fn random() -> Result<[u8; 32], StartError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| StartError::of("read random bytes", io::Error::other(error)))?;
+    Ok(bytes)
+}
+
+/// Runs a worker on a thread of its own, pinned to a CPU. However it fails, `failed` tells.
+fn spawn(
+    number: usize,
+    failed: Arc<AtomicBool>,
+    run: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name(format!("relay-{number}"))
+        .spawn(move || {
+            let alarm = Alarm { number, failed };
+            if let Err(error) = sys::pin_thread(number) {
+                tracing::debug!(number, %error, "worker runs on any CPU");
+            }
+            match run() {
+                Ok(()) => std::mem::forget(alarm),
+                Err(error) => tracing::error!(number, %error, "relay worker cannot go on"),
+            }
+        })
+}
+
+/// Tells that a worker failed, unless it is forgotten first.
+struct Alarm {
+    number: usize,
+    failed: Arc<AtomicBool>,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.failed.store(true, Ordering::Release);
+        tracing::error!(
+            number = self.number,
+            "relay worker ended: its clients are cut off"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(run: impl FnOnce() -> io::Result<()> + Send + 'static) -> bool {
+        let failed = Arc::new(AtomicBool::new(false));
+        let _ = spawn(0, Arc::clone(&failed), run).unwrap().join();
+        failed.load(Ordering::Acquire)
+    }
+
+    #[test]
+    fn no_worker_ends_silently() {
+        assert!(outcome(|| panic!("this panic is part of the test")));
+        assert!(outcome(|| Err(io::ErrorKind::OutOfMemory.into())));
+        assert!(!outcome(|| Ok(())));
+    }
+}

@@ -1,0 +1,94 @@
+//! How the relay's sockets are made.
+
+use crate::config::Limits;
+use crate::error::Note;
+use crate::io::sys::{self, Buffer};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+
+/// One socket for each worker, bound to one address, which may have port 0. The kernel shares the
+/// clients out by their addresses: all datagrams of one client come to one worker.
+///
+/// # Errors
+/// What bind says; `AddrInUse` also if the other socket would share, so that two relays never share
+/// by mistake.
+pub(crate) fn listeners(
+    address: SocketAddr,
+    workers: usize,
+    limits: &Limits,
+) -> io::Result<Vec<UdpSocket>> {
+    let first = udp(address)?;
+    // Bound before it agrees to share: it gets the address only if nobody has it.
+    first.bind(&address.into())?;
+    first.set_reuse_port(true)?;
+    let mut sockets = vec![UdpSocket::from(first)];
+    let address = sockets[0].local_addr()?;
+    while sockets.len() < workers {
+        let next = udp(address)?;
+        next.set_reuse_port(true)?;
+        next.bind(&address.into())?;
+        sockets.push(next.into());
+    }
+    for socket in &sockets {
+        sys::set_buffer(
+            socket.as_fd(),
+            Buffer::Receive,
+            limits.listener_receive_bytes,
+        )?;
+        sys::set_buffer(socket.as_fd(), Buffer::Send, limits.listener_send_bytes)?;
+    }
+    Ok(sockets)
+}
+
+/// A relay port: the socket of one allocation, with ICMP errors asked for.
+pub(crate) fn port(address: SocketAddr, limits: &Limits) -> io::Result<UdpSocket> {
+    let socket = udp(address)?;
+    socket.bind(&address.into())?;
+    sys::set_buffer(socket.as_fd(), Buffer::Receive, limits.port_receive_bytes)?;
+    sys::ask_for_icmp_errors(socket.as_fd(), address.is_ipv6())?;
+    Ok(socket.into())
+}
+
+/// Which buffers of a listener are smaller than asked for.
+pub(crate) fn buffer_notes(socket: &UdpSocket, limits: &Limits) -> io::Result<Vec<Note>> {
+    let socket = SockRef::from(socket);
+    let (receive, send) = (limits.listener_receive_bytes, limits.listener_send_bytes);
+    // The kernel doubles the number asked for, for its own book-keeping.
+    let buffers = [
+        (
+            "receive",
+            receive,
+            socket.recv_buffer_size()? / 2,
+            "net.core.rmem_max",
+        ),
+        (
+            "send",
+            send,
+            socket.send_buffer_size()? / 2,
+            "net.core.wmem_max",
+        ),
+    ];
+    let smaller = buffers.into_iter().filter(|(_, asked, got, _)| got < asked);
+    Ok(smaller
+        .map(|(name, asked, got, sysctl)| Note::SocketBuffer {
+            name,
+            asked,
+            got,
+            sysctl,
+        })
+        .collect())
+}
+
+fn udp(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}

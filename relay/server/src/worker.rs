@@ -1,0 +1,184 @@
+//! One worker thread: receives in batches, asks the core, sends in batches.
+
+use crate::config::Limits;
+use crate::engine::Engine;
+use crate::handover::{Handover, Packet};
+use crate::io::{Inbox, Outbox, Ready, sys};
+use crate::metrics::Board;
+use heliograph_base::{Clock, Now, Time};
+use relay_core::{At, Scratch, Verdict};
+use std::io;
+use std::mem;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// All that one worker thread has. Others reach it by its [`Handover`] and see its [`Board`],
+/// nothing else is shared.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    engine: Engine,
+    handover: Handover,
+    clock: Clock,
+    limits: Limits,
+    inbox: Inbox,
+    outbox: Outbox<'static>,
+    scratches: Vec<Scratch>,
+    board: Arc<Board>,
+    /// When the board was last written.
+    shown: Time,
+    /// Whether anything happened since.
+    board_is_stale: bool,
+}
+
+/// The most ICMP errors taken off a socket in one turn.
+const ICMP_ERRORS_TURN: usize = 16;
+
+impl Worker {
+    pub(crate) fn new(
+        engine: Engine,
+        handover: Handover,
+        clock: Clock,
+        limits: Limits,
+        board: Arc<Board>,
+    ) -> io::Result<Self> {
+        engine.poller.watch_bell(handover.bell().as_fd())?;
+        let room = limits.batch_datagrams;
+        Ok(Self {
+            engine,
+            handover,
+            clock,
+            limits,
+            inbox: Inbox::new(room),
+            outbox: Outbox::new(room),
+            scratches: vec![Scratch::new(); room],
+            board,
+            shown: Time::START,
+            board_is_stale: true,
+        })
+    }
+
+    /// Works until told to stop.
+    ///
+    /// # Errors
+    /// What the kernel says if it can't tell any more which sockets are ready.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut now = self.clock.now();
+        while !self.handover.is_stopped() {
+            let ready = self.engine.poller.wait(self.patience(now.time))?;
+            now = self.clock.now();
+            for place in 0..ready {
+                match self.engine.poller.ready(place) {
+                    Ready::Bell => self.handle_bell(now),
+                    Ready::Socket { at, error } => self.receive(now, at, error),
+                }
+            }
+            self.handle_inbox(now);
+            self.engine.counters.turns += 1;
+            self.board_is_stale |= ready > 0;
+            self.show_counters(now.time);
+        }
+        Ok(())
+    }
+
+    /// How long nothing needs to be done if nothing comes in.
+    fn patience(&self, now: Time) -> Option<Duration> {
+        let show = self
+            .board_is_stale
+            .then(|| self.shown + self.limits.counters_age);
+        let due = [self.engine.poll_timeout(), show]
+            .into_iter()
+            .flatten()
+            .min()?;
+        Some(due.since(now))
+    }
+
+    /// Adds what waits at one socket to the batch; a full batch is handled first.
+    fn receive(&mut self, now: Now, at: At, error: bool) {
+        if self.inbox.room() < self.limits.socket_datagrams {
+            self.handle_inbox(now);
+        }
+        // The allocation may have ended since the socket was ready.
+        let Some(socket) = self.engine.socket(at) else {
+            return;
+        };
+        let icmp = if error {
+            sys::take_icmp_errors(socket, ICMP_ERRORS_TURN)
+        } else {
+            0
+        };
+        let received = self.inbox.receive(socket, at, self.limits.socket_datagrams);
+        self.engine.counters.icmp_errors += icmp as u64;
+        match received {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => self.engine.counters.receive_failures += 1,
+        }
+    }
+
+    /// Handles the batch, sends what it gives, then does what could wait.
+    fn handle_inbox(&mut self, now: Now) {
+        if !self.inbox.is_empty() {
+            let mut outbox = mem::take(&mut self.outbox).cleared();
+            for (received, scratch) in self.inbox.datagrams().zip(&mut self.scratches) {
+                let verdict = self.engine.handle(now, received, scratch);
+                dispatch(verdict, &mut outbox, &mut self.handover);
+            }
+            self.outbox = send(outbox, &mut self.engine);
+            self.inbox.clear();
+            self.engine.counters.handover_full += self.handover.send() as u64;
+        }
+        self.engine.keep_house(now);
+    }
+
+    /// Handles what other workers handed over.
+    fn handle_bell(&mut self, now: Now) {
+        self.handover.bell().answer();
+        for _ in 0..self.limits.handover_turn_batches {
+            let Some(parcel) = self.handover.receive() else {
+                return;
+            };
+            let mut outbox = mem::take(&mut self.outbox).cleared();
+            for (packet, scratch) in parcel.packets().zip(&mut self.scratches) {
+                let verdict = self.engine.handle_handover(now, &packet, scratch);
+                dispatch(verdict, &mut outbox, &mut self.handover);
+            }
+            self.outbox = send(outbox, &mut self.engine);
+            self.handover.give_back(parcel);
+        }
+        // There may be more: the sockets' turn first.
+        self.handover.bell().ring();
+    }
+
+    fn show_counters(&mut self, now: Time) {
+        if self.board_is_stale && now >= self.shown + self.limits.counters_age {
+            self.board
+                .show(self.engine.core_counters(), &self.engine.counters);
+            self.shown = now;
+            self.board_is_stale = false;
+        }
+    }
+}
+
+fn dispatch<'a>(verdict: Verdict<'a>, outbox: &mut Outbox<'a>, handover: &mut Handover) {
+    match verdict {
+        Verdict::Send(transmit) => outbox.push(transmit),
+        Verdict::Handover {
+            worker,
+            from,
+            to,
+            body,
+        } => {
+            handover.pack(usize::from(worker.0), &Packet { from, to, body });
+        }
+        Verdict::Done | Verdict::Drop(_) => {}
+    }
+}
+
+/// Sends all, and gives the room back for the next batch.
+fn send(mut outbox: Outbox<'_>, engine: &mut Engine) -> Outbox<'static> {
+    let mut failures = engine.counters.send_failures;
+    outbox.send(|at| engine.socket(at), &mut failures);
+    engine.counters.send_failures = failures;
+    outbox.cleared()
+}
