@@ -1,1 +1,45 @@
-//! x
+//! The Rust SDK of Heliograph: join a room, get peers with data channels.
+//!
+//! ```no_run
+//! use heliograph_client::{Event, Options, join};
+//!
+//! # async fn example() -> Result<(), heliograph_client::Error> {
+//! let mut room = join("ws://127.0.0.1:8080", "demo", Options::default()).await?;
+//! while let Some(event) = room.next().await {
+//!     match event {
+//!         Event::Connected { peer, path } => {
+//!             println!("{} is connected: {path}", peer.id());
+//!             let _ = peer.send_reliable("hello").await;
+//!         }
+//!         Event::Message { peer, data, .. } => println!("{}: {data:?}", peer.id()),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everybody in the room is connected to by itself: perfect negotiation in the roles that the server gives, trickle ICE
+//! with the server's STUN and TURN, two data channels (docs/protocol.md), browsers included. A lost signaling connection
+//! leaves open peer connections open.
+//!
+//! The protocol's frames come from `signal-core`, WebRTC from crate `webrtc`. TURN goes over UDP only, and the server is
+//! reached without TLS.
+
+mod error;
+mod event;
+mod inbox;
+mod limits;
+mod link;
+mod peer;
+mod place;
+mod room;
+mod signaling;
+
+pub use error::{Error, SendError, Trouble};
+pub use event::{Channel, Data, Event};
+pub use link::{CandidateType, Path};
+pub use peer::{Counts, Peer, Stats};
+pub use room::{Options, Room, join};
+pub use signal_core::protocol::{ErrorCode, LeaveReason};
+pub use signal_core::{BadId, PeerId, RoomId};

@@ -1,0 +1,120 @@
+//! What a room tells the program.
+
+use crate::{Error, Path, Peer, Trouble};
+use bytes::Bytes;
+use signal_core::protocol::LeaveReason;
+
+/// Something happened in the room.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer is in the room; it is being connected to. Comes first of all events about a peer.
+    PeerJoined(Peer),
+    /// Both channels to the peer are open, for the first time or again.
+    Connected {
+        /// To whom.
+        peer: Peer,
+        /// The way the packets take.
+        path: Path,
+    },
+    /// The peer can't be reached, though it is in the room. `Connected` follows if it can be again.
+    Disconnected {
+        /// Who.
+        peer: Peer,
+        /// Why.
+        trouble: Trouble,
+    },
+    /// The peer sent a message.
+    Message {
+        /// The sender.
+        peer: Peer,
+        /// Over which channel.
+        channel: Channel,
+        /// The message.
+        data: Data,
+    },
+    /// The peer is no longer in the room, and its connection is torn down. Comes last of all events about a peer.
+    PeerLeft {
+        /// Who.
+        peer: Peer,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// The signaling connection is lost. Open peer connections stay open, but nobody new is announced and nobody's
+    /// leaving is: to be in the room again, join it anew.
+    SignalingLost(Error),
+}
+
+/// The two channels to each peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Everything arrives, in order. A lost packet holds up the next.
+    Reliable,
+    /// Unordered, never sent again: for state that is soon out of date. A lost packet holds up nothing.
+    Lossy,
+}
+
+/// A message as text or bytes: data channels tell them apart, and so do browsers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// A `string` in browsers.
+    Text(String),
+    /// An `ArrayBuffer` in browsers.
+    Binary(Bytes),
+}
+
+impl Data {
+    /// The bytes, of a text its UTF-8.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The text, if it is one.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+}
+
+impl From<&str> for Data {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Data {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&[u8]> for Data {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Binary(Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Data {
+    fn from(bytes: &[u8; N]) -> Self {
+        Self::from(&bytes[..])
+    }
+}
+
+impl From<Vec<u8>> for Data {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<Bytes> for Data {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}

@@ -1,0 +1,49 @@
+//! What this crate lets wait, and for how long: every queue and every pause has its limit here.
+
+use std::time::Duration;
+
+/// To reach the server, to upgrade to a WebSocket, and to be welcomed: each may take so long.
+pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For how long the server may leave a frame unread before it counts as lost.
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For how long a leaving client waits for the server's close frame.
+pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The largest frame taken from the server: a welcome that names 1,024 members with 1 KiB of metadata each, and room.
+pub(crate) const SERVER_FRAME_BYTES_MAX: usize = 4 << 20;
+
+/// Read buffer of the WebSocket. Signaling frames are small, and tungstenite's 128 KiB would stay allocated.
+pub(crate) const READ_BUFFER_BYTES: usize = 16 << 10;
+
+/// Signals of all links that wait for the WebSocket; when full, a link waits with its next one.
+pub(crate) const SIGNALS_OUT_MAX: usize = 256;
+
+/// What waits for one link: signals from its peer and notices of its connection. When full, a signal is dropped, since
+/// one peer must not hold up the others.
+pub(crate) const LINK_INPUTS_MAX: usize = 512;
+
+/// Candidates of one peer that wait for its description; more are dropped.
+pub(crate) const CANDIDATES_HELD_MAX: usize = 128;
+
+/// Messages that wait for the program. When so many wait, lossy ones are dropped (and counted) and reliable ones are
+/// left in SCTP's window, which stops their sender.
+pub(crate) const MESSAGES_WAITING_MAX: usize = 1024;
+
+/// Events of all kinds that wait for the program. One that lets so many wait has stopped to read: the room is left.
+pub(crate) const EVENTS_WAITING_MAX: usize = 16 << 10;
+
+/// Bytes of one channel that were sent and are not yet acknowledged. When full, a lossy message is refused and a
+/// reliable one waits.
+pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
+
+/// How long a new link may take until it is reported as failing. It goes on trying.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The pause between two connectivity checks of one pair: it decides how soon a link opens.
+pub(crate) const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Local addresses that are bound for one link, each with an allocation at each TURN server. On a host with more, the rest
+/// is left out.
+pub(crate) const LOCAL_ADDRESSES_MAX: usize = 8;

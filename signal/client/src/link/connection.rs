@@ -1,0 +1,197 @@
+//! One `RTCPeerConnection` of crate `webrtc`, set up the way Heliograph's peers agree on.
+
+use super::addresses::LocalAddresses;
+use super::runtime::KickRuntime;
+use super::signal::{Candidate, Description, Kind};
+use super::{Input, Notice};
+use crate::Channel;
+use crate::limits::{CHECK_INTERVAL, SEND_BUFFER_BYTES};
+use async_trait::async_trait;
+use signal_core::protocol::IceServer;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
+use webrtc::error::Result;
+use webrtc::peer_connection::{
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
+    RTCIceCandidateInit, RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy,
+    RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder,
+};
+
+/// What all links of a room have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct IceSetup {
+    pub(crate) servers: Vec<IceServer>,
+    pub(crate) relay_only: bool,
+    pub(crate) addresses: LocalAddresses,
+}
+
+/// A peer connection with its two channels.
+pub(super) struct Connection {
+    inner: Arc<dyn PeerConnection>,
+    pub(super) reliable: Arc<dyn DataChannel>,
+    pub(super) lossy: Arc<dyn DataChannel>,
+}
+
+impl Connection {
+    /// Opens the sockets and starts the driver, which reports to `notices`.
+    pub(super) async fn open(setup: &IceSetup, notices: mpsc::Sender<Input>) -> Result<Self> {
+        let policy = if setup.relay_only {
+            RTCIceTransportPolicy::Relay
+        } else {
+            RTCIceTransportPolicy::All
+        };
+        let configuration = RTCConfigurationBuilder::default()
+            .with_ice_servers(setup.servers.iter().map(ice_server).collect())
+            .with_ice_transport_policy(policy)
+            .build();
+        let mut settings =
+            SettingEngineBuilder::new().with_ice_connection_attempts(Some(CHECK_INTERVAL), None);
+        if setup.relay_only {
+            settings = settings.with_relay_acceptance_min_wait(Some(Duration::ZERO));
+        }
+        let inner = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
+            .with_setting_engine(settings.build())
+            .with_runtime(Arc::new(KickRuntime))
+            .with_handler(Arc::new(Handler {
+                notices,
+                candidates: AtomicBool::new(false),
+            }))
+            .with_udp_addrs(vec![setup.addresses])
+            .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES)
+            .build()
+            .await?;
+        let inner: Arc<dyn PeerConnection> = Arc::new(inner);
+        let reliable = RTCDataChannelInit {
+            negotiated: Some(0),
+            ..RTCDataChannelInit::default()
+        };
+        let lossy = RTCDataChannelInit {
+            negotiated: Some(1),
+            ordered: false,
+            max_retransmits: Some(0),
+            ..RTCDataChannelInit::default()
+        };
+        Ok(Self {
+            reliable: inner
+                .create_data_channel("reliable", Some(reliable))
+                .await?,
+            lossy: inner.create_data_channel("lossy", Some(lossy)).await?,
+            inner,
+        })
+    }
+
+    pub(super) fn inner(&self) -> &Arc<dyn PeerConnection> {
+        &self.inner
+    }
+
+    pub(super) fn channel(&self, channel: Channel) -> Arc<dyn DataChannel> {
+        Arc::clone(match channel {
+            Channel::Reliable => &self.reliable,
+            Channel::Lossy => &self.lossy,
+        })
+    }
+
+    /// Makes an offer and sets it, so that gathering starts.
+    pub(super) async fn offer(&self) -> Result<Description> {
+        let offer = self.inner.create_offer(None).await?;
+        self.inner.set_local_description(offer.clone()).await?;
+        Ok(Description {
+            kind: Kind::Offer,
+            sdp: offer.sdp,
+        })
+    }
+
+    /// Makes an answer and sets it, so that gathering starts.
+    pub(super) async fn answer(&self) -> Result<Description> {
+        let answer = self.inner.create_answer(None).await?;
+        self.inner.set_local_description(answer.clone()).await?;
+        Ok(Description {
+            kind: Kind::Answer,
+            sdp: answer.sdp,
+        })
+    }
+
+    pub(super) async fn rollback(&self) -> Result<()> {
+        self.inner
+            .set_local_description(RTCSessionDescription::rollback(None)?)
+            .await
+    }
+
+    pub(super) async fn accept(&self, description: Description) -> Result<()> {
+        let description = match description.kind {
+            Kind::Offer => RTCSessionDescription::offer(description.sdp)?,
+            Kind::Answer => RTCSessionDescription::answer(description.sdp)?,
+            Kind::Rollback => RTCSessionDescription::rollback(None)?,
+        };
+        self.inner.set_remote_description(description).await
+    }
+
+    pub(super) async fn add(&self, candidate: Candidate) -> Result<()> {
+        let init = RTCIceCandidateInit {
+            candidate: candidate.candidate,
+            sdp_mid: candidate.sdp_mid,
+            sdp_mline_index: candidate.sdp_m_line_index,
+            username_fragment: candidate.username_fragment,
+            url: None,
+        };
+        self.inner.add_ice_candidate(init).await
+    }
+
+    pub(super) async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}
+
+fn ice_server(server: &IceServer) -> RTCIceServer {
+    RTCIceServer {
+        urls: server.urls.clone(),
+        username: server.username.clone().unwrap_or_default(),
+        credential: server.credential.clone().unwrap_or_default(),
+    }
+}
+
+/// Passes the driver's callbacks on. They run on the driver's task, so nothing here may wait.
+struct Handler {
+    notices: mpsc::Sender<Input>,
+    /// Whether any local candidate was found.
+    candidates: AtomicBool,
+}
+
+impl Handler {
+    fn notify(&self, notice: Notice) {
+        if self.notices.try_send(Input::Notice(notice)).is_err() {
+            tracing::warn!("a notice of the connection is lost: its link is gone or overloaded");
+        }
+    }
+}
+
+#[async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        self.candidates.store(true, Ordering::Relaxed);
+        let Ok(init) = event.candidate.to_json() else {
+            return;
+        };
+        // There is one m-section, the data channels': its index names it, whatever its mid is.
+        self.notify(Notice::Candidate(Candidate {
+            candidate: init.candidate,
+            sdp_mid: None,
+            sdp_m_line_index: Some(0),
+            username_fragment: None,
+        }));
+    }
+
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete && !self.candidates.load(Ordering::Relaxed) {
+            self.notify(Notice::NoCandidates);
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        self.notify(Notice::State(state));
+    }
+}
