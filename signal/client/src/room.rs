@@ -44,6 +44,9 @@ pub struct Room {
 pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error> {
     let place = Place::parse(url)?;
     let id = RoomId::parse(room)?;
+    if !(options.metadata.is_null() || options.metadata.is_object()) {
+        return Err(Error::BadMetadata);
+    }
     let mut signaling = Signaling::connect(place).await?;
     let seat = signaling.hello(&id, &options.metadata).await?;
     let peer_id = seat.id.clone();

@@ -7,7 +7,7 @@ use crate::place::Place;
 use crate::{Error, Peer};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use signal_core::protocol::{
     ClientFrame, ClientMessage, IceServer, Member, SUBPROTOCOL, ServerFrame, Welcome,
 };
@@ -92,15 +92,8 @@ impl Signaling {
 
     /// Asks for a seat.
     pub(crate) async fn hello(&mut self, room: &RoomId, metadata: &Value) -> Result<Seat, Error> {
-        let metadata = match metadata {
-            Value::Null => None,
-            Value::Object(_) => {
-                Some(serde_json::value::to_raw_value(metadata).map_err(|_| Error::BadMetadata)?)
-            }
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                return Err(Error::BadMetadata);
-            }
-        };
+        let raw = to_raw_value(metadata).map_err(|_| Error::BadMetadata)?;
+        let metadata = metadata.is_object().then_some(&*raw);
         self.send(ClientFrame::Hello {
             room: room.as_str().into(),
             metadata: metadata.as_deref(),

@@ -5,8 +5,11 @@ use super::runtime::KickRuntime;
 use super::signal::{Candidate, Description, Kind};
 use super::{Input, Notice};
 use crate::Channel;
-use crate::limits::{CHECK_INTERVAL, SEND_BUFFER_BYTES};
+use crate::limits::{
+    CHECK_INTERVAL, CHECKS_MAX, PEER_REFLEXIVE_WAIT, REFLEXIVE_WAIT, RELAY_WAIT, SEND_BUFFER_BYTES,
+};
 use async_trait::async_trait;
+use rtc::ice::mdns::MulticastDnsMode;
 use signal_core::protocol::IceServer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,33 +41,15 @@ pub(super) struct Connection {
 impl Connection {
     /// Opens the sockets and starts the driver, which reports to `notices`.
     pub(super) async fn open(setup: &IceSetup, notices: mpsc::Sender<Input>) -> Result<Self> {
-        let policy = if setup.relay_only {
-            RTCIceTransportPolicy::Relay
-        } else {
-            RTCIceTransportPolicy::All
+        // Browsers hide their addresses behind mDNS names. To ask for them needs multicast, which not every network has;
+        // without it, the peer's checks reveal its address.
+        let inner = match build(setup, &notices, MulticastDnsMode::QueryOnly).await {
+            Ok(inner) => inner,
+            Err(error) => {
+                tracing::debug!(%error, "trying without mDNS");
+                build(setup, &notices, MulticastDnsMode::Disabled).await?
+            }
         };
-        let configuration = RTCConfigurationBuilder::default()
-            .with_ice_servers(setup.servers.iter().map(ice_server).collect())
-            .with_ice_transport_policy(policy)
-            .build();
-        let mut settings =
-            SettingEngineBuilder::new().with_ice_connection_attempts(Some(CHECK_INTERVAL), None);
-        if setup.relay_only {
-            settings = settings.with_relay_acceptance_min_wait(Some(Duration::ZERO));
-        }
-        let inner = PeerConnectionBuilder::new()
-            .with_configuration(configuration)
-            .with_setting_engine(settings.build())
-            .with_runtime(Arc::new(KickRuntime))
-            .with_handler(Arc::new(Handler {
-                notices,
-                candidates: AtomicBool::new(false),
-            }))
-            .with_udp_addrs(vec![setup.addresses])
-            .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES)
-            .build()
-            .await?;
-        let inner: Arc<dyn PeerConnection> = Arc::new(inner);
         let reliable = RTCDataChannelInit {
             negotiated: Some(0),
             ..RTCDataChannelInit::default()
@@ -144,6 +129,43 @@ impl Connection {
     pub(super) async fn close(&self) -> Result<()> {
         self.inner.close().await
     }
+}
+
+async fn build(
+    setup: &IceSetup,
+    notices: &mpsc::Sender<Input>,
+    mdns: MulticastDnsMode,
+) -> Result<Arc<dyn PeerConnection>> {
+    let (policy, relay_wait) = if setup.relay_only {
+        (RTCIceTransportPolicy::Relay, Duration::ZERO)
+    } else {
+        (RTCIceTransportPolicy::All, RELAY_WAIT)
+    };
+    let configuration = RTCConfigurationBuilder::default()
+        .with_ice_servers(setup.servers.iter().map(ice_server).collect())
+        .with_ice_transport_policy(policy)
+        .build();
+    let settings = SettingEngineBuilder::new()
+        .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS_MAX))
+        .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
+        .with_prflx_acceptance_min_wait(Some(relay_wait.min(PEER_REFLEXIVE_WAIT)))
+        .with_relay_acceptance_min_wait(Some(relay_wait))
+        .with_multicast_dns_mode(mdns)
+        .build();
+    let handler = Handler {
+        notices: notices.clone(),
+        candidates: AtomicBool::new(false),
+    };
+    let inner = PeerConnectionBuilder::new()
+        .with_configuration(configuration)
+        .with_setting_engine(settings)
+        .with_runtime(Arc::new(KickRuntime))
+        .with_handler(Arc::new(handler))
+        .with_udp_addrs(vec![setup.addresses])
+        .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES)
+        .build()
+        .await?;
+    Ok(Arc::new(inner))
 }
 
 fn ice_server(server: &IceServer) -> RTCIceServer {
