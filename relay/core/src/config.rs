@@ -22,33 +22,41 @@ pub struct Config {
     pub secrets: Vec<Secret>,
     /// Users with fixed passwords, for tests and small set-ups.
     pub users: Vec<StaticUser>,
-    /// The addresses that clients send to; a [`ListenerId`](crate::ListenerId) is a place in this list.
+    /// The addresses that clients send to; a [`ListenerId`](crate::ListenerId) is a place in this
+    /// list.
     pub listeners: Vec<Listener>,
     /// Which addresses clients may exchange packets with.
     pub policy: PeerPolicy,
-    /// Further addresses that are never a peer, beside the listeners: what the listeners are called outside a NAT, the
-    /// admin port.
+    /// Further addresses that are never a peer, beside the listeners: what the listeners are called
+    /// outside a NAT, the admin port.
     pub never_peers: Vec<SocketAddr>,
-    /// The lifetime of an allocation whose client asks for none or for less. RFC 8656 §3.2: 10 minutes.
+    /// The lifetime of an allocation whose client asks for none or for less. RFC 8656 §3.2: 10
+    /// minutes.
     pub lifetime_default: Duration,
-    /// The longest lifetime an allocation gets, however much a client asks for. RFC 8656 §7.2: 1 hour.
+    /// The longest lifetime an allocation gets, however much a client asks for. RFC 8656 §7.2: 1
+    /// hour.
     pub lifetime_max: Duration,
-    /// How long a nonce is good. Shorter bounds the replay of a request, longer saves clients a round trip.
+    /// How long a nonce is good. Shorter bounds the replay of a request, longer saves clients a
+    /// round trip.
     pub nonce_lifetime: Duration,
     /// The most allocations of one worker; beyond it 508. Bounds memory.
     pub allocations_max: usize,
-    /// The most allocations of one holder of time-limited credentials at one worker; beyond it 486. A browser in a mesh
-    /// makes a few per peer connection.
+    /// The most allocations of one holder of time-limited credentials at one worker; beyond it 486.
+    /// A browser in a mesh makes a few per peer connection.
     pub allocations_per_holder_max: usize,
-    /// The most allocations of one static user at one worker; beyond it 486. Many clients share such a user.
+    /// The most allocations of one static user at one worker; beyond it 486. Many clients share
+    /// such a user.
     pub allocations_per_user_max: usize,
-    /// The most permissions of one allocation; beyond it 508. Bounds memory and the scan for each packet.
+    /// The most permissions of one allocation; beyond it 508. Bounds memory and the scan for each
+    /// packet.
     pub permissions_max: usize,
-    /// The most channels of one allocation; beyond it 508. Bounds memory and the scan for each packet.
+    /// The most channels of one allocation; beyond it 508. Bounds memory and the scan for each
+    /// packet.
     pub channels_max: usize,
-    /// Answers a second to unauthenticated requests (Binding included) that one source prefix (IPv4 /32, IPv6 /64) gets
-    /// from one worker; requests beyond it are dropped. 0: no limit. Bounds what a forged source address can be hit with,
-    /// and leaves room for the many clients behind one NAT.
+    /// Answers a second to unauthenticated requests (Binding included) that one source prefix (IPv4
+    /// /32, IPv6 /64) gets from one worker; requests beyond it are dropped. 0: no limit. Bounds
+    /// what a forged source address can be hit with, and leaves room for the many clients behind
+    /// one NAT.
     pub unauthenticated_rate: u32,
     /// How many such answers a quiet prefix gets at once.
     pub unauthenticated_burst: u32,

@@ -5,7 +5,8 @@ use crate::wire::{ErrorCode, Method};
 use heliograph_base::Sample;
 use std::ops::AddAssign;
 
-/// Packets and their bytes in one direction. The bytes are payload: without TURN, UDP or IP headers.
+/// Packets and their bytes in one direction. The bytes are payload: without TURN, UDP or IP
+/// headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
     /// Packets.

@@ -1,14 +1,18 @@
 //! A STUN/TURN server without IO: wire format and state machine.
 //!
-//! One [`Server`] is what one worker thread runs. The shell (`relay-server`) owns sockets, threads and the clock:
+//! One [`Server`] is what one worker thread runs. The shell (`relay-server`) owns sockets, threads
+//! and the clock:
 //!
-//! 1. it receives a batch of datagrams, reads the clock once, and calls [`Server::handle`] for each;
-//! 2. each call gives one [`Verdict`]: at most one datagram to send, borrowed from the input and a [`Scratch`];
-//! 3. after the batch it drains [`Server::poll_effect`] (ports taken and to be closed), hands in freshly bound ports
-//!    with [`Server::handle_port_open`], and sleeps no longer than [`Server::poll_timeout`], at which it calls
-//!    [`Server::handle_timeout`].
+//! 1. it receives a batch of datagrams, reads the clock once, and calls [`Server::handle`] for
+//!    each;
+//! 2. each call gives one [`Verdict`]: at most one datagram to send, borrowed from the input and a
+//!    [`Scratch`];
+//! 3. after the batch it drains [`Server::poll_effect`] (ports taken and to be closed), hands in
+//!    freshly bound ports with [`Server::handle_port_open`], and sleeps no longer than
+//!    [`Server::poll_timeout`], at which it calls [`Server::handle_timeout`].
 //!
-//! Nothing here reads a clock, opens a socket, or rolls dice: time is an argument and randomness a seed.
+//! Nothing here reads a clock, opens a socket, or rolls dice: time is an argument and randomness a
+//! seed.
 
 mod config;
 mod counters;

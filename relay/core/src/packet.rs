@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerId(pub u16);
 
-/// A relay port's number, chosen by the shell; small and reused, so that tables indexed by it stay dense.
+/// A relay port's number, chosen by the shell; small and reused, so that tables indexed by it stay
+/// dense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortId(pub u32);
 
@@ -121,13 +122,15 @@ pub enum Reason {
     NotStun,
     /// It begins so, but breaks the format.
     Malformed,
-    /// It came from an address that no client has: port 0, multicast, broadcast, unspecified, or a listener of this relay.
+    /// It came from an address that no client has: port 0, multicast, broadcast, unspecified, or a
+    /// listener of this relay.
     BadSource,
     /// A request with a method that this relay doesn't know.
     UnknownMethod,
     /// An answer: this relay asks nothing.
     UnexpectedClass,
-    /// An indication that lacks an attribute or has one that must be understood and isn't; it gets no answer.
+    /// An indication that lacks an attribute or has one that must be understood and isn't; it gets
+    /// no answer.
     BadIndication,
     /// The source prefix got as many answers to unauthenticated requests as it may.
     RateLimited,

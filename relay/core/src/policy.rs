@@ -1,4 +1,5 @@
-//! Which peer addresses clients may exchange packets with: one canonical form, one policy, asked by every path.
+//! Which peer addresses clients may exchange packets with: one canonical form, one policy, asked by
+//! every path.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,9 +8,10 @@ use std::str::FromStr;
 
 /// What an operator opens and closes beside the safe default.
 ///
-/// The default denies every address that isn't the public internet: private, loopback, link-local (with the metadata
-/// services of clouds), documentation, translation and tunnel ranges. `deny` beats `allow`, and `allow` beats the default.
-/// Multicast, broadcast and unspecified addresses can't be allowed.
+/// The default denies every address that isn't the public internet: private, loopback, link-local
+/// (with the metadata services of clouds), documentation, translation and tunnel ranges. `deny`
+/// beats `allow`, and `allow` beats the default. Multicast, broadcast and unspecified addresses
+/// can't be allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerPolicy {
     /// Ranges opened although the default denies them.
@@ -21,8 +23,8 @@ pub struct PeerPolicy {
 impl PeerPolicy {
     /// Whether packets may be exchanged with `address` over the network.
     ///
-    /// An IPv6 address that carries an IPv4 one (mapped, compatible, SIIT, NAT64, 6to4, Teredo) is permitted only if both
-    /// are; so no spelling opens what is closed.
+    /// An IPv6 address that carries an IPv4 one (mapped, compatible, SIIT, NAT64, 6to4, Teredo) is
+    /// permitted only if both are; so no spelling opens what is closed.
     #[must_use]
     pub fn permits(&self, address: IpAddr) -> bool {
         match Spelling::of(address) {
@@ -86,7 +88,8 @@ fn ipv4(high: u16, low: u16) -> Ipv4Addr {
     Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
 }
 
-/// A range of addresses: those that share the first bits of one. A range holds addresses of its own family only.
+/// A range of addresses: those that share the first bits of one. A range holds addresses of its own
+/// family only.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cidr {
     network: IpAddr,
@@ -96,9 +99,9 @@ pub struct Cidr {
 impl Cidr {
     /// The range of the addresses whose first `prefix_bits` bits are those of `network`.
     ///
-    /// # Errors
-    /// [`InvalidCidr::Prefix`] if an address of that family has fewer bits; [`InvalidCidr::HostBits`] if `network` has a
-    /// bit set beyond them, since then somebody meant something else.
+    /// # Errors [`InvalidCidr::Prefix`] if an address of that family has fewer bits;
+    /// [`InvalidCidr::HostBits`] if `network` has a bit set beyond them, since then somebody meant
+    /// something else.
     pub fn new(network: IpAddr, prefix_bits: u8) -> Result<Self, InvalidCidr> {
         let (bits, width) = left_aligned(network);
         if u32::from(prefix_bits) > width {

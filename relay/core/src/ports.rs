@@ -1,4 +1,5 @@
-//! Which worker owns which relayed transport address: how an allocation finds another one of the same relay.
+//! Which worker owns which relayed transport address: how an allocation finds another one of the
+//! same relay.
 
 use crate::WorkerId;
 use std::net::{IpAddr, SocketAddr};
@@ -6,8 +7,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The live relayed transport addresses of all workers of one relay.
 ///
-/// Read once for each packet whose destination has one of the relay's own addresses, written when an allocation begins
-/// or ends. No lock: a reader that comes too early or too late sees what a packet a moment earlier or later would.
+/// Read once for each packet whose destination has one of the relay's own addresses, written when
+/// an allocation begins or ends. No lock: a reader that comes too early or too late sees what a
+/// packet a moment earlier or later would.
 #[derive(Debug)]
 pub struct RelayedPorts {
     addresses: Vec<(IpAddr, Box<[AtomicU8]>)>,
@@ -19,7 +21,8 @@ impl RelayedPorts {
     /// The most workers that can share a table.
     pub const WORKERS_MAX: usize = FREE as usize;
 
-    /// An empty table for relayed transport addresses on `addresses`, as clients are told them. 64 KiB an address.
+    /// An empty table for relayed transport addresses on `addresses`, as clients are told them. 64
+    /// KiB an address.
     #[must_use]
     pub fn new(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         let mut table = Self {

@@ -1,8 +1,8 @@
 //! The state machine of one worker.
 //!
-//! Here: what goes in and out, and the first choice for each datagram. In the files beside: who asks (`credentials`,
-//! `nonce`, `limiter`), what requests do (`control`) and get (`answer`), how data goes (`relay`), and what is kept
-//! (`allocation`, `table`, `stock`).
+//! Here: what goes in and out, and the first choice for each datagram. In the files beside: who
+//! asks (`credentials`, `nonce`, `limiter`), what requests do (`control`) and get (`answer`), how
+//! data goes (`relay`), and what is kept (`allocation`, `table`, `stock`).
 
 mod allocation;
 mod answer;
@@ -93,7 +93,8 @@ impl Server {
 
     /// Takes a freshly bound port into the stock, from which Allocate is answered.
     ///
-    /// `bound` is the address of the socket, `advertised` what clients are told: they differ behind a NAT.
+    /// `bound` is the address of the socket, `advertised` what clients are told: they differ behind
+    /// a NAT.
     pub fn handle_port_open(&mut self, port: PortId, bound: SocketAddr, advertised: SocketAddr) {
         self.stock.put(port, bound, advertised);
     }
@@ -120,8 +121,8 @@ impl Server {
         self.counted(verdict)
     }
 
-    /// Takes data from another worker's allocation `from` for this worker's allocation `to`, as if it had crossed the
-    /// network.
+    /// Takes data from another worker's allocation `from` for this worker's allocation `to`, as if
+    /// it had crossed the network.
     pub fn handle_handover<'a>(
         &mut self,
         now: Now,

@@ -1,4 +1,5 @@
-//! STUN and TURN on the wire (RFC 8489, RFC 8656): reading without a copy, writing without the heap.
+//! STUN and TURN on the wire (RFC 8489, RFC 8656): reading without a copy, writing without the
+//! heap.
 //!
 //! Nothing here knows what a message means; that is the server's work.
 

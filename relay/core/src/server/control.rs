@@ -21,7 +21,8 @@ const RESERVE_NEXT: u8 = 0x80;
 impl Server {
     /// Finds out who asks. RFC 8489 §9.2.4.
     ///
-    /// The nonce is checked before the password: it costs less, and a wrong password under an old nonce gets 438 anyway.
+    /// The nonce is checked before the password: it costs less, and a wrong password under an old
+    /// nonce gets 438 anyway.
     pub(super) fn authenticate<'a>(&self, request: &Request<'a>) -> Result<User<'a>, ErrorCode> {
         if !request.message.has_integrity() {
             return Err(ErrorCode::Unauthorized);
@@ -252,7 +253,8 @@ impl Server {
         Ok(slot)
     }
 
-    /// Whether there may be a permission for `peer`. One for an address of this relay is always granted: it holds inside.
+    /// Whether there may be a permission for `peer`. One for an address of this relay is always
+    /// granted: it holds inside.
     fn check_peer(&self, slot: Slot, peer: IpAddr) -> Result<(), ErrorCode> {
         if Family::of(peer) != self.family(slot) {
             return Err(ErrorCode::PeerAddressFamilyMismatch);
@@ -293,8 +295,8 @@ impl Server {
     }
 }
 
-/// The user of an allocation, if it signed with the key of the first time. Credentials that have expired since still end
-/// an allocation, but don't prolong it.
+/// The user of an allocation, if it signed with the key of the first time. Credentials that have
+/// expired since still end an allocation, but don't prolong it.
 fn known_user<'a>(
     request: &Request<'_>,
     name: &'a str,

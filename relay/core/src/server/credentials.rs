@@ -75,7 +75,8 @@ impl Checker {
     }
 }
 
-/// Whose allocations count together: the holder, however often the credentials are renewed, or else the user.
+/// Whose allocations count together: the holder, however often the credentials are renewed, or else
+/// the user.
 pub(super) fn quota_name(name: &str, kind: UserKind) -> &str {
     match (kind, Username::parse(name)) {
         (UserKind::Holder { .. }, Some(username)) => username.holder,

@@ -14,8 +14,8 @@ const MAC_BYTES: usize = 8;
 /// The length of a nonce's text.
 pub(super) const NONCE_BYTES: usize = 16;
 
-/// Makes and checks nonces: base64 of the time in seconds (4 bytes) and a MAC (8 bytes) over time, client address and
-/// listener.
+/// Makes and checks nonces: base64 of the time in seconds (4 bytes) and a MAC (8 bytes) over time,
+/// client address and listener.
 #[derive(Debug)]
 pub(super) struct Nonces {
     keyed: Hmac<Sha1>,

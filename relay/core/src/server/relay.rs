@@ -84,8 +84,8 @@ impl Server {
         verdict
     }
 
-    /// Takes data from the allocation `from` of this relay to the allocation `to` of this worker: what the network would do
-    /// between them, and then what [`Self::handle_peer`] does.
+    /// Takes data from the allocation `from` of this relay to the allocation `to` of this worker:
+    /// what the network would do between them, and then what [`Self::handle_peer`] does.
     pub(super) fn deliver<'a>(
         &mut self,
         now: Now,

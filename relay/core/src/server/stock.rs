@@ -57,8 +57,9 @@ impl Stock {
 
     /// Takes the oldest port that fits.
     ///
-    /// A client gets a port on the address by which it reached the relay, since what reaches that reaches it; only if no
-    /// ports are ever bound there, such as when the family is another, any address does.
+    /// A client gets a port on the address by which it reached the relay, since what reaches that
+    /// reaches it; only if no ports are ever bound there, such as when the family is another, any
+    /// address does.
     pub(super) fn take(&mut self, wanted: Wanted) -> Option<StockedPort> {
         let here_only =
             Family::of(wanted.listener) == wanted.family && self.hosts.contains(&wanted.listener);

@@ -24,7 +24,8 @@ pub(super) struct Table {
     by_port: Vec<Option<Slot>>,
     /// Live allocations by whose they are.
     quotas: HashMap<Box<str>, usize, RandomState>,
-    /// When to look at an allocation: never after its end. A refresh leaves the earlier entry there.
+    /// When to look at an allocation: never after its end. A refresh leaves the earlier entry
+    /// there.
     deadlines: BinaryHeap<Reverse<(Time, PortId)>>,
 }
 
@@ -120,7 +121,8 @@ impl Table {
         }
     }
 
-    /// Keeps the deadlines in proportion to the live allocations, although an ended one leaves its own behind.
+    /// Keeps the deadlines in proportion to the live allocations, although an ended one leaves its
+    /// own behind.
     fn forget_old_deadlines(&mut self) {
         if self.deadlines.len() > 2 * self.len() + DEADLINES_SPARE {
             let slots = self.slots.iter().flatten();

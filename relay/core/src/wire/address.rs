@@ -37,7 +37,8 @@ pub fn decode_xor_address(
     Ok(SocketAddr::new(ip, port))
 }
 
-/// Writes the value of an XOR address attribute to the front of `value`, and gives its length: 8 or 20 bytes.
+/// Writes the value of an XOR address attribute to the front of `value`, and gives its length: 8 or
+/// 20 bytes.
 ///
 /// # Panics
 /// If `value` is shorter than that.

@@ -38,12 +38,13 @@ impl<'a> ChannelData<'a> {
 
     /// Reads a ChannelData message.
     ///
-    /// `bytes` is one whole UDP payload: number (2 bytes, big endian), length (2 bytes), then `length` bytes of data.
-    /// Up to 3 bytes of padding may follow and are ignored. The data borrows from `bytes`.
+    /// `bytes` is one whole UDP payload: number (2 bytes, big endian), length (2 bytes), then
+    /// `length` bytes of data. Up to 3 bytes of padding may follow and are ignored. The data
+    /// borrows from `bytes`.
     ///
-    /// # Errors
-    /// [`Malformed::Short`] if fewer than 4 + length bytes are present; [`Malformed::Channel`] outside 0x4000-0x4FFF;
-    /// [`Malformed::Trailing`] if more than padding follows.
+    /// # Errors [`Malformed::Short`] if fewer than 4 + length bytes are present;
+    /// [`Malformed::Channel`] outside 0x4000-0x4FFF; [`Malformed::Trailing`] if more than padding
+    /// follows.
     ///
     /// RFC 8656 §12.4.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {

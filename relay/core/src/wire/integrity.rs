@@ -61,7 +61,8 @@ fn keyed(key: &Key, message: &[u8]) -> Hmac<Sha1> {
     hmac
 }
 
-/// The FINGERPRINT of a message, which is everything before that attribute, its header saying that it is included.
+/// The FINGERPRINT of a message, which is everything before that attribute, its header saying that
+/// it is included.
 pub(super) fn fingerprint(message: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&message[..2]);

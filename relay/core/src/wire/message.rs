@@ -36,15 +36,16 @@ pub struct TransactionId(pub [u8; 12]);
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
-    /// Where the attributes that count end: at MESSAGE-INTEGRITY or FINGERPRINT, or with the message.
+    /// Where the attributes that count end: at MESSAGE-INTEGRITY or FINGERPRINT, or with the
+    /// message.
     end: usize,
     has_integrity: bool,
     has_fingerprint: bool,
 }
 
 impl<'a> Message<'a> {
-    /// Reads a message, which is all of `bytes`, and checks its structure and its FINGERPRINT, not its
-    /// MESSAGE-INTEGRITY: see [`Self::is_signed_with`].
+    /// Reads a message, which is all of `bytes`, and checks its structure and its FINGERPRINT, not
+    /// its MESSAGE-INTEGRITY: see [`Self::is_signed_with`].
     ///
     /// # Errors
     /// What is wrong with it.
@@ -103,7 +104,8 @@ impl<'a> Message<'a> {
 
     /// The attributes that count, in order: those before MESSAGE-INTEGRITY and FINGERPRINT.
     ///
-    /// Whatever follows MESSAGE-INTEGRITY isn't protected by it, so it is as if it weren't there. RFC 8489 §14.5.
+    /// Whatever follows MESSAGE-INTEGRITY isn't protected by it, so it is as if it weren't there.
+    /// RFC 8489 §14.5.
     #[must_use]
     pub fn attributes(&self) -> Attributes<'a> {
         Attributes {

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 
 /// Writes a STUN message from front to back. Padding is zero.
 ///
-/// Every method panics if the buffer is too short: how long an answer gets is the writer's own doing.
+/// Every method panics if the buffer is too short: how long an answer gets is the writer's own
+/// doing.
 #[derive(Debug)]
 pub struct Writer<'b> {
     buffer: &'b mut [u8],
@@ -77,8 +78,8 @@ impl<'b> Writer<'b> {
         self.finish_at(length)
     }
 
-    /// Ends the message with the header of a DATA attribute, whose `data_bytes` bytes and padding the caller sends
-    /// behind it. At most [`Self::DATA_BYTES_MAX`].
+    /// Ends the message with the header of a DATA attribute, whose `data_bytes` bytes and padding
+    /// the caller sends behind it. At most [`Self::DATA_BYTES_MAX`].
     #[must_use]
     pub fn finish_before_data(mut self, data_bytes: usize) -> &'b [u8] {
         self.attribute_header(attribute::DATA, data_bytes);
@@ -86,7 +87,8 @@ impl<'b> Writer<'b> {
         self.finish_at(length)
     }
 
-    /// The most data that one message carries beside a peer address: what a length of 16 bits leaves.
+    /// The most data that one message carries beside a peer address: what a length of 16 bits
+    /// leaves.
     pub const DATA_BYTES_MAX: usize = 0xfffc - 4 - 24;
 
     fn finish_at(self, length: usize) -> &'b [u8] {
@@ -107,7 +109,8 @@ impl<'b> Writer<'b> {
     }
 }
 
-/// How many bytes follow a value of `length` bytes, so that the next attribute begins at a multiple of four.
+/// How many bytes follow a value of `length` bytes, so that the next attribute begins at a multiple
+/// of four.
 pub(crate) const fn padding(length: usize) -> usize {
     length.wrapping_neg() % 4
 }

@@ -1,28 +1,34 @@
-//! A relay in virtual time, and foreign clients that speak to it: `stun-rs` builds and reads their messages.
+//! A relay in virtual time, and foreign clients that speak to it: `stun-rs` builds and reads their
+//! messages.
 
+#![allow(unreachable_pub, reason = "a module of several test crates")]
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(
+    clippy::wrong_self_convention,
+    reason = "a datagram comes from a client"
+)]
+
+mod outcome;
+
+pub use outcome::{Answer, Outcome};
 
 use heliograph_base::{Now, Time, UnixTime};
 use relay_core::wire::{self, Class, Key, Method, Writer, attribute};
 use relay_core::{
-    At, Config, Effect, Listener, ListenerId, PortId, Reason, Received, RelayedPorts, Scratch,
-    Server, StaticUser, Verdict, WorkerId,
+    At, Config, Effect, Listener, ListenerId, PortId, Received, RelayedPorts, Scratch, Server,
+    StaticUser, WorkerId,
 };
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use stun_rs::attributes::stun::{ErrorCode, Fingerprint, MessageIntegrity, Nonce, Realm, UserName};
-use stun_rs::attributes::stun::{UnknownAttributes, XorMappedAddress};
-use stun_rs::attributes::turn::{
-    ChannelNumber, Data, LifeTime, RequestedTrasport, XorPeerAddress, XorRelayedAddress,
-};
-use stun_rs::methods::{ALLOCATE, CHANNEL_BIND, CREATE_PERMMISSION, DATA, REFRESH, SEND};
+use stun_rs::attributes::stun::{Fingerprint, MessageIntegrity, Nonce, Realm, UserName};
+use stun_rs::attributes::turn::{ChannelNumber, Data, LifeTime, RequestedTrasport, XorPeerAddress};
+use stun_rs::methods::{ALLOCATE, CHANNEL_BIND, CREATE_PERMMISSION, REFRESH, SEND};
 use stun_rs::protocols::UDP;
 use stun_rs::{
-    Algorithm, AlgorithmId, DecoderContextBuilder, HMACKey, MessageClass, MessageDecoderBuilder,
-    MessageEncoderBuilder, MessageMethod, StunAttribute, StunMessage, StunMessageBuilder,
-    TransactionId,
+    Algorithm, AlgorithmId, HMACKey, MessageClass, MessageEncoderBuilder, MessageMethod,
+    StunAttribute, StunMessage, StunMessageBuilder, TransactionId,
 };
 
 pub const REALM: &str = "test";
@@ -138,21 +144,25 @@ impl Script {
 
     /// One of several workers.
     pub fn worker(config: Config, worker: u8, ports: Arc<RelayedPorts>) -> Self {
-        let server = Server::new(Arc::new(config), WorkerId(worker), ports, [worker; 32]);
-        let mut script = Self {
-            server,
+        let mut script = Self::without_stock(config, worker, ports);
+        for _ in 0..4 {
+            script.open_port(RELAY_IP);
+            script.open_port(RELAY_IP_V6);
+        }
+        script
+    }
+
+    /// A worker that was given no port yet.
+    pub fn without_stock(config: Config, worker: u8, ports: Arc<RelayedPorts>) -> Self {
+        Self {
+            server: Server::new(Arc::new(config), WorkerId(worker), ports, [worker; 32]),
             elapsed: Duration::ZERO,
             scratch: Scratch::new(),
             nonces: HashMap::new(),
             relayed: HashMap::new(),
             last_transaction: 0,
             ports_opened: 1000 * u32::from(worker),
-        };
-        for _ in 0..4 {
-            script.open_port(RELAY_IP);
-            script.open_port(RELAY_IP_V6);
         }
-        script
     }
 
     pub fn now(&self) -> Now {
@@ -407,202 +417,4 @@ pub fn encode(message: &StunMessage) -> Vec<u8> {
         .unwrap();
     bytes.truncate(length);
     bytes
-}
-
-/// A verdict that owns what it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Send {
-        via: At,
-        to: SocketAddr,
-        bytes: Vec<u8>,
-    },
-    Handover {
-        worker: WorkerId,
-        from: SocketAddr,
-        to: SocketAddr,
-        body: Vec<u8>,
-    },
-    Done,
-    Drop(Reason),
-}
-
-impl Outcome {
-    fn of(verdict: Verdict<'_>) -> Self {
-        match verdict {
-            Verdict::Send(transmit) => {
-                let mut bytes = [transmit.head, transmit.body].concat();
-                bytes.resize(bytes.len() + transmit.pad, 0);
-                Self::Send {
-                    via: transmit.via,
-                    to: transmit.to,
-                    bytes,
-                }
-            }
-            Verdict::Handover {
-                worker,
-                from,
-                to,
-                body,
-            } => Self::Handover {
-                worker,
-                from,
-                to,
-                body: body.to_vec(),
-            },
-            Verdict::Done => Self::Done,
-            Verdict::Drop(reason) => Self::Drop(reason),
-        }
-    }
-
-    #[track_caller]
-    pub fn expect_drop(self, reason: Reason) {
-        assert_eq!(self, Self::Drop(reason));
-    }
-
-    /// Something is sent to `client`.
-    #[track_caller]
-    pub fn expect_to_client(self, client: Client) -> Vec<u8> {
-        match self {
-            Self::Send { via, to, bytes } => {
-                assert_eq!((via, to), (At::Listener(client.listener), client.address));
-                bytes
-            }
-            other => panic!("not sent to a client: {other:?}"),
-        }
-    }
-
-    #[track_caller]
-    pub fn expect_answer(self, client: Client) -> Answer {
-        Answer::read(client, self.expect_to_client(client))
-    }
-
-    /// `data` goes to `peer` from the port of a relayed address.
-    #[track_caller]
-    pub fn expect_to_peer(self, relayed: SocketAddr, peer: SocketAddr, data: &[u8]) {
-        let via = At::Port(port_at(relayed));
-        assert_eq!(
-            self,
-            Self::Send {
-                via,
-                to: peer,
-                bytes: data.to_vec()
-            }
-        );
-    }
-
-    #[track_caller]
-    pub fn expect_channel_data(self, client: Client, channel: u16, data: &[u8]) {
-        assert_eq!(self.expect_to_client(client), channel_data(channel, data));
-    }
-
-    #[track_caller]
-    pub fn expect_data_indication(self, client: Client, peer: SocketAddr, data: &[u8]) {
-        let bytes = self.expect_to_client(client);
-        let (message, length) = MessageDecoderBuilder::default()
-            .build()
-            .decode(&bytes)
-            .unwrap();
-        assert_eq!(length, bytes.len());
-        assert_eq!(
-            (message.method(), message.class()),
-            (DATA, MessageClass::Indication)
-        );
-        let from = message
-            .get::<XorPeerAddress>()
-            .unwrap()
-            .expect_xor_peer_address();
-        assert_eq!(*from.socket_address(), peer);
-        assert_eq!(
-            message.get::<Data>().unwrap().expect_data().as_bytes(),
-            data
-        );
-    }
-}
-
-/// An answer, as the client reads it.
-#[derive(Debug)]
-pub struct Answer {
-    pub message: StunMessage,
-    pub bytes: Vec<u8>,
-}
-
-impl Answer {
-    /// Reads it, and checks its MESSAGE-INTEGRITY and FINGERPRINT if they are there.
-    #[track_caller]
-    fn read(client: Client, bytes: Vec<u8>) -> Self {
-        let context = DecoderContextBuilder::default()
-            .with_key(key(client))
-            .with_validation();
-        let decoder = MessageDecoderBuilder::default()
-            .with_context(context.build())
-            .build();
-        let (message, length) = decoder.decode(&bytes).unwrap();
-        assert_eq!(length, bytes.len());
-        Self { message, bytes }
-    }
-
-    pub fn code(&self) -> Option<u16> {
-        let code = self.message.get::<ErrorCode>()?.expect_error_code();
-        Some(code.error_code().error_code())
-    }
-
-    pub fn is_signed(&self) -> bool {
-        self.message.get::<MessageIntegrity>().is_some()
-    }
-
-    #[track_caller]
-    pub fn expect_success(self) -> Self {
-        assert_eq!(
-            self.message.class(),
-            MessageClass::SuccessResponse,
-            "{:?}",
-            self.code()
-        );
-        self
-    }
-
-    #[track_caller]
-    pub fn expect_error(self, code: u16) -> Self {
-        assert_eq!(self.message.class(), MessageClass::ErrorResponse);
-        assert_eq!(self.code(), Some(code));
-        self
-    }
-
-    #[track_caller]
-    pub fn nonce(&self) -> String {
-        self.message
-            .get::<Nonce>()
-            .unwrap()
-            .expect_nonce()
-            .as_str()
-            .to_owned()
-    }
-
-    #[track_caller]
-    pub fn relayed(&self) -> SocketAddr {
-        let relayed = self.message.get::<XorRelayedAddress>().unwrap();
-        *relayed.expect_xor_relayed_address().socket_address()
-    }
-
-    #[track_caller]
-    pub fn mapped(&self) -> SocketAddr {
-        let mapped = self.message.get::<XorMappedAddress>().unwrap();
-        *mapped.expect_xor_mapped_address().socket_address()
-    }
-
-    #[track_caller]
-    pub fn lifetime_s(&self) -> u32 {
-        self.message
-            .get::<LifeTime>()
-            .unwrap()
-            .expect_life_time()
-            .as_u32()
-    }
-
-    #[track_caller]
-    pub fn unknown(&self) -> Vec<u16> {
-        let unknown = self.message.get::<UnknownAttributes>().unwrap();
-        unknown.expect_unknown_attributes().attributes().to_vec()
-    }
 }
