@@ -215,6 +215,12 @@ impl Hub {
         self.outputs.pop_front()
     }
 
+    /// Whether the session is in a room.
+    #[must_use]
+    pub fn has_seat(&self, session: SessionId) -> bool {
+        self.seats.contains_key(&session)
+    }
+
     /// What the hub has counted so far.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -309,9 +309,10 @@ impl Session {
 fn leave_reason(code: CloseCode) -> Option<LeaveReason> {
     match code {
         CloseCode::Normal => Some(LeaveReason::Left),
-        CloseCode::NotUtf8 | CloseCode::TooBig | CloseCode::Misbehaved => {
-            Some(LeaveReason::Misbehaved)
-        }
+        CloseCode::NotWebSocket
+        | CloseCode::NotUtf8
+        | CloseCode::TooBig
+        | CloseCode::Misbehaved => Some(LeaveReason::Misbehaved),
         CloseCode::HelloTimeout => Some(LeaveReason::Lost),
         CloseCode::SlowReader => Some(LeaveReason::Slow),
         CloseCode::Vanished => Some(LeaveReason::Vanished),

@@ -1,1 +1,24 @@
-//! x
+//! axum around signal-core: routes, WebSocket sessions, shards, the embedded page.
+//!
+//! - [`Http`] accepts connections and serves a router on them;
+//! - [`Signal`] is the signaling server: its [router](Signal::router), its shards, its end.
+//!
+//! The way of a frame: `socket` (WebSocket frames) -> `edge` (one task per client, a [`signal_core::Session`]) -> `shard`
+//! (one task per [`signal_core::Hub`]) -> `outbox` -> the other client's `edge` -> its `socket`. Nothing on it is locked, and
+//! a shard never waits for a client.
+
+mod config;
+mod counters;
+mod edge;
+mod handshake;
+mod http;
+mod ice;
+mod outbox;
+mod page;
+mod shard;
+mod signal;
+mod socket;
+
+pub use config::{HttpLimits, IceConfig, SignalConfig, TurnListener};
+pub use http::{Connection, Http, bind};
+pub use signal::Signal;

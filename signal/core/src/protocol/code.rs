@@ -90,6 +90,8 @@ pub enum LeaveReason {
 pub enum CloseCode {
     /// 1000: the client left.
     Normal,
+    /// 1002: what came was no WebSocket frame (RFC 6455 §7.4.1).
+    NotWebSocket,
     /// 1007: a text frame was not UTF-8 (RFC 6455 §8.1).
     NotUtf8,
     /// 1009: a frame over the limit (RFC 6455 §7.4.1).
@@ -112,6 +114,7 @@ impl CloseCode {
     pub const fn number(self) -> u16 {
         match self {
             Self::Normal => 1000,
+            Self::NotWebSocket => 1002,
             Self::NotUtf8 => 1007,
             Self::TooBig => 1009,
             Self::HelloTimeout => 4000,
@@ -127,6 +130,7 @@ impl CloseCode {
     pub const fn text(self) -> &'static str {
         match self {
             Self::Normal => "bye",
+            Self::NotWebSocket => "not a WebSocket frame",
             Self::NotUtf8 => "text frames are UTF-8",
             Self::TooBig => "the frame is over the limit",
             Self::HelloTimeout => "no hello in time",
@@ -140,7 +144,7 @@ impl CloseCode {
     /// Whether a client that was closed with `number` should connect again.
     #[must_use]
     pub const fn should_reconnect(number: u16) -> bool {
-        !matches!(number, 1000 | 1007 | 1009 | 4100..=4999)
+        !matches!(number, 1000 | 1002 | 1007 | 1009 | 4100..=4999)
     }
 }
 

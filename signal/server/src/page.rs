@@ -1,0 +1,86 @@
+//! The files of the page, which are part of the program.
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rust_embed::{Embed, EmbeddedFile};
+
+/// Only the page's own scripts and styles run, and it talks only to WebSockets and its own server.
+const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; \
+     base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+);
+
+#[derive(Embed)]
+#[folder = "page/"]
+struct Files;
+
+/// `GET /`: the page.
+pub(crate) async fn index(headers: HeaderMap) -> Response {
+    file("index.html", &headers)
+}
+
+/// `GET /{name}`: one of its files.
+pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    file(&name, &headers)
+}
+
+fn file(name: &str, headers: &HeaderMap) -> Response {
+    let mut response = match Files::get(name) {
+        Some(file) => found(name, file, headers),
+        None => (
+            StatusCode::NOT_FOUND,
+            "There is nothing here. The page is at /\n",
+        )
+            .into_response(),
+    };
+    secure(response.headers_mut());
+    response
+}
+
+fn found(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
+    let hash = data_encoding::HEXLOWER.encode(&file.metadata.sha256_hash()[..16]);
+    let tag = HeaderValue::try_from(format!("\"{hash}\"")).expect("hex digits are visible");
+    // Asked for anew each time, but sent only if it has changed.
+    let fresh = [
+        (header::ETAG, tag.clone()),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    if headers.get(header::IF_NONE_MATCH) == Some(&tag) {
+        return (StatusCode::NOT_MODIFIED, fresh).into_response();
+    }
+    let kind = [(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(content_type(name)),
+    )];
+    (fresh, kind, Body::from(file.data.into_owned())).into_response()
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "html" => "text/html; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "json" | "map" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
+        "txt" => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+fn secure(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+}

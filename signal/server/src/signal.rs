@@ -1,0 +1,131 @@
+//! The signaling server as a whole: start, routes, counters, end.
+
+use crate::counters::EdgeCounters;
+use crate::edge::{self, Edges};
+use crate::shard::{self, SharedCounts};
+use crate::{Connection, SignalConfig, handshake, page};
+use ahash::RandomState;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response};
+use axum::routing::{any, get};
+use heliograph_base::{Clock, Sample};
+use signal_core::{Config, Hub, Seed, TurnKey};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tracing::field::Empty;
+use tracing::{Instrument as _, info_span};
+
+/// A signaling server with its rooms. Clones are handles of the same server.
+#[derive(Clone, Debug)]
+pub struct Signal {
+    edges: Arc<Edges>,
+}
+
+impl Signal {
+    /// Starts the shards, as tasks of the tokio runtime that this is called in.
+    ///
+    /// # Errors
+    /// What the system says if it has no random bytes.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start(config: SignalConfig, clock: Clock) -> io::Result<Self> {
+        let shards = config.shards.clamp(1, usize::from(u16::MAX));
+        let counts: Arc<[SharedCounts]> = (0..shards).map(|_| SharedCounts::default()).collect();
+        let turn = config.ice.secret.clone();
+        let turn = turn.map(|secret| TurnKey {
+            secret,
+            ttl: config.ice.ttl,
+        });
+        let limits = shard_limits(&config.hub, shards);
+
+        let mut senders = Vec::with_capacity(shards);
+        for number in 0..shards {
+            let seed = Seed {
+                hub: number as u16,
+                random: random()?,
+            };
+            let hub = Hub::new(limits.clone(), turn.clone(), &seed);
+            let (sender, messages) = mpsc::channel(config.shard_queue_max);
+            let counts = counts.clone();
+            tokio::spawn(async move { shard::run(hub, messages, clock, &counts[number]).await });
+            senders.push(sender);
+        }
+        let key = random()?;
+        let word =
+            |index: usize| u64::from_le_bytes(std::array::from_fn(|byte| key[index * 8 + byte]));
+        let edges = Edges {
+            limits: Arc::new(config.hub.clone()),
+            config,
+            clock,
+            shards: senders,
+            shard_counts: counts,
+            hasher: RandomState::with_seeds(word(0), word(1), word(2), word(3)),
+            counters: EdgeCounters::default(),
+            stopping: watch::Sender::new(false),
+            last_session: AtomicU64::new(0),
+        };
+        Ok(Self {
+            edges: Arc::new(edges),
+        })
+    }
+
+    /// The routes: `/v1/ws` and the page at `/` with its files. To be served by [`Http`](crate::Http), whose
+    /// [`Connection`] says which address a client reached.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/v1/ws", any(open))
+            .route("/", get(page::index))
+            .route("/{*name}", get(page::asset))
+            .with_state(self.edges.clone())
+    }
+
+    /// What the server has counted.
+    #[must_use]
+    pub fn samples(&self) -> Vec<Sample> {
+        self.edges.counters.samples(&self.edges.shard_counts)
+    }
+
+    /// Closes every session with 4003 and waits until they are gone, `within` at most. Whoever connects afterwards is
+    /// closed at once.
+    ///
+    /// Returns whether all were gone in time.
+    pub async fn shutdown(&self, within: Duration) -> bool {
+        self.edges.stopping.send_replace(true);
+        timeout(within, self.edges.stopping.closed()).await.is_ok()
+    }
+}
+
+/// `GET /v1/ws`: makes a connection a WebSocket and a session of it.
+async fn open(State(edges): State<Arc<Edges>>, mut request: Request<Body>) -> Response<Body> {
+    let (answer, upgrade) = match handshake::accept(&mut request) {
+        Ok(accepted) => accepted,
+        Err(refusal) => return *refusal,
+    };
+    let connection = request.extensions_mut().remove::<Connection>();
+    let stopping = edges.stopping.subscribe();
+    let span = info_span!("session", room = Empty, peer = Empty);
+    tokio::spawn(edge::run(edges, connection, upgrade, stopping).instrument(span));
+    answer
+}
+
+/// The limits of one of several shards.
+fn shard_limits(limits: &Config, shards: usize) -> Config {
+    Config {
+        rooms_max: limits.rooms_max.div_ceil(shards),
+        members_max: limits.members_max.div_ceil(shards),
+        ..limits.clone()
+    }
+}
+
+fn random() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
