@@ -3,7 +3,7 @@
 //! What waits is bounded by kind: a lossy message that doesn't fit is dropped, a reliable one waits outside, and a life
 //! event always fits until the program has plainly stopped to read.
 
-use crate::limits::{EVENTS_WAITING_MAX, MESSAGES_WAITING_MAX};
+use crate::config::{EVENTS_WAITING_MAX, MESSAGES_WAITING_MAX};
 use crate::{Error, Event};
 use std::collections::VecDeque;
 use std::pin::pin;

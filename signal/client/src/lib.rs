@@ -26,10 +26,11 @@
 //! The protocol's frames come from `signal-core`, WebRTC from crate `webrtc`. TURN goes over UDP only, and the server is
 //! reached without TLS.
 
+mod config;
 mod error;
 mod event;
 mod inbox;
-mod limits;
+
 mod link;
 mod peer;
 mod place;

@@ -130,13 +130,17 @@ impl Peer {
             (Channel::Reliable, Data::Text(text)) => open.reliable.send_text(text).await,
             (Channel::Reliable, Data::Binary(bytes)) => open.reliable.send(bytes[..].into()).await,
         };
-        sent.map_err(|error| match error {
-            Error::ErrSendBufferFull => SendError::Full,
-            Error::ErrOutboundPacketTooLarge => SendError::TooLarge {
-                bytes,
-                bytes_max: open.bytes_max,
-            },
-            _ => SendError::NotConnected,
+        sent.map_err(|error| {
+            if error == Error::ErrSendBufferFull {
+                SendError::Full
+            } else if error == Error::ErrOutboundPacketTooLarge {
+                SendError::TooLarge {
+                    bytes,
+                    bytes_max: open.bytes_max,
+                }
+            } else {
+                SendError::NotConnected
+            }
         })
     }
 
@@ -204,24 +208,27 @@ impl fmt::Debug for Peer {
 
 /// The last round trip of the pair in use.
 fn round_trip(report: &RTCStatsReport) -> Option<Duration> {
-    report.iter().find_map(|entry| match entry {
-        RTCStatsReportEntry::IceCandidatePair(pair) if pair.nominated => {
-            (pair.current_round_trip_time > 0.0)
-                .then(|| Duration::from_secs_f64(pair.current_round_trip_time))
-        }
-        _ => None,
-    })
+    let pair = report.iter().find_map(|entry| {
+        let RTCStatsReportEntry::IceCandidatePair(pair) = entry else {
+            return None;
+        };
+        pair.nominated.then_some(pair)
+    })?;
+    let seconds = pair.current_round_trip_time;
+    (seconds > 0.0).then(|| Duration::from_secs_f64(seconds))
 }
 
 fn counts(report: &RTCStatsReport, label: &str) -> Counts {
-    let found = report.iter().find_map(|entry| match entry {
-        RTCStatsReportEntry::DataChannel(channel) if channel.label == label => Some(Counts {
+    let found = report.iter().find_map(|entry| {
+        let RTCStatsReportEntry::DataChannel(channel) = entry else {
+            return None;
+        };
+        (channel.label == label).then(|| Counts {
             messages_sent: channel.messages_sent.into(),
             messages_received: channel.messages_received.into(),
             bytes_sent: channel.bytes_sent,
             bytes_received: channel.bytes_received,
-        }),
-        _ => None,
+        })
     });
     found.unwrap_or_default()
 }

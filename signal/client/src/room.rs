@@ -1,7 +1,7 @@
 //! A seat in a room: the task that holds the signaling connection and the links, and the program's handle to it.
 
+use crate::config::SIGNALS_OUT_MAX;
 use crate::inbox::{Closed, Inbox};
-use crate::limits::SIGNALS_OUT_MAX;
 use crate::link::{IceSetup, LinkConfig, LinkHandle, LocalAddresses, Loopback, Outgoing};
 use crate::place::Place;
 use crate::signaling::{Seat, Seated, Signaling};

@@ -1,6 +1,6 @@
 //! The connection to the server: a WebSocket that carries the frames of protocol v1.
 
-use crate::limits::{
+use crate::config::{
     GOODBYE_TIMEOUT, READ_BUFFER_BYTES, SERVER_FRAME_BYTES_MAX, STEP_TIMEOUT, WRITE_TIMEOUT,
 };
 use crate::place::Place;
@@ -96,7 +96,7 @@ impl Signaling {
         let metadata = metadata.is_object().then_some(&*raw);
         self.send(ClientFrame::Hello {
             room: room.as_str().into(),
-            metadata: metadata.as_deref(),
+            metadata,
         })
         .await?;
         self.heard = Instant::now();

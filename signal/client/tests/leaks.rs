@@ -35,8 +35,8 @@ fn udp_sockets() -> usize {
         .map(|table| std::fs::read_to_string(table).unwrap_or_default())
         .collect();
     std::fs::read_dir("/proc/self/fd")
-        .unwrap()
-        .filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok())
+        .expect("Linux")
+        .filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
         .filter_map(|link| {
             Some(
                 link.to_str()?

@@ -1,5 +1,7 @@
 //! Two clients of this crate over real sockets on loopback.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "what isn't expected fails")]
+
 mod support;
 
 use heliograph_client::{Channel, Data, Event, LeaveReason, SendError, Trouble};

@@ -5,7 +5,7 @@ use super::runtime::KickRuntime;
 use super::signal::{Candidate, Description, Kind};
 use super::{Input, Notice};
 use crate::Channel;
-use crate::limits::{
+use crate::config::{
     CHECK_INTERVAL, CHECKS_MAX, PEER_REFLEXIVE_WAIT, REFLEXIVE_WAIT, RELAY_WAIT, SEND_BUFFER_BYTES,
 };
 use async_trait::async_trait;

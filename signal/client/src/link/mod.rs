@@ -16,8 +16,8 @@ pub(crate) use connection::IceSetup;
 pub(crate) use path::selected;
 pub use path::{CandidateType, Path};
 
+use crate::config::{CONNECT_TIMEOUT, LINK_INPUTS_MAX};
 use crate::inbox::{Closed, Inbox};
-use crate::limits::{CONNECT_TIMEOUT, LINK_INPUTS_MAX};
 use crate::peer::OpenChannels;
 use crate::{Channel, Data, Event, Peer, Trouble};
 use connection::Connection;
@@ -132,10 +132,10 @@ async fn run(
     if let Some(reason) = left {
         let _ = inbox.push(Event::PeerLeft { peer, reason });
     }
-    if let Some(connection) = connection {
-        if let Err(error) = connection.close().await {
-            tracing::debug!(%error, "closing a connection");
-        }
+    if let Some(connection) = connection
+        && let Err(error) = connection.close().await
+    {
+        tracing::debug!(%error, "closing a connection");
     }
 }
 

@@ -2,7 +2,7 @@
 //! signal of the peer. The server gave the roles, so exactly one of the two is polite.
 
 use super::signal::{Candidate, Description, Kind, Signal};
-use crate::limits::CANDIDATES_HELD_MAX;
+use crate::config::CANDIDATES_HELD_MAX;
 
 /// One step for the connection, in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,7 +245,7 @@ mod tests {
             for action in self.negotiation.handle_signal(signal) {
                 match action {
                     Action::Rollback => {
-                        assert!(self.pending.take().is_some(), "nothing to take back")
+                        assert!(self.pending.take().is_some(), "nothing to take back");
                     }
                     Action::Accept(Description {
                         kind: Kind::Offer,

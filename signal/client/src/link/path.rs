@@ -80,7 +80,7 @@ fn kind(candidate: &RTCIceCandidate, known: &[RTCIceCandidate]) -> Option<Candid
         RTCIceCandidateType::Srflx => Some(CandidateType::ServerReflexive),
         RTCIceCandidateType::Prflx => Some(CandidateType::PeerReflexive),
         RTCIceCandidateType::Relay => Some(CandidateType::Relay),
-        _ => None,
+        RTCIceCandidateType::Unspecified | _ => None,
     }
 }
 

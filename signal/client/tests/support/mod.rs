@@ -1,6 +1,8 @@
 //! A tiny signaling server for these tests: it speaks docs/protocol.md as far as a client can see, and it can misbehave.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "what isn't expected fails")]
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use futures_util::{SinkExt, StreamExt};
 use heliograph_client::{Channel, Data, Event, Options, Path, Peer, Room, join};
@@ -245,7 +247,7 @@ pub(crate) async fn connected(room: &mut Room) -> (Peer, Path) {
         match next(room).await {
             Event::Connected { peer, path } => return (peer, path),
             Event::PeerJoined(_) => {}
-            event => panic!("{event:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -254,7 +256,7 @@ pub(crate) async fn connected(room: &mut Room) -> (Peer, Path) {
 pub(crate) async fn message(room: &mut Room) -> (Channel, Data) {
     match next(room).await {
         Event::Message { channel, data, .. } => (channel, data),
-        event => panic!("{event:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
