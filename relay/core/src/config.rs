@@ -76,7 +76,7 @@ impl Config {
         if self.realm.is_empty() || self.realm.len() > Self::REALM_BYTES_MAX {
             return Err(InvalidConfig::Realm);
         }
-        if self.lifetime_default.is_zero() || self.lifetime_default > self.lifetime_max {
+        if self.lifetime_default.as_secs() == 0 || self.lifetime_default > self.lifetime_max {
             return Err(InvalidConfig::Lifetime);
         }
         if u32::try_from(self.lifetime_max.as_secs()).is_err() {
@@ -122,7 +122,7 @@ pub enum InvalidConfig {
     #[error("the realm must have 1 to {} bytes", Config::REALM_BYTES_MAX)]
     Realm,
     /// The lifetimes contradict each other.
-    #[error("the lifetimes must be above 0, and lifetime_default at most lifetime_max")]
+    #[error("the lifetimes must be 1 second or more, and lifetime_default at most lifetime_max")]
     Lifetime,
     /// A limit that is on but lets nothing through.
     #[error("unauthenticated_burst and unauthenticated_buckets must be above 0")]

@@ -2,7 +2,7 @@
 //!
 //! Here: what goes in and out, and the first choice for each datagram. In the files beside: who
 //! asks (`credentials`, `nonce`, `limiter`), what requests do (`control`) and get (`answer`), how
-//! data goes (`relay`), and what is kept (`allocation`, `table`, `stock`).
+//! data goes (`relay`), and what is kept (`allocation`, `peers`, `table`, `stock`).
 
 mod allocation;
 mod answer;
@@ -10,6 +10,7 @@ mod control;
 mod credentials;
 mod limiter;
 mod nonce;
+mod peers;
 mod relay;
 mod request;
 mod stock;

@@ -1,11 +1,12 @@
-//! One allocation: whose it is, whom it may talk to. RFC 8656 §3.2.
+//! One allocation: whose it is, and for how long. RFC 8656 §3.2.
 
 use super::Client;
 use super::credentials::UserKind;
-use crate::wire::{ChannelNumber, Key, TransactionId};
-use crate::{CHANNEL_LIFETIME, PERMISSION_LIFETIME, PortId};
+use super::peers::Peers;
+use crate::PortId;
+use crate::wire::{Key, TransactionId};
 use heliograph_base::Time;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// What one client was given.
 #[derive(Debug)]
@@ -17,155 +18,14 @@ pub(super) struct Allocation {
     pub(super) expires: Time,
     pub(super) user: Box<str>,
     pub(super) user_kind: UserKind,
+    /// The key that authenticated the user, so that later requests cost one HMAC.
     pub(super) key: Key,
     /// The Allocate that made it, which gets the same answer when it comes again.
     pub(super) transaction: TransactionId,
     /// The lifetime in the answer to it.
     pub(super) lifetime_s: u32,
-    permissions: Vec<Permission>,
-    channels: Vec<Channel>,
-}
-
-/// The leave to exchange packets with an IP address.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Permission {
-    peer: IpAddr,
-    /// Whether it holds on the network too, or only inside the relay.
-    pub(super) on_network: bool,
-    expires: Time,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Channel {
-    number: ChannelNumber,
-    peer: SocketAddr,
-    expires: Time,
-}
-
-/// Why a channel isn't bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unbound {
-    /// The number has another peer, or the peer another number.
-    Taken,
-    /// There are as many channels as there may be.
-    Full,
-}
-
-impl Allocation {
-    pub(super) fn new(
-        client: Client,
-        port: PortId,
-        relayed: SocketAddr,
-        user: super::credentials::User<'_>,
-        transaction: TransactionId,
-        (lifetime_s, expires): (u32, Time),
-    ) -> Self {
-        Self {
-            client,
-            port,
-            relayed,
-            expires,
-            user: user.name.into(),
-            user_kind: user.kind,
-            key: user.key,
-            transaction,
-            lifetime_s,
-            permissions: Vec::new(),
-            channels: Vec::new(),
-        }
-    }
-
-    /// The live permission for `peer`.
-    pub(super) fn permission(&self, now: Time, peer: IpAddr) -> Option<&Permission> {
-        let mut permissions = self.permissions.iter();
-        permissions.find(|permission| permission.peer == peer && now < permission.expires)
-    }
-
-    /// Whether permissions for all of `peers` fit, of which some may be there already.
-    pub(super) fn can_permit(
-        &self,
-        now: Time,
-        peers: impl Iterator<Item = IpAddr>,
-        max: usize,
-    ) -> bool {
-        let mut new: Vec<IpAddr> = Vec::new();
-        let live = self
-            .permissions
-            .iter()
-            .filter(|permission| now < permission.expires)
-            .count();
-        for peer in peers {
-            if self.permission(now, peer).is_none() && !new.contains(&peer) {
-                if live + new.len() >= max {
-                    return false;
-                }
-                new.push(peer);
-            }
-        }
-        true
-    }
-
-    /// Installs or refreshes a permission. Whether it fits was asked before.
-    pub(super) fn permit(&mut self, now: Time, peer: IpAddr, on_network: bool) {
-        self.permissions
-            .retain(|permission| now < permission.expires && permission.peer != peer);
-        self.permissions.push(Permission {
-            peer,
-            on_network,
-            expires: now + PERMISSION_LIFETIME,
-        });
-    }
-
-    /// The peer of a live channel.
-    pub(super) fn channel_peer(&self, now: Time, number: ChannelNumber) -> Option<SocketAddr> {
-        let mut channels = self.channels.iter();
-        let channel = channels.find(|channel| channel.number == number && now < channel.expires)?;
-        Some(channel.peer)
-    }
-
-    /// The live channel to a peer.
-    pub(super) fn channel_to(&self, now: Time, peer: SocketAddr) -> Option<ChannelNumber> {
-        let mut channels = self.channels.iter();
-        let channel = channels.find(|channel| channel.peer == peer && now < channel.expires)?;
-        Some(channel.number)
-    }
-
-    /// Whether `number` can be bound to `peer`: both are free, or bound to each other.
-    pub(super) fn can_bind(
-        &self,
-        now: Time,
-        number: ChannelNumber,
-        peer: SocketAddr,
-        max: usize,
-    ) -> Result<(), Unbound> {
-        match (self.channel_peer(now, number), self.channel_to(now, peer)) {
-            (Some(bound), _) if bound == peer => Ok(()),
-            (None, None) => {
-                let live = self
-                    .channels
-                    .iter()
-                    .filter(|channel| now < channel.expires)
-                    .count();
-                if live < max {
-                    Ok(())
-                } else {
-                    Err(Unbound::Full)
-                }
-            }
-            (Some(_), _) | (None, Some(_)) => Err(Unbound::Taken),
-        }
-    }
-
-    /// Binds or refreshes a channel. Whether it can be bound was asked before.
-    pub(super) fn bind(&mut self, now: Time, number: ChannelNumber, peer: SocketAddr) {
-        self.channels
-            .retain(|channel| now < channel.expires && channel.number != number);
-        self.channels.push(Channel {
-            number,
-            peer,
-            expires: now + CHANNEL_LIFETIME,
-        });
-    }
+    /// Whom it may talk to.
+    pub(super) peers: Peers,
 }
 
 #[cfg(test)]
@@ -173,10 +33,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_allocation_is_small() {
-        let permissions = 4 * size_of::<Permission>();
-        let channels = 4 * size_of::<Channel>();
-        let whole = size_of::<Allocation>() + permissions + channels;
-        assert!(whole < 640, "{whole} bytes");
+    fn an_allocation_with_a_few_peers_takes_less_than_a_kibibyte() {
+        let in_tables = 2 * size_of::<(Client, u32)>() + 2 * size_of::<(SocketAddr, u32)>();
+        let whole = size_of::<Allocation>() + Peers::BYTES_OF_FOUR + in_tables;
+        assert!(whole < 1024, "{whole} bytes");
     }
 }

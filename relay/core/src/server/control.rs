@@ -1,9 +1,10 @@
 //! What requests do: each decides, and answers are written elsewhere.
 
 use super::Server;
-use super::allocation::{Allocation, Unbound};
+use super::allocation::Allocation;
 use super::answer::Success;
 use super::credentials::{User, UserKind};
+use super::peers::{Peers, Unbound};
 use super::request::Request;
 use super::stock::{Family, Wanted};
 use super::table::Slot;
@@ -78,14 +79,18 @@ impl Server {
             .ok_or(ErrorCode::InsufficientCapacity)?;
         let expires = request.now.time + Duration::from_secs(lifetime_s.into());
         let relayed = stocked.advertised;
-        self.table.insert(Allocation::new(
-            request.client,
-            stocked.port,
+        self.table.insert(Allocation {
+            client: request.client,
+            port: stocked.port,
             relayed,
-            user,
-            request.transaction(),
-            (lifetime_s, expires),
-        ));
+            expires,
+            user: user.name.into(),
+            user_kind: user.kind,
+            key: user.key,
+            transaction: request.transaction(),
+            lifetime_s,
+            peers: Peers::default(),
+        });
         self.ports.take(relayed, self.worker);
         self.effects.push_back(Effect::PortTaken(stocked.port));
         self.counters.allocations_begun += 1;
@@ -230,6 +235,7 @@ impl Server {
         let (now, max) = (request.now.time, self.config.channels_max);
         self.table
             .get(slot)
+            .peers
             .can_bind(now, number, peer, max)
             .map_err(|unbound| match unbound {
                 Unbound::Taken => ErrorCode::BadRequest,
@@ -237,7 +243,7 @@ impl Server {
             })?;
         self.check_permissions_fit(request, slot, [peer.ip()].into_iter())?;
         self.permit(request, slot, peer.ip());
-        self.table.get_mut(slot).bind(now, number, peer);
+        self.table.get_mut(slot).peers.bind(now, number, peer);
         Ok(Success::Bound)
     }
 
@@ -275,6 +281,7 @@ impl Server {
         let fits = self
             .table
             .get(slot)
+            .peers
             .can_permit(request.now.time, peers, max);
         if fits {
             Ok(())
@@ -287,6 +294,7 @@ impl Server {
         let on_network = self.config.policy.permits(peer);
         self.table
             .get_mut(slot)
+            .peers
             .permit(request.now.time, peer, on_network);
     }
 

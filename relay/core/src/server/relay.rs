@@ -23,7 +23,12 @@ impl Server {
         let Some(slot) = self.table.of_client(client) else {
             return Verdict::Drop(Reason::NoAllocation);
         };
-        match self.table.get(slot).channel_peer(now.time, message.channel) {
+        match self
+            .table
+            .get(slot)
+            .peers
+            .channel_peer(now.time, message.channel)
+        {
             Some(peer) => self.send_to_peer(now, slot, peer, message.data, scratch),
             None => Verdict::Drop(Reason::NoChannel),
         }
@@ -71,7 +76,7 @@ impl Server {
         let Some(slot) = self.table.of_port(port) else {
             return Verdict::Drop(Reason::NoAllocation);
         };
-        let Some(permission) = self.table.get(slot).permission(now.time, peer.ip()) else {
+        let Some(permission) = self.table.get(slot).peers.permission(now.time, peer.ip()) else {
             return Verdict::Drop(Reason::NoPermission);
         };
         if !permission.on_network || self.is_own_server(peer) {
@@ -100,6 +105,7 @@ impl Server {
         if self
             .table
             .get(slot)
+            .peers
             .permission(now.time, from.ip())
             .is_none()
         {
@@ -122,7 +128,7 @@ impl Server {
     ) -> Verdict<'a> {
         let allocation = self.table.get(slot);
         let (from, port) = (allocation.relayed, allocation.port);
-        let Some(permission) = allocation.permission(now.time, peer.ip()) else {
+        let Some(permission) = allocation.peers.permission(now.time, peer.ip()) else {
             return Verdict::Drop(Reason::NoPermission);
         };
         let on_network = permission.on_network;
@@ -165,7 +171,7 @@ impl Server {
     ) -> Verdict<'a> {
         let allocation = self.table.get(slot);
         let client = allocation.client;
-        let channel = allocation.channel_to(now.time, peer);
+        let channel = allocation.peers.channel_to(now.time, peer);
         let (head, pad) = match (channel, u16::try_from(body.len())) {
             (Some(channel), Ok(length)) => {
                 let head = &mut scratch.bytes[..ChannelData::HEADER_BYTES];
