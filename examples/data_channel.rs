@@ -42,7 +42,7 @@ struct Args {
     /// Goes through the relay even where a direct path would work.
     #[arg(long)]
     relay_only: bool,
-    /// Ends when so many lossy messages were sent to a peer and came from it (5 % may be lost).
+    /// Ends when so many lossy messages came from a peer, and were sent to it (5 % may be lost).
     #[arg(long, value_name = "N")]
     messages: Option<u64>,
     /// With --messages: seconds until it fails with exit code 1.
@@ -62,6 +62,8 @@ struct Contact {
 
 struct Player {
     contacts: BTreeMap<PeerId, Contact>,
+    /// The one that left last.
+    left: Option<Contact>,
     started: Instant,
     frame: u64,
     /// Where on the circle this peer starts, so that two don't cover each other.
@@ -129,6 +131,7 @@ impl Player {
         let phase = (sum % 16) as f64 / 16.0;
         Self {
             contacts: BTreeMap::new(),
+            left: None,
             started: Instant::now(),
             frame: 0,
             phase,
@@ -156,7 +159,7 @@ impl Player {
             }
             Event::PeerLeft { peer, reason } => {
                 println!("{} left ({reason:?})", label(&peer));
-                self.contacts.remove(peer.id());
+                self.left = self.contacts.remove(peer.id());
             }
             Event::SignalingLost(error) => println!("signaling lost: {error}"),
             _ => {}
@@ -214,9 +217,9 @@ impl Player {
     }
 
     fn has_exchanged(&self, goal: u64) -> bool {
-        self.contacts
-            .values()
-            .any(|contact| contact.has_exchanged(goal))
+        // A few more go out, so that the other side reaches its goal as well before this one leaves.
+        let done = |it: &Contact| it.has_received(goal) && it.sent >= goal + goal / 4;
+        self.contacts.values().any(done) || self.left.iter().any(|it| it.has_received(goal))
     }
 }
 
@@ -231,10 +234,8 @@ impl Contact {
         }
     }
 
-    fn has_exchanged(&self, goal: u64) -> bool {
-        let came = self.received + self.lost >= goal && self.received >= goal - goal / 20;
-        // A few more go out, so that the other side reaches its goal as well.
-        came && self.sent >= goal + goal / 4
+    fn has_received(&self, goal: u64) -> bool {
+        self.received.saturating_add(self.lost) >= goal && self.received >= goal - goal / 20
     }
 
     /// Counts a message by its number. One that comes late was counted as lost.

@@ -1,0 +1,132 @@
+//! Two Rust peers through the real binary: its rooms, and its relay where they must.
+
+mod support;
+
+use heliograph_client::{CandidateType, Channel, Event, LeaveReason, Options, Path, Peer, Room, join};
+use serde_json::json;
+use std::time::Duration;
+use support::Heliograph;
+use tokio::time::{sleep, timeout};
+
+/// No step takes so long on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const MESSAGES: u32 = 1000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relay_only_peers_exchange_a_thousand_lossy_messages() {
+    let server = start();
+    let ((ada, to_bob, path), (mut bob, to_ada, _)) = pair(&server, true).await;
+    let relay = CandidateType::Relay;
+    assert_eq!(path, Path { local: relay, remote: relay });
+    exchange(&to_bob, &mut bob).await;
+    let stats = to_ada.stats().await.expect("a connection");
+    assert!(stats.path.is_relayed());
+    // Without the remedy in the client's runtime, each round trip waits for a timer of 200 ms.
+    let round_trip = stats.round_trip.expect("a check was answered");
+    assert!(round_trip < Duration::from_millis(100), "{round_trip:?}");
+    tokio::join!(ada.close(), bob.close());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_that_can_reach_each_other_go_direct_without_a_flag() {
+    let server = start();
+    let ((_ada, to_bob, path), (mut bob, _, _)) = pair(&server, false).await;
+    assert!(!path.is_relayed(), "{path}");
+    exchange(&to_bob, &mut bob).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_is_announced_at_once_and_who_comes_is_connected() {
+    let server = start();
+    let ((mut ada, _, _), (bob, _, _)) = pair(&server, false).await;
+    bob.close().await;
+    let left = async {
+        loop {
+            if let Event::PeerLeft { reason, .. } = next(&mut ada).await {
+                return reason;
+            }
+        }
+    };
+    assert_eq!(timeout(Duration::from_secs(5), left).await, Ok(LeaveReason::Left));
+    let mut cyd = enter(&server, "cyd", false).await;
+    let ((to_cyd, _), (to_ada, _)) = tokio::join!(connected(&mut ada), connected(&mut cyd));
+    assert_eq!((to_cyd.name(), to_ada.name()), (Some("cyd"), Some("ada")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_channels_outlive_the_server() {
+    let server = start();
+    let ((mut ada, to_bob, _), (mut bob, _, _)) = pair(&server, false).await;
+    drop(server);
+    for room in [&mut ada, &mut bob] {
+        let event = next(room).await;
+        assert!(matches!(event, Event::SignalingLost(_)), "{event:?}");
+    }
+    exchange(&to_bob, &mut bob).await;
+}
+
+/// Sends numbers over the lossy channel, a reliable message after them, and counts what came.
+async fn exchange(to_bob: &Peer, bob: &mut Room) {
+    let send = async {
+        for number in 0..MESSAGES {
+            to_bob.send_lossy(&number.to_be_bytes()).await.expect("sent");
+            sleep(Duration::from_millis(1)).await;
+        }
+        // Lossy messages may be a little behind reliable ones.
+        sleep(Duration::from_millis(200)).await;
+        to_bob.send_reliable("done").await.expect("sent");
+    };
+    let receive = async {
+        let mut came = Vec::new();
+        loop {
+            match next(bob).await {
+                Event::Message { channel: Channel::Lossy, data, .. } => {
+                    came.push(data.as_bytes().to_vec());
+                }
+                Event::Message { channel: Channel::Reliable, .. } => return came,
+                event => panic!("{event:?}"),
+            }
+        }
+    };
+    let ((), mut came) = tokio::join!(send, receive);
+    let total = came.len();
+    came.sort_unstable();
+    came.dedup();
+    assert_eq!(came.len(), total, "a message came twice");
+    assert!(total >= 990, "{total} of {MESSAGES} came");
+}
+
+async fn pair(
+    server: &Heliograph,
+    relay_only: bool,
+) -> ((Room, Peer, Path), (Room, Peer, Path)) {
+    let mut ada = enter(server, "ada", relay_only).await;
+    let mut bob = enter(server, "bob", relay_only).await;
+    let ((to_bob, ada_path), (to_ada, bob_path)) =
+        tokio::join!(connected(&mut ada), connected(&mut bob));
+    ((ada, to_bob, ada_path), (bob, to_ada, bob_path))
+}
+
+fn start() -> Heliograph {
+    Heliograph::start(&["--http", "127.0.0.1:0", "--turn", "127.0.0.1:0"])
+}
+
+async fn enter(server: &Heliograph, name: &str, relay_only: bool) -> Room {
+    let options = Options { metadata: json!({ "name": name }), relay_only };
+    join(server.announced("WebSocket"), "demo", options).await.expect("a seat")
+}
+
+async fn connected(room: &mut Room) -> (Peer, Path) {
+    loop {
+        match next(room).await {
+            Event::Connected { peer, path } => return (peer, path),
+            Event::PeerJoined(_) => {}
+            event => panic!("{event:?}"),
+        }
+    }
+}
+
+async fn next(room: &mut Room) -> Event {
+    timeout(PATIENCE, room.next()).await.expect("an event in time").expect("an open room")
+}
