@@ -134,6 +134,20 @@ fn a_refresh_prolongs_an_allocation() {
 }
 
 #[test]
+fn a_refresh_can_shorten_a_lifetime() {
+    let mut relay = Script::new();
+    let hour = vec![LifeTime::from(3600).into()];
+    relay.try_allocate(ALICE, hour).expect_success();
+    relay.at(10.s()).try_refresh(ALICE, 600).expect_success();
+    assert_eq!(relay.server.poll_timeout().unwrap().since_start(), 610.s());
+    relay.at(609.s()).try_permit(ALICE, &[BOB]).expect_success();
+    relay
+        .at(610.s())
+        .try_permit(ALICE, &[BOB])
+        .expect_error(437);
+}
+
+#[test]
 fn a_refresh_with_lifetime_zero_ends_an_allocation_at_once() {
     let mut relay = Script::new().allocate(ALICE).bind(ALICE, 0x4000, BOB);
     relay.effects();

@@ -194,8 +194,8 @@ impl Server {
             return Ok(Success::Refreshed { lifetime_s: 0 });
         }
         let lifetime_s = self.lifetime_s(request)?;
-        self.table.get_mut(slot).expires =
-            request.now.time + Duration::from_secs(lifetime_s.into());
+        let expires = request.now.time + Duration::from_secs(lifetime_s.into());
+        self.table.set_expires(slot, expires);
         Ok(Success::Refreshed { lifetime_s })
     }
 

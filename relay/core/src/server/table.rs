@@ -121,15 +121,29 @@ impl Table {
         }
     }
 
-    /// Keeps the deadlines in proportion to the live allocations, although an ended one leaves its
-    /// own behind.
-    fn forget_old_deadlines(&mut self) {
-        if self.deadlines.len() > 2 * self.len() + DEADLINES_SPARE {
-            let slots = self.slots.iter().flatten();
-            self.deadlines = slots
-                .map(|allocation| Reverse((allocation.expires, allocation.port)))
-                .collect();
+    /// Moves the end of an allocation.
+    pub(super) fn set_expires(&mut self, slot: Slot, expires: Time) {
+        let allocation = self.get_mut(slot);
+        let is_sooner = expires < std::mem::replace(&mut allocation.expires, expires);
+        let port = allocation.port;
+        if is_sooner {
+            self.deadlines.push(Reverse((expires, port)));
+            self.forget_old_deadlines();
         }
+    }
+
+    /// Keeps the deadlines in proportion to the live allocations, although ended and shortened ones
+    /// leave theirs behind.
+    fn forget_old_deadlines(&mut self) {
+        if self.deadlines.len() <= 2 * self.len() + DEADLINES_SPARE {
+            return;
+        }
+        let ports = self.deadlines.iter().map(|Reverse((_, port))| *port);
+        let live = ports.filter_map(|port| Some((self.get(self.of_port(port)?).expires, port)));
+        let mut deadlines: Vec<_> = live.map(Reverse).collect();
+        deadlines.sort_unstable();
+        deadlines.dedup();
+        self.deadlines = deadlines.into();
     }
 
     /// When [`Self::pop_expired`] next has something to look at.
@@ -154,5 +168,62 @@ impl Table {
     }
 }
 
-/// How many deadlines of ended allocations may stay however few live.
+/// How many old deadlines may stay however few allocations live.
 const DEADLINES_SPARE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ListenerId;
+    use crate::server::peers::Peers;
+    use crate::wire::{Key, TransactionId};
+    use std::time::Duration;
+
+    const fn second(second: u64) -> Time {
+        Time::after_start(Duration::from_secs(second))
+    }
+
+    fn allocation(port: u16, expires: Time) -> Allocation {
+        let address = SocketAddr::new([192, 0, 2, 1].into(), port);
+        Allocation {
+            client: Client {
+                listener: ListenerId(0),
+                address,
+            },
+            port: PortId(port.into()),
+            relayed: address,
+            expires,
+            user: "alice".into(),
+            user_kind: UserKind::Static,
+            key: Key::long_term("", "", ""),
+            transaction: TransactionId([0; 12]),
+            lifetime_s: 0,
+            peers: Peers::default(),
+        }
+    }
+
+    #[test]
+    fn old_deadlines_are_forgotten_and_live_ones_kept() {
+        let mut table = Table::new(&RandomState::with_seeds(1, 2, 3, 4));
+        for port in 0..100 {
+            table.insert(allocation(port, second(1000 + u64::from(port))));
+        }
+        for round in 0..1000 {
+            table.insert(allocation(5000, second(2000 + round)));
+            let slot = table.of_port(PortId(5000)).unwrap();
+            table.set_expires(slot, second(1900));
+            table.remove(slot);
+        }
+        assert!(
+            table.deadlines.len() <= 2 * 101 + DEADLINES_SPARE,
+            "{}",
+            table.deadlines.len()
+        );
+        for port in 0..100 {
+            let expired = table.pop_expired(second(1000 + port)).unwrap();
+            assert_eq!(table.remove(expired).port, PortId(port as u32));
+            assert_eq!(table.pop_expired(second(1000 + port)), None);
+        }
+        assert_eq!((table.len(), table.quotas.len()), (0, 0));
+    }
+}
