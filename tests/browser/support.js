@@ -116,17 +116,19 @@ export async function visit(browser, server, room, { name, relayOnly = false, ..
   await own.addInitScript((chosen) => localStorage.setItem("heliograph.name", chosen), name);
   const page = await own.newPage();
   const visitor = new Visitor(page, name);
-  const hash = relayOnly ? "" : `#${room}`;
-  if (relayOnly) {
-    // The switch is set before the room is entered, so that no direct path is ever tried.
-    await page.addInitScript(() => {
-      document.addEventListener("DOMContentLoaded", () => (document.getElementById("relay").checked = true));
-    });
-    await page.goto(`${server.page}#${room}`);
-  } else {
-    await page.goto(`${server.page}${hash}`);
-  }
+  if (relayOnly) await page.addInitScript(startWithRelayOnly);
+  await page.goto(`${server.page}#${room}`);
   return visitor;
+}
+
+/** Runs in the page: sets the switch before the room is entered, so that no direct path is ever tried. */
+function startWithRelayOnly() {
+  const observer = new MutationObserver(() => {
+    const relay = document.getElementById("relay");
+    if (relay) relay.checked = true;
+  });
+  observer.observe(document, { childList: true, subtree: true });
+  document.addEventListener("DOMContentLoaded", () => observer.disconnect());
 }
 
 /** Somebody who looks at the page. */
