@@ -232,6 +232,11 @@ impl Script {
         port_at(self.relayed(client))
     }
 
+    /// All that the server holds, but for the digits of its times and counts.
+    pub fn state(&self) -> String {
+        format!("{:?}", self.server).replace(|character: char| character.is_ascii_digit(), "")
+    }
+
     pub fn effects(&mut self) -> Vec<Effect> {
         std::iter::from_fn(|| self.server.poll_effect()).collect()
     }
