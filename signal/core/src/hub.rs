@@ -342,3 +342,41 @@ fn shrink<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
         table.shrink_to(table.len() * 2);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Metadata;
+    use heliograph_base::{Time, UnixTime};
+
+    #[test]
+    fn the_memory_of_emptied_rooms_is_given_back() {
+        let seed = Seed {
+            hub: 0,
+            random: [0; 32],
+        };
+        let mut hub = Hub::new(Config::default(), None, &seed);
+        let now = Now {
+            time: Time::START,
+            unix: UnixTime::from_seconds(0),
+        };
+        for session in 0..10_000 {
+            let room = RoomId::parse(&session.to_string()).expect("digits");
+            let metadata = Metadata::new(None, 2).expect("none");
+            let join = Join {
+                room,
+                metadata,
+                ice: IceUrls::default(),
+                id: None,
+            };
+            hub.handle_join(now, SessionId(session), join);
+            while hub.poll_output().is_some() {}
+        }
+        assert!(hub.rooms.capacity() >= 10_000);
+        for session in 0..9_990 {
+            hub.handle_leave(SessionId(session), LeaveReason::Left);
+        }
+        assert_eq!((hub.rooms.len(), hub.seats.len()), (10, 10));
+        assert!(hub.rooms.capacity() < 128 && hub.seats.capacity() < 128);
+    }
+}
