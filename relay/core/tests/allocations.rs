@@ -175,6 +175,23 @@ fn a_retransmitted_allocate_gets_the_same_answer() {
 }
 
 #[test]
+fn the_answer_of_one_user_is_not_repeated_to_another() {
+    let mut relay = Script::new();
+    let transport = [(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0][..])];
+    let request = relay.signed_raw(ALICE, Method::Allocate, &transport);
+    relay
+        .from_client(ALICE, &request)
+        .expect_answer(ALICE)
+        .expect_success();
+    relay.repeat_last_transaction();
+    let request = relay.signed_raw(CAROL_AT_ALICE, Method::Allocate, &transport);
+    relay
+        .from_client(ALICE, &request)
+        .expect_answer(CAROL_AT_ALICE)
+        .expect_error(437);
+}
+
+#[test]
 fn a_second_allocate_gets_437() {
     let mut relay = Script::new().allocate(ALICE);
     assert!(

@@ -184,6 +184,23 @@ fn a_prefix_gets_its_burst_and_then_its_rate() {
 }
 
 #[test]
+fn an_ipv6_network_is_one_prefix_and_another_is_another() {
+    let mut relay = Script::with(|config| {
+        config.unauthenticated_rate = 1;
+        config.unauthenticated_burst = 1;
+    });
+    let request = encode(&relay.begin(BINDING, MessageClass::Request).build());
+    let mut is_answered = |source: &str| {
+        let source = source.parse().unwrap();
+        let outcome = relay.datagram(At::Listener(ListenerId(1)), source, &request);
+        matches!(outcome, Outcome::Send { .. })
+    };
+    assert!(is_answered("[2001:db8:1:1::1]:1"));
+    assert!(!is_answered("[2001:db8:1:1:ffff::2]:2"));
+    assert!(is_answered("[2001:db8:1:2::1]:1"));
+}
+
+#[test]
 fn an_authenticated_client_is_not_limited() {
     let mut relay = Script::with(|config| {
         config.unauthenticated_rate = 1;

@@ -190,12 +190,23 @@ fn nothing_special_is_open_by_default_and_the_rest_is() {
 
 #[test]
 fn opening_a_gateway_does_not_open_what_is_behind_it() {
-    let policy = PeerPolicy {
-        allow: vec!["64:ff9b::/96".parse().unwrap()],
-        deny: vec![],
-    };
-    assert!(policy.permits("64:ff9b::8.8.8.8".parse().unwrap()));
-    assert!(!policy.permits("64:ff9b::10.0.0.1".parse().unwrap()));
+    let gateways = [
+        ("64:ff9b::/96", "64:ff9b::8.8.8.8", "64:ff9b::10.0.0.1"),
+        ("2002::/16", "2002:808:808::1", "2002:a00:1::1"),
+        (
+            "2001::/32",
+            "2001:0:a00:1::f7f7:f7f7",
+            "2001:0:808:808::f5ff:fffe",
+        ),
+    ];
+    for (range, open, closed) in gateways {
+        let policy = PeerPolicy {
+            allow: vec![range.parse().unwrap()],
+            deny: vec![],
+        };
+        assert!(policy.permits(open.parse().unwrap()), "{open}");
+        assert!(!policy.permits(closed.parse().unwrap()), "{closed}");
+    }
 }
 
 #[test]

@@ -248,6 +248,11 @@ impl Script {
         StunMessageBuilder::new(method, class).with_transaction_id(TransactionId::from(transaction))
     }
 
+    /// The next message gets the transaction id of the last one.
+    pub fn repeat_last_transaction(&mut self) {
+        self.last_transaction -= 1;
+    }
+
     /// A request with the client's credentials, ready to be sent.
     pub fn signed(
         &mut self,
