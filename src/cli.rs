@@ -1,0 +1,242 @@
+//! The command line, the environment and the configuration file: three ways to set the same things.
+//!
+//! A flag beats the environment, the environment beats the file, the file beats the default. What the settings mean
+//! together is decided in `config.rs`.
+
+use heliograph_base::Secret;
+use relay_core::{Cidr, StaticUser};
+use serde::Deserialize;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// One program with which two peers meet anywhere: WebRTC signaling and a STUN/TURN relay.
+#[derive(Debug, clap::Parser)]
+#[command(version, about, max_term_width = 100, subcommand_help_heading = "Ways to run it")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+
+    /// Read settings from a TOML file: the keys are the names of the flags without the dashes
+    #[arg(long, global = true, env = "HELIOGRAPH_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Print the settings that would be in force, secrets masked, and exit
+    #[arg(long, global = true)]
+    pub(crate) check: bool,
+}
+
+/// What to run; without one of these, both halves.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Run only the signaling server: rooms over WebSocket, and the page
+    Signal,
+    /// Run only the STUN/TURN relay
+    Relay,
+    /// Make a TURN user for a relay, good for a limited time
+    Credentials(CredentialsArgs),
+}
+
+/// What `heliograph credentials` takes beside `--turn-secret`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CredentialsArgs {
+    /// Whose credentials they are: a name that shows up in the relay's logs
+    #[arg(long, default_value = "guest", value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// For how long they are good, in seconds
+    #[arg(long, default_value_t = 86_400, value_name = "SECONDS")]
+    pub(crate) ttl: u64,
+}
+
+/// Everything that can be set, by flag, environment or file; `None` and empty mean "not set here".
+#[derive(Debug, Default, Deserialize, clap::Args)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Settings {
+    /// Where HTTP and WebSocket listen [default: 127.0.0.1:8080; with `relay` alone: nowhere]
+    #[arg(long, global = true, env = "HELIOGRAPH_HTTP", value_name = "ADDR")]
+    pub(crate) http: Option<SocketAddr>,
+
+    /// Where STUN/TURN listens on UDP; may be repeated [default: port 3478 of --http's address]
+    #[arg(long, global = true, env = "HELIOGRAPH_TURN", value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) turn: Vec<SocketAddr>,
+
+    /// The address by which others reach this machine, if it is behind a NAT; one per IP version
+    #[arg(long, global = true, env = "HELIOGRAPH_PUBLIC_IP", value_name = "IP", value_delimiter = ',')]
+    pub(crate) public_ip: Vec<IpAddr>,
+
+    /// The realm of the relay's users [default: heliograph]
+    #[arg(long, global = true, env = "HELIOGRAPH_REALM", value_name = "NAME")]
+    pub(crate) realm: Option<String>,
+
+    /// The ports that the relay gives to its clients [default: 49152-65535]
+    #[arg(long, global = true, env = "HELIOGRAPH_PORT_RANGE", value_name = "FIRST-LAST")]
+    pub(crate) port_range: Option<PortRange>,
+
+    /// How many threads relay [default: one per core]
+    #[arg(long, global = true, env = "HELIOGRAPH_WORKERS", value_name = "N")]
+    pub(crate) workers: Option<usize>,
+
+    /// Secret of time-limited TURN credentials; may be repeated, newest first [default: made at start]
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_TURN_SECRET",
+        value_name = "SECRET",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub(crate) turn_secret: Vec<SecretText>,
+
+    /// A TURN user with a fixed password; may be repeated
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_USER",
+        value_name = "NAME:PASSWORD",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub(crate) user: Vec<UserText>,
+
+    /// Let the relay send to these peers though they are denied by default; may be repeated
+    #[arg(long, global = true, env = "HELIOGRAPH_ALLOW_PEER", value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) allow_peer: Vec<CidrText>,
+
+    /// Never let the relay send to these peers; may be repeated
+    #[arg(long, global = true, env = "HELIOGRAPH_DENY_PEER", value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) deny_peer: Vec<CidrText>,
+
+    /// Let everybody who reaches --http make and join rooms, though it isn't only this machine
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_OPEN",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    pub(crate) open: Option<bool>,
+
+    /// What to log: error, warn, info, debug or trace, also by part: info,relay_server=debug
+    #[arg(long, global = true, env = "HELIOGRAPH_LOG", value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+}
+
+impl Settings {
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// One line that names the file, the line and the key.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("--config: cannot read {shown}: {error}"))?;
+        toml::from_str(&text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text[..at].lines().count().max(1);
+            // Only the key of the line: its value may be a secret.
+            let key = text.lines().nth(line - 1).and_then(|line| line.split('=').next());
+            let key = key.unwrap_or_default().trim();
+            let message = error.message().lines().next().unwrap_or("not valid TOML").to_owned();
+            format!("{shown}:{line}: {key}: {message}")
+        })
+    }
+
+    /// These settings, and where nothing is set, those of `other`.
+    #[must_use]
+    pub(crate) fn or(self, other: Self) -> Self {
+        fn or<T>(list: Vec<T>, other: Vec<T>) -> Vec<T> {
+            if list.is_empty() { other } else { list }
+        }
+        Self {
+            http: self.http.or(other.http),
+            turn: or(self.turn, other.turn),
+            public_ip: or(self.public_ip, other.public_ip),
+            realm: self.realm.or(other.realm),
+            port_range: self.port_range.or(other.port_range),
+            workers: self.workers.or(other.workers),
+            turn_secret: or(self.turn_secret, other.turn_secret),
+            user: or(self.user, other.user),
+            allow_peer: or(self.allow_peer, other.allow_peer),
+            deny_peer: or(self.deny_peer, other.deny_peer),
+            open: self.open.or(other.open),
+            log: self.log.or(other.log),
+        }
+    }
+}
+
+/// A value that is written as one text, on the command line as in the file.
+#[derive(Clone)]
+pub(crate) struct Text<T>(pub(crate) T);
+
+pub(crate) type CidrText = Text<Cidr>;
+pub(crate) type PortRange = Text<RangeInclusive<u16>>;
+pub(crate) type SecretText = Text<Secret>;
+pub(crate) type UserText = Text<StaticUser>;
+
+impl<T: fmt::Debug> fmt::Debug for Text<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Text<T>
+where
+    Self: FromStr<Err: fmt::Display>,
+{
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl FromStr for CidrText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<Cidr>().map(Self).map_err(|error| error.to_string())
+    }
+}
+
+impl FromStr for SecretText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Secret::from_text(text).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+impl FromStr for UserText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some((name, password)) if !name.is_empty() && !password.is_empty() => {
+                Ok(Self(StaticUser { name: name.to_owned(), password: password.to_owned() }))
+            }
+            // The text isn't repeated: it may hold a password.
+            _ => Err("a user is written NAME:PASSWORD".to_owned()),
+        }
+    }
+}
+
+impl FromStr for PortRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let range = text.split_once('-').and_then(|(first, last)| {
+            Some(first.trim().parse::<u16>().ok()?..=last.trim().parse::<u16>().ok()?)
+        });
+        match range {
+            Some(range) if *range.start() > 0 && !range.is_empty() => Ok(Self(range)),
+            _ => Err("a port range is written FIRST-LAST, such as 49152-65535".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! What the settings mean together: defaults, checks, and the effective configuration.
+
+use crate::cli::Settings;
+use heliograph_base::Secret;
+use relay_core::{Cidr, StaticUser};
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZero;
+use std::ops::RangeInclusive;
+
+const HTTP_PORT: u16 = 8080;
+const TURN_PORT: u16 = 3478; // RFC 8656 §5
+const PORT_RANGE: RangeInclusive<u16> = 49152..=65535; // RFC 8656 §5: the dynamic range
+/// As many as a relay can number, with one number to spare.
+const WORKERS_MAX: usize = relay_core::RelayedPorts::WORKERS_MAX;
+/// REALM has fewer than 128 characters (RFC 8489 §14.9).
+const REALM_CHARS_MAX: usize = 127;
+
+/// Which halves run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halves {
+    /// Signal and relay, which share a secret.
+    Both,
+    /// Only the signaling server.
+    Signal,
+    /// Only the relay.
+    Relay,
+}
+
+impl Halves {
+    pub(crate) fn signal(self) -> bool {
+        self != Self::Relay
+    }
+
+    pub(crate) fn relay(self) -> bool {
+        self != Self::Signal
+    }
+}
+
+/// The settings in force.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) halves: Halves,
+    /// Where HTTP listens; a relay alone may have none.
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) turn: Vec<SocketAddr>,
+    pub(crate) public_ip: Vec<IpAddr>,
+    pub(crate) realm: String,
+    pub(crate) port_range: RangeInclusive<u16>,
+    pub(crate) workers: usize,
+    pub(crate) secrets: Vec<Secret>,
+    /// Whether the secret was made at start, since none was configured.
+    pub(crate) secret_made: bool,
+    pub(crate) users: Vec<StaticUser>,
+    pub(crate) allow_peer: Vec<Cidr>,
+    pub(crate) deny_peer: Vec<Cidr>,
+    pub(crate) open: bool,
+    pub(crate) log: String,
+}
+
+impl Config {
+    /// Fills in the defaults and checks what can be checked without opening a socket.
+    ///
+    /// `random` becomes the TURN secret if both halves run and none is configured.
+    ///
+    /// # Errors
+    /// One line for the operator, which names the flag.
+    pub(crate) fn new(halves: Halves, settings: Settings, random: [u8; 32]) -> Result<Self, String> {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let http_default = halves.signal().then(|| SocketAddr::new(loopback, HTTP_PORT));
+        let http = settings.http.or(http_default);
+        let open = settings.open.unwrap_or(false);
+        if let Some(http) = http.filter(|http| halves.signal() && !http.ip().is_loopback() && !open) {
+            return Err(format!(
+                "--http {http} is not only this machine, and rooms need no login: \
+                 add --open if everybody who reaches it may use it"
+            ));
+        }
+        let turn = match (halves.relay(), settings.turn) {
+            (false, _) => Vec::new(),
+            (true, turn) if turn.is_empty() => {
+                vec![SocketAddr::new(http.map_or(loopback, |http| http.ip()), TURN_PORT)]
+            }
+            (true, turn) => turn,
+        };
+        check_turn(&turn)?;
+        check_public_ip(&settings.public_ip)?;
+        let users: Vec<StaticUser> = settings.user.into_iter().map(|user| user.0).collect();
+        let mut secrets: Vec<Secret> = settings.turn_secret.into_iter().map(|text| text.0).collect();
+        if halves == Halves::Relay && secrets.is_empty() && users.is_empty() {
+            return Err("a relay alone needs --turn-secret SECRET or --user NAME:PASSWORD, \
+                        so that not everybody can use it: `heliograph credentials` makes a secret"
+                .to_owned());
+        }
+        let secret_made = halves == Halves::Both && secrets.is_empty();
+        if secret_made {
+            secrets.push(Secret::from_random(random));
+        }
+        Ok(Self {
+            halves,
+            http,
+            turn,
+            public_ip: settings.public_ip,
+            realm: checked_realm(settings.realm)?,
+            port_range: settings.port_range.map_or(PORT_RANGE, |range| range.0),
+            workers: checked_workers(settings.workers)?,
+            secrets,
+            secret_made,
+            users,
+            allow_peer: settings.allow_peer.into_iter().map(|cidr| cidr.0).collect(),
+            deny_peer: settings.deny_peer.into_iter().map(|cidr| cidr.0).collect(),
+            open,
+            log: settings.log.unwrap_or_else(|| "info".to_owned()),
+        })
+    }
+
+    /// Whether nothing listens beyond this machine.
+    pub(crate) fn only_this_machine(&self) -> bool {
+        self.http.iter().chain(&self.turn).all(|address| address.ip().is_loopback())
+    }
+
+    /// The effective settings as a configuration file, with secrets masked.
+    pub(crate) fn to_toml(&self) -> String {
+        let mut text = String::new();
+        let mut line = |key: &str, value: String| {
+            let _ = writeln!(text, "{key} = {value}");
+        };
+        match self.http {
+            Some(http) => line("http", quoted(http)),
+            None => line("# http", "\"not listening\"".to_owned()),
+        }
+        if self.halves.relay() {
+            line("turn", list(&self.turn));
+            line("public-ip", list(&self.public_ip));
+            line("realm", quoted(&self.realm));
+            let (first, last) = (self.port_range.start(), self.port_range.end());
+            line("port-range", quoted(format_args!("{first}-{last}")));
+            line("workers", self.workers.to_string());
+            line("turn-secret", list(self.secrets.iter().map(|_| "********")));
+            line("user", list(self.users.iter().map(|user| format!("{}:********", user.name))));
+            line("allow-peer", list(&self.allow_peer));
+            line("deny-peer", list(&self.deny_peer));
+        }
+        if self.halves.signal() {
+            line("open", self.open.to_string());
+        }
+        line("log", quoted(&self.log));
+        text
+    }
+}
+
+fn check_turn(turn: &[SocketAddr]) -> Result<(), String> {
+    for (index, address) in turn.iter().enumerate() {
+        if address.port() != 0 && turn[..index].contains(address) {
+            return Err(format!("--turn {address} is given twice"));
+        }
+    }
+    Ok(())
+}
+
+fn check_public_ip(public_ip: &[IpAddr]) -> Result<(), String> {
+    for (index, ip) in public_ip.iter().enumerate() {
+        let broadcast = *ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if ip.is_unspecified() || ip.is_multicast() || broadcast || ip.is_loopback() {
+            return Err(format!(
+                "--public-ip {ip} is no address by which others can reach this machine"
+            ));
+        }
+        if public_ip[..index].iter().any(|other| other.is_ipv4() == ip.is_ipv4()) {
+            return Err(format!("--public-ip {ip}: only one address per IP version"));
+        }
+    }
+    Ok(())
+}
+
+fn checked_realm(realm: Option<String>) -> Result<String, String> {
+    let realm = realm.unwrap_or_else(|| "heliograph".to_owned());
+    let fits = (1..=REALM_CHARS_MAX).contains(&realm.chars().count());
+    if !fits || realm.chars().any(|c| c.is_control() || c == '"' || c == '\\') {
+        return Err(format!(
+            "--realm: needs 1 to {REALM_CHARS_MAX} characters, no control characters, \
+             quotes or backslashes"
+        ));
+    }
+    Ok(realm)
+}
+
+fn checked_workers(workers: Option<usize>) -> Result<usize, String> {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    match workers {
+        None => Ok(cores().min(WORKERS_MAX)),
+        Some(workers) if (1..=WORKERS_MAX).contains(&workers) => Ok(workers),
+        Some(workers) => Err(format!("--workers {workers}: needs 1 to {WORKERS_MAX}")),
+    }
+}
+
+/// A TOML basic string.
+fn quoted(value: impl ToString) -> String {
+    toml::Value::String(value.to_string()).to_string()
+}
+
+fn list<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
+    let values: Vec<String> = values.into_iter().map(quoted).collect();
+    format!("[{}]", values.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::Parser as _;
+
+    fn config(halves: Halves, flags: &str) -> Result<Config, String> {
+        let flags = std::iter::once("heliograph").chain(flags.split_whitespace());
+        let cli = Cli::try_parse_from(flags).map_err(|error| error.to_string())?;
+        Config::new(halves, cli.settings, [7; 32])
+    }
+
+    #[test]
+    fn the_default_is_this_machine_only_with_a_fresh_secret() {
+        let config = config(Halves::Both, "").unwrap();
+        assert_eq!(config.http, Some("127.0.0.1:8080".parse().unwrap()));
+        assert_eq!(config.turn, ["127.0.0.1:3478".parse().unwrap()]);
+        assert!(config.only_this_machine() && config.secret_made && !config.open);
+        assert_eq!(config.secrets.len(), 1);
+        assert_eq!(config.port_range, 49152..=65535);
+    }
+
+    #[test]
+    fn beyond_loopback_open_rooms_must_be_asked_for() {
+        let refused = config(Halves::Both, "--http 0.0.0.0:8080").unwrap_err();
+        assert!(refused.contains("--open"), "{refused}");
+        let open = config(Halves::Both, "--http 0.0.0.0:9000 --open").unwrap();
+        assert_eq!(open.turn, ["0.0.0.0:3478".parse().unwrap()], "the relay follows --http");
+        assert!(config(Halves::Both, "--http 0.0.0.0:8080 --open=false").is_err());
+    }
+
+    #[test]
+    fn a_relay_alone_needs_credentials_and_opens_no_http_of_its_own() {
+        let refused = config(Halves::Relay, "").unwrap_err();
+        assert!(refused.contains("heliograph credentials"), "{refused}");
+        let relay = config(Halves::Relay, "--user alice:secret").unwrap();
+        assert_eq!((relay.http, relay.secrets.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_signaling_server_alone_has_no_relay() {
+        let signal = config(Halves::Signal, "--turn 127.0.0.1:3478").unwrap();
+        assert!(signal.turn.is_empty() && signal.secrets.is_empty());
+    }
+
+    #[test]
+    fn a_value_that_cannot_work_is_refused_by_name() {
+        for (flags, named) in [
+            ("--public-ip 0.0.0.0", "--public-ip"),
+            ("--public-ip 224.0.0.1", "--public-ip"),
+            ("--public-ip 127.0.0.1", "--public-ip"),
+            ("--public-ip 192.0.2.1 --public-ip 192.0.2.2", "--public-ip"),
+            ("--turn 127.0.0.1:3478 --turn 127.0.0.1:3478", "--turn"),
+            ("--workers 0", "--workers"),
+            ("--workers 256", "--workers"),
+            ("--realm a\"b", "--realm"),
+            ("--port-range 5-4", "--port-range"),
+            ("--port-range 0-9", "--port-range"),
+            ("--http 8080", "--http"),
+            ("--user alice", "--user"),
+            ("--allow-peer 10.0.0.0/33", "--allow-peer"),
+        ] {
+            let refused = config(Halves::Both, flags).expect_err(flags);
+            assert!(refused.contains(named), "{flags}: {refused}");
+        }
+    }
+
+    #[test]
+    fn the_effective_configuration_reads_back_and_shows_no_secret() {
+        let flags = "--turn-secret hunter2hunter2 --user alice:swordfish --allow-peer 10.0.0.0/8 \
+                     --public-ip 198.51.100.7 --realm example.org";
+        let text = config(Halves::Both, flags).unwrap().to_toml();
+        assert!(!text.contains("hunter2") && !text.contains("swordfish"), "{text}");
+        let again: Settings = toml::from_str(&text).expect(&text);
+        let again = Config::new(Halves::Both, again, [0; 32]).unwrap();
+        assert_eq!(again.to_toml(), text);
+    }
+}

@@ -1,0 +1,213 @@
+//! Starts what the configuration asks for, waits for the end, and ends it in order.
+
+use crate::banner::{self, Addresses};
+use crate::config::Config;
+use crate::ops::{self, ReadSamples, Ready};
+use crate::print;
+use anyhow::{Context as _, anyhow};
+use axum::Router;
+use heliograph_base::Clock;
+use relay_server::{ListenerAddress, Relay, RelayConfig};
+use signal_server::{Http, HttpLimits, IceConfig, Signal, SignalConfig, TurnListener};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+/// How often the relay is asked whether a worker failed. A failed worker's clients wait so much longer for a restart.
+const RELAY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// For how long sessions may take to be closed at the end; then they are cut.
+const SIGNAL_SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Runs until SIGTERM or Ctrl-C, and then returns; a second one ends the process at once.
+///
+/// # Errors
+/// What kept it from starting or made it stop.
+pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+    let clock = Clock::start();
+    let relay = match config.halves.relay() {
+        true => Some(Relay::start(relay_config(config), clock)?),
+        false => None,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(config, clock, relay.map(Arc::new)))
+}
+
+async fn serve(config: &Config, clock: Clock, relay: Option<Arc<Relay>>) -> anyhow::Result<()> {
+    let mut ends = Ends::listen()?;
+    let failed = relay_failure(relay.clone());
+    let running = Running::start(config, clock, relay)?;
+    print(&banner::text(config, &running.addresses));
+    let outcome = tokio::select! {
+        cause = ends.next() => { info!(cause, "ending"); Ok(()) }
+        () = failed => Err(anyhow!("a relay worker failed; the log says why")),
+    };
+    tokio::spawn(async move {
+        ends.next().await;
+        std::process::exit(1);
+    });
+    running.end().await?;
+    outcome
+}
+
+/// Everything that runs.
+struct Running {
+    addresses: Addresses,
+    ready: Ready,
+    relay: Option<Arc<Relay>>,
+    signal: Option<Signal>,
+    /// The HTTP server, if there is one, and what ends it.
+    http: Option<JoinHandle<()>>,
+    stop_http: watch::Sender<bool>,
+}
+
+impl Running {
+    fn start(config: &Config, clock: Clock, relay: Option<Arc<Relay>>) -> anyhow::Result<Self> {
+        let listener = config.http.map(bind_http).transpose()?;
+        let turn = relay.as_ref().map(|relay| relay.listeners()).unwrap_or_default();
+        let addresses = Addresses {
+            http: listener.as_ref().map(TcpListener::local_addr).transpose()?,
+            turn: turn.iter().map(|listener| listener.advertised).collect(),
+        };
+        let signal = match config.halves.signal() {
+            true => Some(Signal::start(signal_config(config, turn), clock)?),
+            false => None,
+        };
+        for note in relay.iter().flat_map(|relay| relay.notes()) {
+            warn!("{note}");
+        }
+        let ready = Ready::default();
+        let server = Arc::new(Http::new(HttpLimits::default()));
+        let read = read_samples(server.clone(), relay.clone(), signal.clone());
+        let router = router(ready.clone(), read, signal.as_ref());
+        let (stop_http, mut stopping) = watch::channel(false);
+        let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
+        let http = listener.map(|listener| {
+            tokio::spawn(async move { server.serve(listener, router, stopped).await })
+        });
+        ready.set(true);
+        Ok(Self { addresses, ready, relay, signal, http, stop_http })
+    }
+
+    /// First the sessions, which are told to reconnect; then HTTP; last the relay, which open peer connections may use.
+    async fn end(self) -> anyhow::Result<()> {
+        self.ready.set(false);
+        if let Some(signal) = self.signal
+            && !signal.shutdown(SIGNAL_SHUTDOWN).await
+        {
+            warn!("some sessions were not closed in time and are cut");
+        }
+        self.stop_http.send_replace(true);
+        if let Some(http) = self.http {
+            http.await.context("the HTTP server panicked")?;
+        }
+        drop(self.relay);
+        Ok(())
+    }
+}
+
+/// What an operator ends the program with.
+struct Ends {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Ends {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot wait for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "Ctrl-C",
+        }
+    }
+}
+
+fn relay_config(config: &Config) -> RelayConfig {
+    let core = relay_core::Config {
+        realm: config.realm.clone(),
+        secrets: config.secrets.clone(),
+        users: config.users.clone(),
+        policy: relay_core::PeerPolicy {
+            allow: config.allow_peer.clone(),
+            deny: config.deny_peer.clone(),
+        },
+        ..relay_core::Config::default()
+    };
+    RelayConfig {
+        core,
+        listen: config.turn.clone(),
+        public_ip: config.public_ip.clone(),
+        port_range: config.port_range.clone(),
+        workers: config.workers,
+        ..RelayConfig::default()
+    }
+}
+
+fn signal_config(config: &Config, turn: &[ListenerAddress]) -> SignalConfig {
+    let turn_listener = |address: &ListenerAddress| TurnListener {
+        bound: address.bound,
+        public: (address.advertised != address.bound).then_some(address.advertised),
+    };
+    let ice = IceConfig {
+        secret: config.secrets.first().cloned(),
+        turn: turn.iter().map(turn_listener).collect(),
+        ..IceConfig::default()
+    };
+    SignalConfig { ice, ..SignalConfig::default() }
+}
+
+fn router(ready: Ready, read: ReadSamples, signal: Option<&Signal>) -> Router {
+    let ops = ops::router(ready, read);
+    match signal {
+        Some(signal) => ops.merge(signal.router()),
+        None => ops,
+    }
+}
+
+fn read_samples(http: Arc<Http>, relay: Option<Arc<Relay>>, signal: Option<Signal>) -> ReadSamples {
+    Arc::new(move || {
+        let relay = relay.iter().flat_map(|relay| relay.counters());
+        let signal = signal.iter().flat_map(|signal| signal.samples());
+        relay.chain(signal).chain(http.samples()).collect()
+    })
+}
+
+fn bind_http(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    signal_server::bind(address).map_err(|error| {
+        let way_out = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "is in use: stop the other program or choose another address with --http"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "needs more rights: ports below 1024 need root or CAP_NET_BIND_SERVICE; \
+                 choose another with --http"
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                "is not an address of this machine: give --http one that is, or 0.0.0.0"
+            }
+            _ => return anyhow!(error).context(format!("cannot listen on --http {address}")),
+        };
+        anyhow!("{address} {way_out}")
+    })
+}
+
+/// Waits until a relay worker has failed; for ever without a relay.
+async fn relay_failure(relay: Option<Arc<Relay>>) {
+    let Some(relay) = relay else { return std::future::pending().await };
+    let mut interval = tokio::time::interval(RELAY_CHECK_INTERVAL);
+    while !relay.failed() {
+        interval.tick().await;
+    }
+}

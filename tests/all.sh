@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Runs every test: those of `cargo test --workspace`, and those that need programs from outside: a browser (Debian's
+# chromium, driven from Node.js) and foreign TURN clients (Debian's coturn). What is missing is installed first, if this
+# runs as root on a Debian-like system; otherwise it is named.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+
+# command -> Debian package that brings it
+needed=(chromium:chromium turnutils_uclient:coturn ip:iproute2 node:nodejs npm:npm)
+missing=()
+for pair in "${needed[@]}"; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "tests/all.sh needs these packages, please install them: ${missing[*]}" >&2
+        exit 1
+    fi
+    say "installing ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+if [ "$(id -u)" != 0 ]; then
+    echo "tests/all.sh must run as root: the browser tests make a network namespace" >&2
+    exit 1
+fi
+
+say "cargo test --workspace"
+cargo test --locked --workspace
+
+say "foreign TURN clients"
+cargo test --locked --features foreign-clients --test foreign_clients
+
+say "browsers"
+cargo build --locked --release
+cargo build --locked --example data_channel
+(cd tests/browser && npm ci --no-audit --no-fund --loglevel=error)
+HELIOGRAPH_BIN=$PWD/target/release/heliograph \
+HELIOGRAPH_EXAMPLE=$PWD/target/debug/examples/data_channel \
+    tests/browser/run.sh
+
+say "all tests passed"

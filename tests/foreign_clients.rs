@@ -1,0 +1,149 @@
+//! Clients that nobody here wrote, against the real binary: coturn's `turnutils_uclient` and `turnutils_stunclient`.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::process::{Command, Output, Stdio};
+use support::{Heliograph, free_udp_port};
+
+/// An echo peer of coturn for the clients to talk to through the relay.
+struct EchoPeer {
+    process: std::process::Child,
+    port: u16,
+}
+
+impl EchoPeer {
+    fn start(ip: &str) -> Self {
+        let port = free_udp_port(ip);
+        let process = Command::new("turnutils_peer")
+            .args(["-L", ip, "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("turnutils_peer of Debian's coturn runs (tests/all.sh installs it)");
+        Self { process, port }
+    }
+}
+
+impl Drop for EchoPeer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn relay(ip: &str) -> Heliograph {
+    let turn = SocketAddr::new(ip.parse().unwrap(), 0).to_string();
+    Heliograph::start(&[
+        "relay", "--turn", &turn, "--user", "user:pass", "--realm", "test",
+        "--allow-peer", "127.0.0.0/8", "--allow-peer", "::1/128",
+    ])
+}
+
+fn uclient(relay: &Heliograph, arguments: &[&str]) -> String {
+    let turn = relay.turn();
+    let output = Command::new("turnutils_uclient")
+        .args(["-p", &turn.port().to_string()])
+        .args(arguments)
+        .arg(turn.ip().to_string())
+        .output()
+        .expect("turnutils_uclient of Debian's coturn runs (tests/all.sh installs it)");
+    text(&output)
+}
+
+fn text(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+/// Asserts that every message of every client came back.
+fn assert_no_loss(report: &str, messages: usize) {
+    let sent = format!("tot_send_msgs={messages}, tot_recv_msgs={messages}");
+    assert!(report.contains(&sent), "expected {sent} in:\n{report}");
+    assert!(report.contains("Total lost packets 0 "), "{report}");
+}
+
+#[test]
+fn uclient_gets_every_message_back_over_channels() {
+    let relay = relay("127.0.0.1");
+    let peer = EchoPeer::start("127.0.0.1");
+    let port = peer.port.to_string();
+    let report = uclient(
+        &relay,
+        &["-u", "user", "-w", "pass", "-e", "127.0.0.1", "-r", &port, "-m", "5", "-n", "40", "-c"],
+    );
+    assert_no_loss(&report, 200);
+}
+
+#[test]
+fn uclient_gets_every_message_back_over_indications() {
+    let relay = relay("127.0.0.1");
+    let peer = EchoPeer::start("127.0.0.1");
+    let port = peer.port.to_string();
+    let report = uclient(
+        &relay,
+        &[
+            "-u", "user", "-w", "pass", "-e", "127.0.0.1", "-r", &port, "-m", "5", "-n", "40",
+            "-s", "-c",
+        ],
+    );
+    assert_no_loss(&report, 200);
+}
+
+#[test]
+fn uclients_talk_relay_to_relay() {
+    let relay = relay("127.0.0.1");
+    let report =
+        uclient(&relay, &["-u", "user", "-w", "pass", "-y", "-m", "4", "-n", "40", "-c"]);
+    assert_no_loss(&report, 160);
+}
+
+#[test]
+fn uclient_is_served_over_ipv6() {
+    let relay = relay("::1");
+    let peer = EchoPeer::start("::1");
+    let port = peer.port.to_string();
+    let report = uclient(
+        &relay,
+        &[
+            "-u", "user", "-w", "pass", "-x", "-e", "::1", "-r", &port, "-m", "2", "-n", "20", "-c",
+        ],
+    );
+    assert_no_loss(&report, 40);
+}
+
+#[test]
+fn uclient_with_a_minted_credential_is_served_and_with_an_old_one_is_not() {
+    let relay = Heliograph::start(&[
+        "relay", "--turn", "127.0.0.1:0", "--turn-secret", "0123456789abcdef", "--realm", "test",
+        "--allow-peer", "127.0.0.0/8",
+    ]);
+    let peer = EchoPeer::start("127.0.0.1");
+    let port = peer.port.to_string();
+    let run = |username: &str, password: &str| {
+        uclient(
+            &relay,
+            &[
+                "-u", username, "-w", password, "-e", "127.0.0.1", "-r", &port, "-m", "2", "-n",
+                "20", "-c",
+            ],
+        )
+    };
+    let (username, password) = support::credentials("0123456789abcdef", 3600);
+    assert_no_loss(&run(&username, &password), 40);
+    let (username, password) = support::credentials("0123456789abcdef", 0);
+    let refused = run(&username, &password);
+    assert!(!refused.contains("tot_recv_msgs=40"), "{refused}");
+}
+
+#[test]
+fn stunclient_learns_its_address() {
+    let relay = relay("127.0.0.1");
+    let turn = relay.turn();
+    let output = Command::new("turnutils_stunclient")
+        .args(["-p", &turn.port().to_string(), &turn.ip().to_string()])
+        .output()
+        .expect("turnutils_stunclient of Debian's coturn runs (tests/all.sh installs it)");
+    let report = text(&output);
+    assert!(report.contains("UDP reflexive addr: 127.0.0.1:"), "{report}");
+}
