@@ -1,7 +1,8 @@
 //! What crosses between an edge and the hub: requests one way, events the other.
 //!
-//! An edge ([`Session`](crate::Session)) knows one client and its transport, a [`Hub`](crate::Hub) knows rooms. All they
-//! say to each other are the values here, so it is all the same whether a channel or a network lies between them.
+//! An edge ([`Session`](crate::Session)) knows one client and its transport, a [`Hub`](crate::Hub)
+//! knows rooms. All they say to each other are the values here, so it is all the same whether a
+//! channel or a network lies between them.
 
 use crate::protocol::{CloseCode, ErrorCode, LeaveReason, ServerFrame};
 use crate::{PeerId, RoomId};

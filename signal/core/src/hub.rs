@@ -19,11 +19,12 @@ use std::time::Duration;
 /// The rooms of one shard and all that happens in them, in one order.
 ///
 /// Requests of sessions go in by [`handle`](Self::handle), events for sessions come out by
-/// [`poll_output`](Self::poll_output), to be drained after each `handle_*`. Each session is told its events in the order of
-/// the outputs, so all members of a room see the same order.
+/// [`poll_output`](Self::poll_output), to be drained after each `handle_*`. Each session is told
+/// its events in the order of the outputs, so all members of a room see the same order.
 ///
-/// **Roles.** The newcomer makes the first offer to everybody who was there before it (`offers`), since it knows of them
-/// first; those who were there give way when offers collide (`polite`), so the first offer of a pair is never rolled back.
+/// **Roles.** The newcomer makes the first offer to everybody who was there before it (`offers`),
+/// since it knows of them first; those who were there give way when offers collide (`polite`), so
+/// the first offer of a pair is never rolled back.
 #[derive(Debug)]
 pub struct Hub {
     config: Config,
@@ -186,7 +187,8 @@ impl Hub {
         self.counts.signals += 1;
     }
 
-    /// Takes the session's seat, if it has one, and tells the others why. The session itself is told nothing.
+    /// Takes the session's seat, if it has one, and tells the others why. The session itself is
+    /// told nothing.
     pub fn handle_leave(&mut self, session: SessionId, reason: LeaveReason) {
         let Some(seat) = self.seats.remove(&session) else {
             return;
@@ -203,7 +205,8 @@ impl Hub {
         shrink(&mut self.seats);
     }
 
-    /// Takes note that too much is waiting for the session: it loses its seat and is closed, and nobody waits for it.
+    /// Takes note that too much is waiting for the session: it loses its seat and is closed, and
+    /// nobody waits for it.
     pub fn handle_full_outbox(&mut self, session: SessionId) {
         self.counts.slow += 1;
         self.handle_leave(session, LeaveReason::Slow);
@@ -336,7 +339,8 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// Gives back the memory of a table that once was much fuller; seldom enough that it costs each removal next to nothing.
+/// Gives back the memory of a table that once was much fuller; seldom enough that it costs each
+/// removal next to nothing.
 fn shrink<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
     if table.capacity() > 64 && table.len() < table.capacity() / 8 {
         table.shrink_to(table.len() * 2);

@@ -12,7 +12,8 @@ pub const ID_BYTES_MAX: usize = 64;
 #[error("an id has 1 to {ID_BYTES_MAX} of the characters A-Z a-z 0-9 . _ ~ -")]
 pub struct BadId;
 
-/// The id of a room: 1 to 64 of the characters that a URL path holds without escapes (RFC 3986 "unreserved").
+/// The id of a room: 1 to 64 of the characters that a URL path holds without escapes (RFC 3986
+/// "unreserved").
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId(Arc<str>);
 
@@ -45,7 +46,8 @@ impl PeerId {
         check(text).map(|text| Self(text.into()))
     }
 
-    /// Makes an id of 80 random bits: 16 lower-case letters and digits, not to be guessed and never met twice.
+    /// Makes an id of 80 random bits: 16 lower-case letters and digits, not to be guessed and never
+    /// met twice.
     #[must_use]
     pub fn from_random(random: [u8; 10]) -> Self {
         let mut text = data_encoding::BASE32_NOPAD.encode(&random);

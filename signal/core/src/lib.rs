@@ -6,7 +6,8 @@
 //! - [`Request`] and [`Event`]: all that the two say to each other;
 //! - ids: [`RoomId`], [`PeerId`], [`SessionId`]; limits: [`Config`].
 //!
-//! Nothing here reads a clock, opens a socket, or rolls dice: time is an argument and randomness a seed.
+//! Nothing here reads a clock, opens a socket, or rolls dice: time is an argument and randomness a
+//! seed.
 
 mod config;
 mod exchange;

@@ -13,11 +13,12 @@ use std::sync::Arc;
 ///
 /// An edge feeds it what the client sends and what the hub says by `handle_*`, drains it by
 /// [`poll_request`](Self::poll_request) (for the hub) and, whenever the transport takes more,
-/// [`poll_transmit`](Self::poll_transmit) (for the client), and calls [`handle_timeout`](Self::handle_timeout) when
-/// [`poll_timeout`](Self::poll_timeout) says so. Once it has [ended](Self::ended) it only has requests left to give.
+/// [`poll_transmit`](Self::poll_transmit) (for the client), and calls
+/// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so. Once
+/// it has [ended](Self::ended) it only has requests left to give.
 ///
-/// Between `hello` and its answer it [wants no frames](Self::wants_frames), so that what a client sends on the heels of its
-/// `hello` means the same however long the hub takes.
+/// Between `hello` and its answer it [wants no frames](Self::wants_frames), so that what a client
+/// sends on the heels of its `hello` means the same however long the hub takes.
 #[derive(Debug)]
 pub struct Session {
     config: Arc<Config>,
@@ -128,7 +129,8 @@ impl Session {
         }
     }
 
-    /// Takes note that the time of [`poll_timeout`](Self::poll_timeout) has come. Does nothing if it hasn't.
+    /// Takes note that the time of [`poll_timeout`](Self::poll_timeout) has come. Does nothing if
+    /// it hasn't.
     pub fn handle_timeout(&mut self, now: Time) {
         let due = self.poll_timeout().is_some_and(|timeout| timeout <= now);
         if !due {
@@ -184,7 +186,8 @@ impl Session {
         Some(match (&self.state, self.asked) {
             (State::Greeting | State::Joining, _) => self.opened + hello_timeout,
             (State::Seated(_), None) => self.last_heard + heartbeat_interval,
-            // Counted from the question: if it is us who slept, the client still has time to answer.
+            // Counted from the question: if it is us who slept, the client still has time to
+            // answer.
             (State::Seated(_), Some(asked)) => {
                 asked + heartbeat_timeout.saturating_sub(heartbeat_interval)
             }
@@ -305,7 +308,8 @@ impl Session {
     }
 }
 
-/// What the others are told when a member is closed with `code`; nothing if the server goes away with all of them.
+/// What the others are told when a member is closed with `code`; nothing if the server goes away
+/// with all of them.
 fn leave_reason(code: CloseCode) -> Option<LeaveReason> {
     match code {
         CloseCode::Normal => Some(LeaveReason::Left),

@@ -1,4 +1,7 @@
-//! Random histories of joins, signals, leaves and full outboxes: what docs/protocol.md promises holds in all of them.
+//! Random histories of joins, signals, leaves and full outboxes: what docs/protocol.md promises
+//! holds in all of them.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
@@ -238,7 +241,11 @@ impl View {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn what_clients_are_told_is_what_is(steps in vec(step(), 1..120)) {

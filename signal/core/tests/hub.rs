@@ -1,11 +1,13 @@
 //! What a room tells whom, one behaviour each.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use heliograph_base::{SeatName, Username, password};
 use serde_json::json;
-use signal_core::Config;
 use signal_core::protocol::LeaveReason;
+use signal_core::{Config, PeerId};
 use std::collections::HashSet;
 use support::{Desk, NOW, told, turn_key};
 
@@ -19,16 +21,22 @@ fn a_newcomer_learns_who_is_there_and_they_learn_of_it() {
     let (first, second) = (desk.seat(1, "demo"), desk.seat(2, "demo"));
     let (outputs, third) = desk.join(3, "demo");
     let told = told(&outputs);
-    let member = |peer, session: u64| json!({"peer": peer, "metadata": {"session": session}, "polite": false, "offers": true});
+    let member = |peer: &PeerId, session: u64| {
+        let metadata = json!({"session": session});
+        json!({"peer": peer.as_str(), "metadata": metadata, "polite": false, "offers": true})
+    };
     assert_eq!(told[0].0, 3);
     assert_eq!(
         told[0].1["members"],
-        json!([
-            member(&*first.to_string(), 1),
-            member(&*second.to_string(), 2)
-        ])
+        json!([member(&first, 1), member(&second, 2)])
     );
-    let joined = json!({"type": "joined", "peer": third.unwrap().as_str(), "metadata": {"session": 3}, "polite": true, "offers": false});
+    let joined = json!({
+        "type": "joined",
+        "peer": third.unwrap().as_str(),
+        "metadata": {"session": 3},
+        "polite": true,
+        "offers": false,
+    });
     assert_eq!(told[1..], [(1, joined.clone()), (2, joined)]);
 }
 
@@ -191,7 +199,7 @@ fn hubs_of_one_process_give_different_seat_numbers_and_peer_ids() {
 fn signals_and_metadata_do_not_show_in_logs() {
     let secret = support::raw(r#"{"sdp":"10.1.2.3"}"#);
     let metadata = signal_core::Metadata::new(Some(&secret), 1024).unwrap();
-    let to = signal_core::PeerId::parse("bob").unwrap();
+    let to = PeerId::parse("bob").unwrap();
     let signal = signal_core::Signal {
         to,
         data: secret,

@@ -1,5 +1,7 @@
 //! One client's connection in virtual time, one behaviour each.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use heliograph_base::Time;

@@ -8,20 +8,22 @@ use std::time::Duration;
 /// How the signaling server runs.
 #[derive(Clone, Debug)]
 pub struct SignalConfig {
-    /// The limits of rooms and sessions. `rooms_max` and `members_max` are here those of the whole server: each shard
-    /// takes an equal part.
+    /// The limits of rooms and sessions. `rooms_max` and `members_max` are here those of the whole
+    /// server: each shard takes an equal part.
     pub hub: signal_core::Config,
     /// How many tasks own rooms; a room belongs to one of them by its id.
     ///
     /// One per core: a shard never waits for a client, so more would only wait for each other.
     pub shards: usize,
-    /// How many requests may wait for one shard; sessions that have more stop reading until there is room again.
+    /// How many requests may wait for one shard; sessions that have more stop reading until there
+    /// is room again.
     ///
     /// 1,024: a shard does that in a few milliseconds.
     pub shard_queue_max: usize,
     /// For how long a close frame is tried to be delivered; then the connection is cut.
     ///
-    /// 5 s: a client that is there takes it in one round trip, and one that doesn't read holds no memory for longer.
+    /// 5 s: a client that is there takes it in one round trip, and one that doesn't read holds no
+    /// memory for longer.
     pub close_timeout: Duration,
     /// Which STUN and TURN servers clients are told of.
     pub ice: IceConfig,
@@ -74,11 +76,13 @@ pub struct TurnListener {
 /// What the HTTP server must keep to.
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
-    /// How many connections there may be, WebSockets included; the next is answered with 503 and closed.
+    /// How many connections there may be, WebSockets included; the next is answered with 503 and
+    /// closed.
     ///
     /// 100,000: about 1 GiB with what the kernel needs. The process' file descriptors may be fewer.
     pub connections_max: usize,
-    /// How long a client may take for a request's head, the wait for its next request included; then it is closed.
+    /// How long a client may take for a request's head, the wait for its next request included;
+    /// then it is closed.
     ///
     /// 10 s: ample for the slowest line, and bounds what half-open requests cost.
     pub header_read_timeout: Duration,

@@ -1,4 +1,5 @@
-//! An edge: the task that carries one client's frames between its WebSocket and the shard of its room.
+//! An edge: the task that carries one client's frames between its WebSocket and the shard of its
+//! room.
 
 use crate::counters::EdgeCounters;
 use crate::outbox::{Inbox, Outbox, outbox};
@@ -28,7 +29,8 @@ pub(crate) struct Edges {
     pub(crate) shard_counts: Arc<[SharedCounts]>,
     pub(crate) hasher: RandomState,
     pub(crate) counters: EdgeCounters,
-    /// Turns true when the server ends. Each edge holds a receiver, so it is also known when all have ended.
+    /// Turns true when the server ends. Each edge holds a receiver, so it is also known when all
+    /// have ended.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) last_session: AtomicU64,
 }
@@ -136,7 +138,8 @@ impl<'a> Edge<'a> {
         self.session.handle_event(event);
     }
 
-    /// Hands the session's requests to the shard. A full shard makes this session wait, and no other.
+    /// Hands the session's requests to the shard. A full shard makes this session wait, and no
+    /// other.
     async fn pass_requests(&mut self) {
         while let Some(request) = self.session.poll_request() {
             let mut outbox = None;
@@ -157,7 +160,8 @@ impl<'a> Edge<'a> {
         }
     }
 
-    /// Moves frames to the socket while it takes more: the session's own, then what the shard has queued.
+    /// Moves frames to the socket while it takes more: the session's own, then what the shard has
+    /// queued.
     fn fill(&mut self, socket: &mut Socket) {
         while socket.takes_more() {
             match self.session.poll_transmit() {
@@ -177,7 +181,8 @@ impl<'a> Edge<'a> {
     }
 }
 
-/// A timer that is set anew only when it must ring earlier: most deadlines move on before they come.
+/// A timer that is set anew only when it must ring earlier: most deadlines move on before they
+/// come.
 struct Alarm<'a> {
     timer: Pin<&'a mut Sleep>,
     at: Option<Time>,

@@ -1,8 +1,9 @@
-//! The opening handshake of a WebSocket (RFC 6455 §4.2), with answers that say what to do where it fails.
+//! The opening handshake of a WebSocket (RFC 6455 §4.2), with answers that say what to do where it
+//! fails.
 //!
-//! Done here and not by axum's extractor, because a session needs the connection itself at its end: to wait, after the
-//! close frame, until the client has it. Closing a socket with unread bytes would reset it, and the client would never
-//! learn why.
+//! Done here and not by axum's extractor, because a session needs the connection itself at its end:
+//! to wait, after the close frame, until the client has it. Closing a socket with unread bytes
+//! would reset it, and the client would never learn why.
 
 use axum::body::Body;
 use axum::http::{
@@ -12,7 +13,8 @@ use hyper::upgrade::OnUpgrade;
 use signal_core::protocol::SUBPROTOCOL;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// Checks a request for a WebSocket: the answer that accepts it and the connection that will be one, or the refusal.
+/// Checks a request for a WebSocket: the answer that accepts it and the connection that will be
+/// one, or the refusal.
 pub(crate) fn accept(
     request: &mut Request<Body>,
 ) -> Result<(Response<Body>, OnUpgrade), Box<Response<Body>>> {
@@ -30,8 +32,8 @@ pub(crate) fn accept(
         return Err(refusal(
             StatusCode::UPGRADE_REQUIRED,
             (header::UPGRADE, "websocket"),
-            "This is a WebSocket endpoint: open it as new WebSocket(url) does. If you did, a proxy between us drops \
-             the headers Connection and Upgrade: tell it to pass them on.\n",
+            "This is a WebSocket endpoint: open it as new WebSocket(url) does. If you did, a proxy \
+             between us drops the headers Connection and Upgrade: tell it to pass them on.\n",
         ));
     }
     if headers
@@ -41,7 +43,7 @@ pub(crate) fn accept(
         return Err(refusal(
             StatusCode::UPGRADE_REQUIRED,
             (header::SEC_WEBSOCKET_VERSION, "13"),
-            "This server speaks version 13 of the WebSocket protocol: send Sec-WebSocket-Version: 13.\n",
+            "This server speaks version 13 of the protocol: send Sec-WebSocket-Version: 13.\n",
         ));
     }
     let Some(key) = headers

@@ -1,7 +1,7 @@
 //! The HTTP server: accepts connections within limits and serves a router on them.
 //!
-//! `axum::serve` sets no time limit for a request's head and no limit for connections, so a few thousand half-open requests
-//! would stop it.
+//! `axum::serve` sets no time limit for a request's head and no limit for connections, so a few
+//! thousand half-open requests would stop it.
 
 use crate::HttpLimits;
 use axum::Router;
@@ -22,11 +22,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-/// How many connections the kernel may finish before we accept them. tokio's default of 128 overflows when many come at
-/// once, and each that is lost tries again only after a second.
+/// How many connections the kernel may finish before we accept them. tokio's default of 128
+/// overflows when many come at once, and each that is lost tries again only after a second.
 const BACKLOG: u32 = 4096;
 
-/// How long to wait when a connection can't be accepted: the cause, such as no file descriptors left, needs time to go.
+/// How long to wait when a connection can't be accepted: the cause, such as no file descriptors
+/// left, needs time to go.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\n\
@@ -83,8 +84,9 @@ impl Http {
         }
     }
 
-    /// Serves `router` on the connections of `listener` until `shutdown` is done; then lets requests under way finish,
-    /// within the time of the limits. Connections that became WebSockets are not waited for.
+    /// Serves `router` on the connections of `listener` until `shutdown` is done; then lets
+    /// requests under way finish, within the time of the limits. Connections that became WebSockets
+    /// are not waited for.
     ///
     /// May be called for several listeners: they share the limits.
     pub async fn serve(&self, listener: TcpListener, router: Router, shutdown: impl Future) {
@@ -148,7 +150,8 @@ impl Http {
     ) {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            // Best effort: the client learns why, if its socket takes that much at once, as a new one does.
+            // Best effort: the client learns why, if its socket takes that much at once, as a new
+            // one does.
             let _ = stream.try_write(BUSY);
             return;
         };
@@ -186,7 +189,7 @@ impl Http {
             .fetch_add(1, Ordering::Relaxed)
             .is_power_of_two()
         {
-            warn!(%error, "can't accept connections; a higher limit of open files (ulimit -n) may help");
+            warn!(%error, "can't accept connections; more open files (ulimit -n) may help");
         }
         sleep(ACCEPT_PAUSE).await;
     }

@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 
 /// The URLs for a client that reached this server at `local`.
 ///
-/// Public addresses, if the operator gave any. Else the listener at the very address that the client reached, since that is
-/// known to work for it; else all that aren't loopback; else all there are. A wildcard stands for the address that the client
-/// reached.
+/// Public addresses, if the operator gave any. Else the listener at the very address that the
+/// client reached, since that is known to work for it; else all that aren't loopback; else all
+/// there are. A wildcard stands for the address that the client reached.
 pub(crate) fn urls(config: &IceConfig, local: Option<IpAddr>) -> IceUrls {
     let addresses = addresses(&config.turn, local.map(|ip| ip.to_canonical()));
     IceUrls {

@@ -3,9 +3,10 @@
 //! - [`Http`] accepts connections and serves a router on them;
 //! - [`Signal`] is the signaling server: its [router](Signal::router), its shards, its end.
 //!
-//! The way of a frame: `socket` (WebSocket frames) -> `edge` (one task per client, a [`signal_core::Session`]) -> `shard`
-//! (one task per [`signal_core::Hub`]) -> `outbox` -> the other client's `edge` -> its `socket`. Nothing on it is locked, and
-//! a shard never waits for a client.
+//! The way of a frame: `socket` (WebSocket frames) -> `edge` (one task per client, a
+//! [`signal_core::Session`]) -> `shard` (one task per [`signal_core::Hub`]) -> `outbox` -> the
+//! other client's `edge` -> its `socket`. Nothing on it is locked, and a shard never waits for a
+//! client.
 
 mod config;
 mod counters;

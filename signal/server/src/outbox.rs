@@ -1,7 +1,8 @@
-//! What waits for one session: a bounded queue from a shard to an edge, and a line to cut it at once.
+//! What waits for one session: a bounded queue from a shard to an edge, and a line to cut it at
+//! once.
 //!
-//! The shard never waits: what doesn't fit is refused, and the shard then [cuts](Outbox::cut) the session, which its edge
-//! notices even while it is stuck in writing.
+//! The shard never waits: what doesn't fit is refused, and the shard then [cuts](Outbox::cut) the
+//! session, which its edge notices even while it is stuck in writing.
 
 use futures_util::task::AtomicWaker;
 use signal_core::protocol::CloseCode;
@@ -78,7 +79,8 @@ impl Outbox {
         })
     }
 
-    /// Tells the session to close with `code` at once; what is queued is lost. Only the first cut counts.
+    /// Tells the session to close with `code` at once; what is queued is lost. Only the first cut
+    /// counts.
     pub(crate) fn cut(&self, code: CloseCode) {
         let _ = self.line.cut.set(code);
         self.line.waker.wake();
@@ -86,7 +88,8 @@ impl Outbox {
 }
 
 impl Inbox {
-    /// Waits for the next event; with `take` false only for the line to be cut. May be dropped at any time.
+    /// Waits for the next event; with `take` false only for the line to be cut. May be dropped at
+    /// any time.
     pub(crate) async fn event(&mut self, take: bool) -> Event {
         poll_fn(|cx| self.poll_event(cx, take)).await
     }

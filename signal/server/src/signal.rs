@@ -76,8 +76,8 @@ impl Signal {
         })
     }
 
-    /// The routes: `/v1/ws` and the page at `/` with its files. To be served by [`Http`](crate::Http), whose
-    /// [`Connection`] says which address a client reached.
+    /// The routes: `/v1/ws` and the page at `/` with its files. To be served by
+    /// [`Http`](crate::Http), whose [`Connection`] says which address a client reached.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/v1/ws", any(open))
@@ -92,8 +92,8 @@ impl Signal {
         self.edges.counters.samples(&self.edges.shard_counts)
     }
 
-    /// Closes every session with 4003 and waits until they are gone, `within` at most. Whoever connects afterwards is
-    /// closed at once.
+    /// Closes every session with 4003 and waits until they are gone, `within` at most. Whoever
+    /// connects afterwards is closed at once.
     ///
     /// Returns whether all were gone in time.
     pub async fn shutdown(&self, within: Duration) -> bool {

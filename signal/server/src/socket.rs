@@ -1,4 +1,5 @@
-//! A client's WebSocket as its session sees it: whole frames in, frames out, and an end that the client learns of.
+//! A client's WebSocket as its session sees it: whole frames in, frames out, and an end that the
+//! client learns of.
 
 use futures_util::{Sink, SinkExt as _, Stream};
 use hyper::upgrade::Upgraded;
@@ -15,7 +16,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-/// What the reading buffer of a quiet connection holds. Frames over it are read into a buffer of their own size.
+/// What the reading buffer of a quiet connection holds. Frames over it are read into a buffer of
+/// their own size.
 const READ_BUFFER_BYTES: usize = 2048;
 
 /// How much is collected for one write.
@@ -26,8 +28,8 @@ const LINGER_BYTES_MAX: usize = 1 << 20;
 
 /// A WebSocket.
 ///
-/// What is sent is buffered; [`event`](Self::event) writes it out. The buffer has no limit of its own: a caller sends
-/// only while [`takes_more`](Self::takes_more).
+/// What is sent is buffered; [`event`](Self::event) writes it out. The buffer has no limit of its
+/// own: a caller sends only while [`takes_more`](Self::takes_more).
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: WebSocketStream<TokioIo<Upgraded>>,
@@ -84,12 +86,14 @@ impl Socket {
         self.send(Message::Ping(Vec::new().into()), 0);
     }
 
-    /// Writes out what was sent and waits for what comes; with `read` false only for the former. May be dropped at any time.
+    /// Writes out what was sent and waits for what comes; with `read` false only for the former.
+    /// May be dropped at any time.
     pub(crate) async fn event(&mut self, read: bool) -> SocketEvent {
         poll_fn(|cx| self.poll_event(cx, read)).await
     }
 
-    /// Tells the client that this is the end, and waits until it is gone too. To be called under a timeout.
+    /// Tells the client that this is the end, and waits until it is gone too. To be called under a
+    /// timeout.
     pub(crate) async fn close(mut self, code: Option<CloseCode>) {
         // Errors change nothing: whoever can't be told isn't.
         let _ = match code.map(close_frame) {

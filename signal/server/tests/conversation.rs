@@ -1,5 +1,7 @@
 //! What docs/protocol.md describes, over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use heliograph_base::{SeatName, Secret, Username, password};
@@ -48,7 +50,13 @@ async fn two_peers_meet_talk_and_part() {
     let bob_id = welcome["peer"].as_str().unwrap();
     let member = json!({"peer": ada_id, "metadata": {}, "polite": false, "offers": true});
     assert_eq!(welcome["members"], json!([member]));
-    let joined = json!({"type": "joined", "peer": bob_id, "metadata": {"name": "bob"}, "polite": true, "offers": false});
+    let joined = json!({
+        "type": "joined",
+        "peer": bob_id,
+        "metadata": {"name": "bob"},
+        "polite": true,
+        "offers": false,
+    });
     assert_eq!(ada.next().await, joined);
 
     bob.send_text(&format!(

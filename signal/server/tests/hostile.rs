@@ -1,5 +1,7 @@
 //! Bad input and bad manners: each has its answer, and other clients notice nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -314,7 +316,9 @@ async fn a_client_that_never_reads_its_own_answers_is_closed() {
         loop {
             tokio::select! {
                 // Errors once the server has given it up.
-                sent = offender.socket.feed(ping.clone()) => if sent.is_err() { break witness.next().await },
+                sent = offender.socket.feed(ping.clone()) => if sent.is_err() {
+                    break witness.next().await;
+                },
                 left = witness.next() => break left,
             }
         }

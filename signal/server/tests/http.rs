@@ -1,5 +1,7 @@
 //! The HTTP around the WebSocket: the page, refused upgrades, limits of connections.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use signal_server::{HttpLimits, SignalConfig};

@@ -43,7 +43,8 @@ impl<'a> ClientMessage<'a> {
     /// Reads one text frame. Fields that the type doesn't have are ignored.
     ///
     /// # Errors
-    /// [`Unreadable`] with [`ErrorCode::BadFrame`], [`ErrorCode::MissingField`] or [`ErrorCode::UnknownType`].
+    /// [`Unreadable`] with [`ErrorCode::BadFrame`], [`ErrorCode::MissingField`] or
+    /// [`ErrorCode::UnknownType`].
     pub fn parse(text: &'a str) -> Result<Self, Unreadable> {
         let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|error| Unreadable {
             code: ErrorCode::BadFrame,
@@ -76,7 +77,8 @@ impl<'a> ClientMessage<'a> {
     }
 }
 
-/// All fields of all types, so that one pass over the text is enough and the payload is only skipped.
+/// All fields of all types, so that one pass over the text is enough and the payload is only
+/// skipped.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(rename = "type", borrow, default)]
@@ -133,7 +135,10 @@ mod tests {
 
     #[test]
     fn the_payload_is_taken_byte_for_byte() {
-        let text = r#"{"data": {"sdp":"a\u0020b", "n":1.0e2 } ,"to":"bob","type":"signal","id":7,"new":[1]}"#;
+        let text = concat!(
+            r#"{"data": {"sdp":"a\u0020b", "n":1.0e2 } ,"#,
+            r#""to":"bob","type":"signal","id":7,"new":[1]}"#
+        );
         let message = ClientMessage::parse(text).unwrap();
         assert_eq!(message.id, Some(7));
         let ClientFrame::Signal { to, data } = message.frame else {

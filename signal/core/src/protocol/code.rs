@@ -53,7 +53,8 @@ impl ErrorCode {
         }
     }
 
-    /// Whether a client that keeps to the protocol can meet this refusal: it depends on what others do.
+    /// Whether a client that keeps to the protocol can meet this refusal: it depends on what others
+    /// do.
     #[must_use]
     pub const fn is_nobodys_fault(self) -> bool {
         matches!(self, Self::NoSuchPeer | Self::RoomFull | Self::ServerFull)

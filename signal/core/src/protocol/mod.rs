@@ -1,7 +1,7 @@
 //! The frames of protocol v1 as docs/protocol.md describes them: one JSON object in one text frame.
 //!
-//! Both directions are read and written here, so that the server and the Rust SDK can't drift apart. What a frame does
-//! is not here: see [`Hub`](crate::Hub) and [`Session`](crate::Session).
+//! Both directions are read and written here, so that the server and the Rust SDK can't drift
+//! apart. What a frame does is not here: see [`Hub`](crate::Hub) and [`Session`](crate::Session).
 
 mod client;
 mod code;

@@ -71,7 +71,8 @@ pub struct Member<'a> {
     /// The JSON object it brought along, byte for byte; `{}` if none.
     #[serde(borrow)]
     pub metadata: &'a RawValue,
-    /// Perfect negotiation: whether this client gives way when offers collide. Of each pair, exactly one does.
+    /// Perfect negotiation: whether this client gives way when offers collide. Of each pair,
+    /// exactly one does.
     pub polite: bool,
     /// Whether this client makes the first offer. Of each pair, exactly one does.
     pub offers: bool,

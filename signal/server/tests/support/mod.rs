@@ -190,7 +190,8 @@ impl Client {
     }
 }
 
-/// Two members of a room of their own who send each other signals all the time, and expect to hear nothing else.
+/// Two members of a room of their own who send each other signals all the time, and expect to hear
+/// nothing else.
 pub(crate) struct Bystanders {
     stop: oneshot::Sender<()>,
     talking: JoinHandle<u64>,
