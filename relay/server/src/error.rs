@@ -138,8 +138,8 @@ impl fmt::Display for Note {
             ),
             Self::OpenFiles { limit, ports } => write!(
                 f,
-                "at most {limit} open files for {ports} relay ports: beyond it Allocate is refused; \
-                 for more: ulimit -n, LimitNOFILE="
+                "at most {limit} open files for {ports} relay ports: beyond it Allocate is \
+                 refused; for more: ulimit -n, LimitNOFILE="
             ),
             Self::LeftOut(address) => write!(f, "{address} could not be bound and is left out"),
         }

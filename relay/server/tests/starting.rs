@@ -10,13 +10,13 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 fn refusal(config: RelayConfig) -> String {
     Relay::start(config, Clock::start())
         .map(|_| ())
-        .unwrap_err()
+        .expect_err("it can't start")
         .to_string()
 }
 
 fn listening(address: &str) -> RelayConfig {
     RelayConfig {
-        listen: vec![address.parse().unwrap()],
+        listen: vec![address.parse().expect("an address")],
         ..config()
     }
 }
