@@ -217,7 +217,7 @@ impl Player {
     }
 
     fn has_exchanged(&self, goal: u64) -> bool {
-        // A few more go out, so that the other side reaches its goal as well before this one leaves.
+        // A few more go out first, so that the other side reaches its goal as well.
         let done = |it: &Contact| it.has_received(goal) && it.sent >= goal + goal / 4;
         self.contacts.values().any(done) || self.left.iter().any(|it| it.has_received(goal))
     }

@@ -2,7 +2,9 @@
 
 mod support;
 
-use heliograph_client::{CandidateType, Channel, Event, LeaveReason, Options, Path, Peer, Room, join};
+use heliograph_client::{
+    CandidateType, Channel, Event, LeaveReason, Options, Path, Peer, Room, join,
+};
 use serde_json::json;
 use std::time::Duration;
 use support::Heliograph;

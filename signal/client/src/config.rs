@@ -11,48 +11,52 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long a leaving client waits for the server's close frame.
 pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The largest frame taken from the server: a welcome that names 1,024 members with 1 KiB of metadata each, and room.
+/// The largest frame taken from the server: a welcome that names 1,024 members with 1 KiB of
+/// metadata each, and room.
 pub(crate) const SERVER_FRAME_BYTES_MAX: usize = 4 << 20;
 
-/// Read buffer of the WebSocket. Signaling frames are small, and tungstenite's 128 KiB would stay allocated.
+/// Read buffer of the WebSocket. Signaling frames are small, and tungstenite's 128 KiB would stay
+/// allocated.
 pub(crate) const READ_BUFFER_BYTES: usize = 16 << 10;
 
 /// Signals of all links that wait for the WebSocket; when full, a link waits with its next one.
 pub(crate) const SIGNALS_OUT_MAX: usize = 256;
 
-/// What waits for one link: signals from its peer and notices of its connection. When full, a signal is dropped, since
-/// one peer must not hold up the others.
+/// What waits for one link: signals from its peer and notices of its connection. When full, a
+/// signal is dropped, since one peer must not hold up the others.
 pub(crate) const LINK_INPUTS_MAX: usize = 512;
 
 /// Candidates of one peer that wait for its description; more are dropped.
 pub(crate) const CANDIDATES_HELD_MAX: usize = 128;
 
-/// Messages that wait for the program. When so many wait, lossy ones are dropped (and counted) and reliable ones are
-/// left in SCTP's window, which stops their sender.
+/// Messages that wait for the program. When so many wait, lossy ones are dropped (and counted) and
+/// reliable ones are left in SCTP's window, which stops their sender.
 pub(crate) const MESSAGES_WAITING_MAX: usize = 1024;
 
-/// Events of all kinds that wait for the program. One that lets so many wait has stopped to read: the room is left.
+/// Events of all kinds that wait for the program. One that lets so many wait has stopped to read:
+/// the room is left.
 pub(crate) const EVENTS_WAITING_MAX: usize = 16 << 10;
 
-/// Bytes of one channel that were sent and are not yet acknowledged. When full, a lossy message is refused and a
-/// reliable one waits.
+/// Bytes of one channel that were sent and are not yet acknowledged. When full, a lossy message is
+/// refused and a reliable one waits.
 pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
 
 /// How long a new link may take until it is reported as failing. It goes on trying.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pause between two connectivity checks of one pair: it decides how soon a link opens.
 pub(crate) const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Checks of one pair until it is given up: 5 s, for the other side's NAT opens only with its own first check.
+/// Checks of one pair until it is given up: 5 s, for the other side's NAT opens only with its own
+/// first check.
 pub(crate) const CHECKS_MAX: u16 = 250;
 
-/// How long a pair waits for a better one before it is taken, by its worse candidate: the outside of a NAT, an address
-/// seen by a check (which may turn out to be a relay's), a relay.
+/// How long a pair waits for a better one before it is taken, by its worse candidate: the outside
+/// of a NAT, an address seen by a check (which may turn out to be a relay's), a relay.
 pub(crate) const REFLEXIVE_WAIT: Duration = Duration::from_millis(200);
 pub(crate) const PEER_REFLEXIVE_WAIT: Duration = Duration::from_millis(300);
 pub(crate) const RELAY_WAIT: Duration = Duration::from_secs(1);
 
-/// Local addresses that are bound for one link, each with an allocation at each TURN server. On a host with more, the rest
-/// is left out.
+/// Local addresses that are bound for one link, each with an allocation at each TURN server. On a
+/// host with more, the rest is left out.
 pub(crate) const LOCAL_ADDRESSES_MAX: usize = 8;

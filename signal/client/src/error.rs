@@ -11,7 +11,7 @@ use std::time::Duration;
 pub enum Error {
     /// The URL doesn't name a server.
     #[error(
-        "{url:?} doesn't name a server ({why}): give its page or WebSocket address, such as ws://127.0.0.1:8080"
+        "{url:?} names no server ({why}): give its page or WebSocket, such as ws://127.0.0.1:8080"
     )]
     BadUrl {
         /// The URL as it was given.
@@ -63,9 +63,7 @@ pub enum Error {
     #[error("the connection to the server broke: {0}")]
     Lost(String),
     /// The server didn't answer in time.
-    #[error(
-        "no answer from {address} within {after:?}: is it a Heliograph server, and can it be reached?"
-    )]
+    #[error("no answer from {address} within {after:?}: is it the right server, and is it up?")]
     Timeout {
         /// Host and port.
         address: String,

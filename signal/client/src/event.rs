@@ -33,15 +33,16 @@ pub enum Event {
         /// The message.
         data: Data,
     },
-    /// The peer is no longer in the room, and its connection is torn down. Comes last of all events about a peer.
+    /// The peer is no longer in the room, and its connection is torn down. Comes last of all events
+    /// about a peer.
     PeerLeft {
         /// Who.
         peer: Peer,
         /// Why.
         reason: LeaveReason,
     },
-    /// The signaling connection is lost. Open peer connections stay open, but nobody new is announced and nobody's
-    /// leaving is: to be in the room again, join it anew.
+    /// The signaling connection is lost. Open peer connections stay open, but nobody new is
+    /// announced and nobody's leaving is: to be in the room again, join it anew.
     SignalingLost(Error),
 }
 
@@ -50,7 +51,8 @@ pub enum Event {
 pub enum Channel {
     /// Everything arrives, in order. A lost packet holds up the next.
     Reliable,
-    /// Unordered, never sent again: for state that is soon out of date. A lost packet holds up nothing.
+    /// Unordered, never sent again: for state that is soon out of date. A lost packet holds up
+    /// nothing.
     Lossy,
 }
 

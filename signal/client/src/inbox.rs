@@ -1,7 +1,7 @@
 //! The one queue between a room's tasks and the program, which keeps the order of all events.
 //!
-//! What waits is bounded by kind: a lossy message that doesn't fit is dropped, a reliable one waits outside, and a life
-//! event always fits until the program has plainly stopped to read.
+//! What waits is bounded by kind: a lossy message that doesn't fit is dropped, a reliable one waits
+//! outside, and a life event always fits until the program has plainly stopped to read.
 
 use crate::config::{EVENTS_WAITING_MAX, MESSAGES_WAITING_MAX};
 use crate::{Error, Event};
@@ -29,7 +29,8 @@ struct Waiting {
 }
 
 impl Inbox {
-    /// Adds a life event. The one too many is replaced by the news that the room is left, and closes the queue.
+    /// Adds a life event. The one too many is replaced by the news that the room is left, and
+    /// closes the queue.
     pub(crate) fn push(&self, event: Event) -> Result<(), Closed> {
         let mut waiting = self.open()?;
         if waiting.events.len() < EVENTS_WAITING_MAX {

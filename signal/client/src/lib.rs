@@ -19,12 +19,12 @@
 //! # }
 //! ```
 //!
-//! Everybody in the room is connected to by itself: perfect negotiation in the roles that the server gives, trickle ICE
-//! with the server's STUN and TURN, two data channels (docs/protocol.md), browsers included. A lost signaling connection
-//! leaves open peer connections open.
+//! Everybody in the room is connected to by itself: perfect negotiation in the roles that the
+//! server gives, trickle ICE with the server's STUN and TURN, two data channels (docs/protocol.md),
+//! browsers included. A lost signaling connection leaves open peer connections open.
 //!
-//! The protocol's frames come from `signal-core`, WebRTC from crate `webrtc`. TURN goes over UDP only, and the server is
-//! reached without TLS.
+//! The protocol's frames come from `signal-core`, WebRTC from crate `webrtc`. TURN goes over UDP
+//! only, and the server is reached without TLS.
 
 mod config;
 mod error;

@@ -13,7 +13,8 @@ use webrtc::error::Error;
 use webrtc::peer_connection::{PeerConnection, RTCStatsReport, RTCStatsReportEntry, StatsSelector};
 use webrtc::runtime::{Runtime, TokioRuntime};
 
-/// Another member of the room. Cheap to clone; a clone that outlives the peer's stay only refuses to send.
+/// Another member of the room. Cheap to clone; a clone that outlives the peer's stay only refuses
+/// to send.
 #[derive(Clone)]
 pub struct Peer {
     shared: Arc<Shared>,
@@ -40,13 +41,15 @@ pub(crate) struct OpenChannels {
 pub struct Stats {
     /// The way the packets take.
     pub path: Path,
-    /// The round trip of the last connectivity check, some seconds old at most; `None` before the first.
+    /// The round trip of the last connectivity check, some seconds old at most; `None` before the
+    /// first.
     pub round_trip: Option<Duration>,
     /// Messages over the reliable channel.
     pub reliable: Counts,
     /// Messages over the lossy channel.
     pub lossy: Counts,
-    /// Lossy messages that came but were dropped, since the program didn't take its events fast enough.
+    /// Lossy messages that came but were dropped, since the program didn't take its events fast
+    /// enough.
     pub lossy_dropped: u64,
 }
 
@@ -98,12 +101,14 @@ impl Peer {
     /// Sends a message that may get lost, and never waits.
     ///
     /// # Errors
-    /// [`SendError::NotConnected`], [`SendError::TooLarge`], and [`SendError::Full`] if too much is on its way already.
+    /// [`SendError::NotConnected`], [`SendError::TooLarge`], and [`SendError::Full`] if too much is
+    /// on its way already.
     pub async fn send_lossy(&self, data: impl Into<Data>) -> Result<(), SendError> {
         self.send(Channel::Lossy, data.into()).await
     }
 
-    /// Sends a message that arrives, after those that were sent before; waits while too much is on its way.
+    /// Sends a message that arrives, after those that were sent before; waits while too much is on
+    /// its way.
     ///
     /// # Errors
     /// [`SendError::NotConnected`] and [`SendError::TooLarge`].

@@ -17,7 +17,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Reads `http:` and `ws:` URLs of the server, its page (with or without `#room`) or its endpoint.
+    /// Reads `http:` and `ws:` URLs of the server, its page (with or without `#room`) or its
+    /// endpoint.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let bad = |why| Error::BadUrl {
             url: text.to_owned(),

@@ -1,4 +1,5 @@
-//! A seat in a room: the task that holds the signaling connection and the links, and the program's handle to it.
+//! A seat in a room: the task that holds the signaling connection and the links, and the program's
+//! handle to it.
 
 use crate::config::SIGNALS_OUT_MAX;
 use crate::inbox::{Closed, Inbox};
@@ -16,16 +17,19 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// How to join. `Options::default()` is good for most; new fields may be added, so fill the rest from it.
+/// How to join. `Options::default()` is good for most; new fields may be added, so fill the rest
+/// from it.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// What the others are told about this peer: a JSON object of at most 1,024 bytes, such as `{"name": "ada"}`.
+    /// What the others are told about this peer: a JSON object of at most 1,024 bytes, such as
+    /// `{"name": "ada"}`.
     pub metadata: Value,
     /// Go through a TURN server even where a direct path would work.
     pub relay_only: bool,
 }
 
-/// A seat in a room. Dropped, it leaves the room in the background; [`close`](Self::close) waits for it.
+/// A seat in a room. Dropped, it leaves the room in the background; [`close`](Self::close) waits
+/// for it.
 #[derive(Debug)]
 pub struct Room {
     id: RoomId,
@@ -36,8 +40,9 @@ pub struct Room {
 
 /// Joins a room and starts to connect to everybody in it.
 ///
-/// `url` names the server: its page (`http://127.0.0.1:8080/`, what follows `#` is ignored) or its WebSocket
-/// (`ws://127.0.0.1:8080`). `room` has 1 to 64 of `A-Z a-z 0-9 . _ ~ -`. Runs on tokio, with its IO and time enabled.
+/// `url` names the server: its page (`http://127.0.0.1:8080/`; what follows `#` is ignored) or its
+/// WebSocket (`ws://127.0.0.1:8080`). `room` has 1 to 64 of `A-Z a-z 0-9 . _ ~ -`. Runs on tokio,
+/// with its IO and time enabled.
 ///
 /// # Errors
 /// [`Error`] says what to do; [`Error::retry`] whether to try again.
@@ -76,8 +81,9 @@ impl Room {
 
     /// Waits for the next event. Cancel safe.
     ///
-    /// Call it without long pauses: messages wait only so long (see [`Stats::lossy_dropped`](crate::Stats)). `None` comes
-    /// after the last event, which is only ever a [`Event::SignalingLost`] with [`Error::NotRead`].
+    /// Call it without long pauses: messages wait only so long (see
+    /// [`Stats::lossy_dropped`](crate::Stats)). `None` comes after the last event, which is only
+    /// ever a [`Event::SignalingLost`] with [`Error::NotRead`].
     pub async fn next(&mut self) -> Option<Event> {
         self.inbox.next().await
     }
@@ -225,8 +231,8 @@ impl RoomTask {
                     link.signal(data);
                 }
             }
-            ServerFrame::Error(error) => {
-                tracing::debug!(code = %error.code, text = %error.text, "the server refused a frame");
+            ServerFrame::Error(refusal) => {
+                tracing::debug!(code = %refusal.code, text = %refusal.text, "a frame was refused");
             }
             ServerFrame::Welcome(_) | ServerFrame::Pong { .. } | ServerFrame::Unknown => {}
         }

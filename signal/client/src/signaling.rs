@@ -169,7 +169,8 @@ impl Signaling {
         })
     }
 
-    /// Passes a signal to another member. One over the server's limit is left out, since it would only cost the seat.
+    /// Passes a signal to another member. One over the server's limit is left out, since it would
+    /// only cost the seat.
     pub(crate) async fn signal(&mut self, to: &PeerId, data: &RawValue) -> Result<(), Error> {
         self.send(ClientFrame::Signal {
             to: to.as_str().into(),

@@ -1,4 +1,5 @@
-//! What is left when a room is closed. The only test of its process, since it counts what the process has open.
+//! What is left when a room is closed. The only test of its process, since it counts what the
+//! process has open.
 
 mod support;
 

@@ -4,9 +4,11 @@
 
 mod support;
 
-use heliograph_client::{Channel, Data, Event, LeaveReason, SendError, Trouble};
+use heliograph_client::{Channel, Data, Event, LeaveReason, Options, SendError, Trouble, join};
+use signal_core::protocol::IceServer;
 use std::time::Duration;
 use support::{Behaviour, PATIENCE, Server, connected, join_as, message, next, pair};
+use tokio::net::UdpSocket;
 use tokio::time::{sleep, timeout};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -165,6 +167,41 @@ async fn open_channels_survive_the_server() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn relay_only_with_a_relay_that_refuses_is_said_plainly() {
+    let relay = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let port = relay.local_addr().expect("bound").port();
+    let refusing = tokio::spawn(refuse_all(relay));
+    let turn = IceServer {
+        urls: vec![format!("turn:127.0.0.1:{port}?transport=udp")],
+        username: Some("ada".to_owned()),
+        credential: Some("secret".to_owned()),
+    };
+    let server = Server::start(Behaviour {
+        ice_servers: vec![turn],
+        ..Behaviour::default()
+    })
+    .await;
+    let options = Options {
+        relay_only: true,
+        ..Options::default()
+    };
+    let mut ada = join(&server.url, "demo", options).await.expect("a seat");
+    let _bob = join_as(&server, "bob").await;
+    assert!(matches!(next(&mut ada).await, Event::PeerJoined(_)));
+    let event = next(&mut ada).await;
+    assert!(
+        matches!(
+            &event,
+            Event::Disconnected {
+                trouble: Trouble::NoCandidates,
+                ..
+            }
+        ),
+        "{event:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_over_the_peers_limit_is_refused() -> Outcome {
     let server = Server::start(Behaviour::default()).await;
     let ((_ada, to_bob), (mut bob, _)) = pair(&server).await;
@@ -210,4 +247,15 @@ async fn signals_that_make_no_sense_harm_nobody_else() -> Outcome {
     };
     assert_eq!(message(&mut bob).await.1, Data::from("unharmed"));
     Ok(())
+}
+
+/// A TURN server that answers each request with 403 (RFC 8489 §14.8).
+async fn refuse_all(socket: UdpSocket) {
+    let mut bytes = [0; 1500];
+    while let Ok((_, client)) = socket.recv_from(&mut bytes).await {
+        let mut answer = vec![bytes[0] | 0x01, bytes[1] | 0x10, 0, 8];
+        answer.extend_from_slice(&bytes[4..20]);
+        answer.extend_from_slice(&[0, 9, 0, 4, 0, 0, 4, 3]);
+        let _ = socket.send_to(&answer, client).await;
+    }
 }

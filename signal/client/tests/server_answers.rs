@@ -96,6 +96,21 @@ async fn frames_of_a_newer_server_are_ignored() {
 }
 
 #[tokio::test]
+async fn a_server_that_falls_silent_is_given_up_after_its_own_timeout() {
+    let hasty = welcome()
+        .to_text()
+        .unwrap()
+        .replace("\"timeout_s\":9", "\"timeout_s\":1");
+    let server = Server::scripted(vec![Message::text(hasty)]).await;
+    let mut room = join_as(&server, "ada").await;
+    let Event::SignalingLost(error) = next(&mut room).await else {
+        panic!("an end")
+    };
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    assert!(error.retry());
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_or_no_websocket_server_is_told_apart() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());

@@ -5,10 +5,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::vec;
 
-/// The addresses to bind, found anew each time they are asked for, so that an ICE restart sees the interfaces of then.
+/// The addresses to bind, found anew each time they are asked for, so that an ICE restart sees the
+/// interfaces of then.
 ///
-/// webrtc's own wildcard leaves out loopback, and binds `0.0.0.0` (as a candidate nobody can reach) where there is nothing
-/// else. A machine's own loopback matters when the server is there: then its relay is too, and so may be the peers.
+/// webrtc's own wildcard leaves out loopback, and binds `0.0.0.0` (as a candidate nobody can reach)
+/// where there is nothing else. A machine's own loopback matters when the server is there: then its
+/// relay is too, and so may be the peers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalAddresses {
     pub(crate) loopback: Loopback,
@@ -56,7 +58,8 @@ fn choose(loopback: Loopback, interfaces: impl Iterator<Item = IpAddr>) -> Vec<I
     chosen
 }
 
-/// Whether a peer elsewhere could answer to this address. A link-local IPv6 address lacks its scope in a candidate.
+/// Whether a peer elsewhere could answer to this address. A link-local IPv6 address lacks its scope
+/// in a candidate.
 fn is_usable(ip: &IpAddr) -> bool {
     let link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local(),

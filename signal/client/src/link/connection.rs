@@ -12,7 +12,6 @@ use async_trait::async_trait;
 use rtc::ice::mdns::MulticastDnsMode;
 use signal_core::protocol::IceServer;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
@@ -41,8 +40,8 @@ pub(super) struct Connection {
 impl Connection {
     /// Opens the sockets and starts the driver, which reports to `notices`.
     pub(super) async fn open(setup: &IceSetup, notices: mpsc::Sender<Input>) -> Result<Self> {
-        // Browsers hide their addresses behind mDNS names. To ask for them needs multicast, which not every network has;
-        // without it, the peer's checks reveal its address.
+        // Browsers hide their addresses behind mDNS names. To ask for them needs multicast, which
+        // not every network has; without it, the peer's checks reveal its address.
         let inner = match build(setup, &notices, MulticastDnsMode::QueryOnly).await {
             Ok(inner) => inner,
             Err(error) => {
@@ -154,7 +153,6 @@ async fn build(
         .build();
     let handler = Handler {
         notices: notices.clone(),
-        candidates: AtomicBool::new(false),
     };
     let inner = PeerConnectionBuilder::new()
         .with_configuration(configuration)
@@ -179,8 +177,6 @@ fn ice_server(server: &IceServer) -> RTCIceServer {
 /// Passes the driver's callbacks on. They run on the driver's task, so nothing here may wait.
 struct Handler {
     notices: mpsc::Sender<Input>,
-    /// Whether any local candidate was found.
-    candidates: AtomicBool,
 }
 
 impl Handler {
@@ -194,7 +190,6 @@ impl Handler {
 #[async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        self.candidates.store(true, Ordering::Relaxed);
         let Ok(init) = event.candidate.to_json() else {
             return;
         };
@@ -208,8 +203,8 @@ impl PeerConnectionEventHandler for Handler {
     }
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
-        if state == RTCIceGatheringState::Complete && !self.candidates.load(Ordering::Relaxed) {
-            self.notify(Notice::NoCandidates);
+        if state == RTCIceGatheringState::Complete {
+            self.notify(Notice::Gathered);
         }
     }
 

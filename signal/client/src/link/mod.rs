@@ -1,4 +1,5 @@
-//! The link to one peer: a task that negotiates its connection, watches over it and moves its messages.
+//! The link to one peer: a task that negotiates its connection, watches over it and moves its
+//! messages.
 //!
 //! - [`negotiation`]: what to do with each signal, without IO;
 //! - [`connection`]: the peer connection of crate `webrtc`; [`runtime`]: what its driver runs on;
@@ -45,7 +46,8 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) enum Notice {
     Candidate(Candidate),
-    NoCandidates,
+    /// No more local candidates follow.
+    Gathered,
     State(RTCPeerConnectionState),
     Opened(Channel),
     Closed(Channel),
@@ -143,6 +145,8 @@ struct Link {
     config: LinkConfig,
     connection: Connection,
     negotiation: Negotiation,
+    /// Whether there is any local candidate.
+    candidates: bool,
     /// Which channels are open.
     reliable: bool,
     lossy: bool,
@@ -171,6 +175,7 @@ impl Link {
             negotiation: Negotiation::new(config.polite),
             config,
             connection,
+            candidates: false,
             reliable: false,
             lossy: false,
             connected: false,
@@ -197,7 +202,7 @@ impl Link {
                 () = &mut slow, if waiting => {
                     waiting = false;
                     if !self.connected {
-                        self.report(Trouble::Slow)?;
+                        self.report(if self.candidates { Trouble::Slow } else { Trouble::NoCandidates })?;
                     }
                 }
             }
@@ -235,13 +240,20 @@ impl Link {
                 },
                 Action::Add(candidate) => {
                     if let Err(error) = self.connection.add(candidate).await {
-                        tracing::debug!(peer = %self.config.peer.id(), %error, "a candidate is left out");
+                        tracing::debug!(%error, "a candidate is left out");
                     }
                     Ok(())
                 }
             };
             if let Err(error) = done {
-                return self.report(Trouble::BadDescription(error.to_string()));
+                // A connection that stands isn't harmed by it.
+                tracing::debug!(peer = %self.config.peer.id(), %error, "a description is refused");
+                let trouble = Trouble::BadDescription(error.to_string());
+                return if self.connected {
+                    Ok(())
+                } else {
+                    self.report(trouble)
+                };
             }
         }
         Ok(())
@@ -249,8 +261,12 @@ impl Link {
 
     async fn handle_notice(&mut self, notice: Notice) -> Result<(), Closed> {
         match notice {
-            Notice::Candidate(candidate) => self.send(candidate.into()).await,
-            Notice::NoCandidates => self.report(Trouble::NoCandidates),
+            Notice::Candidate(candidate) => {
+                self.candidates = true;
+                self.send(candidate.into()).await
+            }
+            Notice::Gathered if !self.candidates => self.report(Trouble::NoCandidates),
+            Notice::Gathered => Ok(()),
             Notice::Opened(channel) => {
                 self.mark(channel, true);
                 self.announce().await
@@ -324,7 +340,8 @@ impl Link {
         })
     }
 
-    /// Sends a signal to the peer. Without a signaling connection it goes nowhere, which `SignalingLost` has said.
+    /// Sends a signal to the peer. Without a signaling connection it goes nowhere, which
+    /// `SignalingLost` has said.
     async fn send(&self, signal: Signal) -> Result<(), Closed> {
         let outgoing = Outgoing {
             to: self.config.peer.clone(),

@@ -1,5 +1,6 @@
-//! Perfect negotiation (<https://www.w3.org/TR/webrtc/#perfect-negotiation-example>) without IO: what to do with each
-//! signal of the peer. The server gave the roles, so exactly one of the two is polite.
+//! Perfect negotiation (<https://www.w3.org/TR/webrtc/#perfect-negotiation-example>) without IO:
+//! what to do with each signal of the peer. The server gave the roles, so exactly one of the two is
+//! polite.
 
 use super::signal::{Candidate, Description, Kind, Signal};
 use crate::config::CANDIDATES_HELD_MAX;
@@ -23,7 +24,8 @@ pub(crate) struct Negotiation {
     polite: bool,
     /// The own offer is out and not answered.
     offered: bool,
-    /// The user fragment of the remote description in force; `None` before there is one, empty if it has none.
+    /// The user fragment of the remote description in force; `None` before there is one, empty if
+    /// it has none.
     remote: Option<String>,
     /// Candidates that came before their description, which may be one that is ignored.
     held: Vec<Candidate>,
@@ -99,7 +101,8 @@ impl Negotiation {
         actions.push(Action::Accept(description));
     }
 
-    /// Adds what was held for the description in force. The rest belongs to an offer that is ignored or was taken back.
+    /// Adds what was held for the description in force. The rest belongs to an offer that is
+    /// ignored or was taken back.
     fn release(&mut self, actions: &mut Vec<Action>) {
         let held = std::mem::take(&mut self.held);
         actions.extend(
@@ -202,7 +205,8 @@ mod tests {
         );
     }
 
-    /// One side with a connection that only counts: its signaling state and which offer it last agreed on.
+    /// One side with a connection that only counts: its signaling state and which offer it last
+    /// agreed on.
     struct Side {
         negotiation: Negotiation,
         name: &'static str,
@@ -280,7 +284,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever both do at once and however the deliveries interleave, they end stable and agree.
+        /// Whatever both do at once and however the deliveries interleave, they end stable and
+        /// agree.
         #[test]
         fn two_sides_always_agree_in_the_end(steps in proptest::collection::vec(0..4u8, 0..40)) {
             let (mut a, mut b) = (Side::new("a", true), Side::new("b", false));

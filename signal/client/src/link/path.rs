@@ -68,8 +68,8 @@ pub(crate) async fn selected(connection: &dyn PeerConnection) -> Option<Path> {
     })
 }
 
-/// The candidate's type. One that a check revealed before its signal came stays "peer reflexive" in the pair, though
-/// the signal told more since.
+/// The candidate's type. One that a check revealed before its signal came stays "peer reflexive" in
+/// the pair, though the signal told more since.
 fn kind(candidate: &RTCIceCandidate, known: &[RTCIceCandidate]) -> Option<CandidateType> {
     let told = known.iter().find(|other| {
         (&other.address, other.port) == (&candidate.address, candidate.port)

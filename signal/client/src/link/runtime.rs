@@ -1,8 +1,9 @@
 //! The runtime that webrtc's driver runs on: tokio, with a remedy for relayed data.
 //!
-//! webrtc 0.21.1 flushes its writes before it processes what came through TURN, so the answer to relayed data stays
-//! until the driver's next timer, 200 ms later: channels open after seconds, and the round trip takes 200 ms. When each
-//! real sleep is followed by a few that end at once, the driver makes that many passes more and flushes what it has.
+//! webrtc 0.21.1 flushes its writes before it processes what came through TURN, so the answer to
+//! relayed data stays until the driver's next timer, 200 ms later: channels open after seconds, and
+//! the round trip takes 200 ms. When each real sleep is followed by a few that end at once, the
+//! driver makes that many passes more and flushes what it has.
 
 use std::cell::Cell;
 use std::future::{Future, ready};

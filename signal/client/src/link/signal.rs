@@ -1,9 +1,11 @@
-//! What two peers send each other through the server, in the forms of browsers (docs/protocol.md, "Opaque").
+//! What two peers send each other through the server, in the forms of browsers (docs/protocol.md,
+//! "Opaque").
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// One signal: a description or a candidate. One with neither (a newer peer's, or "no more candidates") means nothing.
+/// One signal: a description or a candidate. One with neither (a newer peer's, or "no more
+/// candidates") means nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Signal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,7 +73,8 @@ impl From<Candidate> for Signal {
 }
 
 impl Description {
-    /// The ICE user fragment (RFC 8839 §5.4), by which a candidate says to which description it belongs.
+    /// The ICE user fragment (RFC 8839 §5.4), by which a candidate says to which description it
+    /// belongs.
     pub(crate) fn username_fragment(&self) -> Option<&str> {
         self.sdp
             .lines()
@@ -94,7 +97,8 @@ mod tests {
         );
         assert_eq!(offer.description.unwrap().username_fragment(), Some("Xy+1"));
         let candidate = parse(
-            r#"{"candidate":{"candidate":"candidate:1 1 udp 2 x.local 9 typ host","sdpMid":"0","sdpMLineIndex":0,"usernameFragment":"Xy+1"}}"#,
+            r#"{"candidate":{"candidate":"candidate:1 1 udp 2 x.local 9 typ host",
+                "sdpMid":"0","sdpMLineIndex":0,"usernameFragment":"Xy+1"}}"#,
         );
         assert_eq!(
             candidate.candidate.unwrap().username_fragment.as_deref(),
@@ -112,7 +116,10 @@ mod tests {
         };
         assert_eq!(
             Signal::from(candidate).encode().get(),
-            r#"{"candidate":{"candidate":"candidate:1","sdpMid":null,"sdpMLineIndex":0,"usernameFragment":null}}"#,
+            concat!(
+                r#"{"candidate":{"candidate":"candidate:1","sdpMid":null,"#,
+                r#""sdpMLineIndex":0,"usernameFragment":null}}"#
+            ),
         );
         let rollback = Description {
             kind: Kind::Rollback,

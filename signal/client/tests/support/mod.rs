@@ -1,4 +1,5 @@
-//! A tiny signaling server for these tests: it speaks docs/protocol.md as far as a client can see, and it can misbehave.
+//! A tiny signaling server for these tests: it speaks docs/protocol.md as far as a client can see,
+//! and it can misbehave.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "what isn't expected fails")]
@@ -298,7 +299,8 @@ impl Mallory {
 /// A welcome to an empty room.
 pub(crate) fn welcome() -> Message {
     Message::text(
-        r#"{"type":"welcome","room":"demo","peer":"peer-9","members":[],"ice_servers":[],"ice_ttl_s":60,
+        r#"{"type":"welcome","room":"demo","peer":"peer-9","members":[],"ice_servers":[],
+            "ice_ttl_s":60,
             "heartbeat":{"interval_s":4,"timeout_s":9},
             "limits":{"frame_bytes_max":65536,"metadata_bytes_max":1024,"members_max":8}}"#,
     )
