@@ -170,7 +170,7 @@ async fn open_channels_survive_the_server() -> Outcome {
 async fn relay_only_with_a_relay_that_refuses_is_said_plainly() {
     let relay = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
     let port = relay.local_addr().expect("bound").port();
-    let refusing = tokio::spawn(refuse_all(relay));
+    tokio::spawn(refuse_all(relay));
     let turn = IceServer {
         urls: vec![format!("turn:127.0.0.1:{port}?transport=udp")],
         username: Some("ada".to_owned()),

@@ -202,7 +202,8 @@ impl Link {
                 () = &mut slow, if waiting => {
                     waiting = false;
                     if !self.connected {
-                        self.report(if self.candidates { Trouble::Slow } else { Trouble::NoCandidates })?;
+                        let found = self.candidates;
+                        self.report(if found { Trouble::Slow } else { Trouble::NoCandidates })?;
                     }
                 }
             }
