@@ -19,7 +19,7 @@ for (const { path, args } of [
     await ada.says("hello Ferris");
     await rust.line(/hello Ferris/);
     await rust.line(path === "direct" ? /direct/i : /relay/i);
-    assert.equal(await rust.stop(), 0);
+    assert.equal(await rust.stop("SIGINT"), 0);
     await ada.until("the Rust program has left", ({ people }) => people.length === 0, 5000);
   });
 }

@@ -82,13 +82,13 @@ class Program {
   }
 
   /** Ends the program in order and gives its exit code; one that doesn't end is killed and is an error. */
-  async stop() {
+  async stop(signal = "SIGTERM") {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return this.child.exitCode;
-    this.child.kill("SIGTERM");
+    this.child.kill(signal);
     const killer = setTimeout(() => this.child.kill("SIGKILL"), STOP_MS);
-    const [code, signal] = await this.exited;
+    const [code, end] = await this.exited;
     clearTimeout(killer);
-    if (signal === "SIGKILL") throw new Error(`${this.name} didn't end within ${STOP_MS} ms of SIGTERM`);
+    if (end === "SIGKILL") throw new Error(`${this.name} didn't end within ${STOP_MS} ms of ${signal}`);
     return code;
   }
 }

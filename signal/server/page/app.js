@@ -10,6 +10,7 @@ import { Room } from "./room.js";
 import { statusText } from "./status.js";
 
 const MEASURE_MS = 500;
+const RETURN_MS = 3000;
 const NAME_KEY = "heliograph.name";
 
 const $ = (id) => document.getElementById(id);
@@ -44,7 +45,8 @@ function join() {
   }));
   room.addEventListener("arrived", current(({ member }) => chat.note(`${member.name} is here.`)));
   room.addEventListener("departed", current(({ member, reason, kept }) => {
-    if (member.greeted && !member.successor) chat.note(departure(member.name, reason, kept));
+    if (kept) setTimeout(() => noteLostSeat(member), RETURN_MS);
+    else if (member.greeted) chat.note(reason === "left" ? `${member.name} left.` : `${member.name} is gone.`);
   }));
   room.addEventListener("chat", current(({ member, text }) => said(member, text)));
   room.addEventListener("motion", current(({ member, motion }) => {
@@ -54,9 +56,10 @@ function join() {
   showMembers();
 }
 
-function departure(who, reason, kept) {
-  if (kept) return `${who} has lost the server. Your link to ${who} is still open.`;
-  return reason === "left" ? `${who} left.` : `${who} is gone.`;
+/** Whoever has lost the server is mostly back at once; only a longer absence is worth a line. */
+function noteLostSeat(member) {
+  if (member.seat || !room.members.has(member)) return;
+  chat.note(`${member.name} has lost the server. Your link to ${member.name} is still open.`);
 }
 
 function said(member, text) {

@@ -52,6 +52,11 @@ export class Light {
   }
 
   #append(point) {
+    const last = this.trail.at(-1);
+    if (last && !point.lost && !last.lost && last.x === point.x && last.y === point.y) {
+      last.at = point.at; // At rest: one point is enough.
+      return;
+    }
     if (this.trail.length === TRAIL_MAX) this.trail.shift();
     this.trail.push(point);
   }

@@ -38,7 +38,7 @@ export class Peer extends EventTarget {
     this.silent = false;
     this.restarts = 0;
     this.iceErrors = [];
-    this.pc = new RTCPeerConnection(configuration(iceServers, relayOnly));
+    this.pc = new RTCPeerConnection({ iceServers, iceTransportPolicy: relayOnly ? "relay" : "all" });
     this.channels = {
       reliable: this.#channel("reliable", { id: 0 }),
       lossy: this.#channel("lossy", { id: 1, ordered: false, maxRetransmits: 0 }),
@@ -77,13 +77,9 @@ export class Peer extends EventTarget {
     return this.state === "closed" ? null : readPath(await this.pc.getStats());
   }
 
-  /** Looks for a new path, with other ICE servers or another policy if given. The channels stay open. */
-  restart({ iceServers, relayOnly } = {}) {
+  /** Looks for a new path. The channels stay open. */
+  restart() {
     if (this.state === "closed") return;
-    if (iceServers) {
-      this.iceServers = iceServers;
-      this.pc.setConfiguration(configuration(iceServers, relayOnly));
-    }
     this.iceErrors = [];
     this.pc.restartIce();
   }
@@ -208,10 +204,6 @@ export class Peer extends EventTarget {
     this.state = state;
     this.dispatchEvent(new Event("state"));
   }
-}
-
-function configuration(iceServers, relayOnly) {
-  return { iceServers, iceTransportPolicy: relayOnly ? "relay" : "all" };
 }
 
 function send(channel, text, bufferedMax) {

@@ -40,9 +40,11 @@ export class People {
   }
 
   /** Shows the figures of one member: its path, or `null`, and its light. */
-  measure(member, path, light, now) {
+  measure(member, measured, light, now) {
     const row = this.rows.get(member);
     if (!row) return;
+    const connected = member.link.state === "connected";
+    const path = connected ? measured : null;
     const { loss, arrivals } = light;
     set(row.path, path ? pathText(path) : "–");
     row.path.title = path ? pathTitle(path) : "";
@@ -55,9 +57,7 @@ export class People {
     dataset.remote = path?.remote ?? "";
     dataset.received = loss.received;
     dataset.lost = loss.lost;
-    if (member.link.state === "connected") {
-      set(row.badge, path ? { direct: "Direct", relayed: "Relayed" }[path.kind] : "Connected");
-    }
+    if (path) set(row.badge, PATHS[path.kind]);
     drawSparkline(row.spark, arrivals.read(now));
   }
 
@@ -81,10 +81,8 @@ export class People {
     row.item.dataset.peer = member.seat ?? "";
     row.item.dataset.state = link.state;
     set(row.name, member.name);
-    if (link.state !== "connected") {
-      row.item.dataset.path = "";
-      set(row.badge, STATES[link.state]);
-    }
+    if (link.state !== "connected") row.item.dataset.path = "";
+    set(row.badge, PATHS[row.item.dataset.path] ?? STATES[link.state]);
     const trouble = advice(member, context);
     row.trouble.hidden = !trouble;
     set(row.trouble, trouble);
@@ -92,7 +90,10 @@ export class People {
   }
 }
 
+const PATHS = { direct: "Direct", relayed: "Relayed" };
+
 const STATES = {
+  connected: "Connected",
   connecting: "Connecting",
   interrupted: "Interrupted",
   failed: "No path",

@@ -8,8 +8,11 @@ import { readMotion, readReliable, writeMotion } from "./wire.js";
 /** Everybody sends to everybody: beyond this many, a mesh at 60 Hz costs more than a telephone can give. */
 export const LINKS_MAX = 24;
 
-/** Reasons for which a seat ends although its peer may live on, so that an open link is kept. */
+/** Reasons for which a seat ends although its peer may live on. */
 const SEAT_LOST = ["lost", "vanished", "slow"];
+
+/** How many of our own former seats are remembered: the server may not have noticed yet that they ended. */
+const FORMER_SEATS_MAX = 8;
 
 /** Somebody in the room. `seat` is the peer id, `null` once it has ended; `link` is a `Peer`, `null` beyond the limit. */
 export class Member {
@@ -18,6 +21,8 @@ export class Member {
     this.name = name;
     this.hue = hue;
     this.link = null;
+    /** Why the last seat ended, in the server's word. */
+    this.leftReason = null;
     /** Whether a link to this member was open once. */
     this.greeted = false;
     /** The seat that this member said it moved to. */
@@ -32,13 +37,16 @@ export class Member {
 /**
  * Joins a room and keeps links to its members.
  *
- * A link lives on when the signaling server is lost. When we, or they, come back on a new seat, a new link is made
- * beside the old one and replaces it once it is open, so nothing is interrupted. Who comes back says so over the old
- * link (`{"seat": "new peer id"}`): only the peer itself can.
+ * A link lives on when a seat was lost, until one of the two closes it. When we, or they, come back on a new seat, a
+ * new link is made beside the old one and replaces it once it is open, so nothing is interrupted. Who comes back says
+ * so over the old link (`{"seat": "new peer id"}`): only the peer itself can.
  *
- * Events: `state` (the session's, in `detail`), `members` (somebody came, went or changed), `arrived` (`{ member }`: the
- * first time that the link is open), `departed`
- * (`{ member, reason, kept }`, where `kept` says that the link is still open), `chat` (`{ member, text }`), `motion` (`{ member, motion }`), `refused` (an error frame).
+ * Events, each a `CustomEvent` with these in `detail`:
+ * - `state`: the session's; `refused`: an error frame of the server;
+ * - `members`: somebody came, went or changed;
+ * - `arrived` (`{ member }`): the link to a member is open for the first time;
+ * - `departed` (`{ member, reason, kept }`): a seat has ended; `kept` says that the link is still open;
+ * - `chat` (`{ member, text }`) and `motion` (`{ member, motion }`).
  */
 export class Room extends EventTarget {
   constructor({ url, room, name, relayOnly }) {
@@ -47,6 +55,7 @@ export class Room extends EventTarget {
     this.seatName = name;
     this.relayOnly = relayOnly;
     this.iceServers = [];
+    this.formerSeats = [];
     this.members = new Set();
     this.seats = new Map();
     this.session = new Session(url, { room, metadata: { name } });
@@ -94,10 +103,15 @@ export class Room extends EventTarget {
     }
   }
 
-  /** Finds new paths for all links: through the relay only, or any. */
+  /**
+   * Makes all links anew: through the relay only, or by any path.
+   *
+   * An ICE restart isn't enough, for a browser stays on a direct path as long as it works. On a new seat all links
+   * are made anew, and the old ones stay until then.
+   */
   setRelayOnly(relayOnly) {
     this.relayOnly = relayOnly;
-    for (const { link } of this.members) link?.restart({ iceServers: this.iceServers, relayOnly });
+    this.session.renew();
   }
 
   #welcome(frame) {
@@ -107,10 +121,12 @@ export class Room extends EventTarget {
     this.seats.clear();
     for (const member of this.members) member.seat = null;
     for (const other of frame.members) {
+      if (this.formerSeats.includes(other.peer)) continue;
       const member = this.#seat(other);
       const old = before.get(other.peer);
       if (old?.link) succeed(old, member);
     }
+    this.formerSeats = [...this.formerSeats, frame.peer].slice(-FORMER_SEATS_MAX);
     this.#broadcast({ seat: frame.peer });
     for (const member of [...this.members]) if (!member.seat) this.#settle(member);
     this.#changed();
@@ -128,9 +144,13 @@ export class Room extends EventTarget {
     if (!member) return;
     this.seats.delete(peer);
     member.seat = null;
-    const kept = SEAT_LOST.includes(reason) && alive(member);
-    this.#emit("departed", { member, reason, kept });
-    if (!kept) this.#remove(member);
+    member.leftReason = reason;
+    if (alive(member) && (member.claim || SEAT_LOST.includes(reason))) {
+      this.#emit("departed", { member, reason, kept: true });
+    } else {
+      member.link?.close();
+      this.#settle(member);
+    }
     this.#changed();
   }
 
@@ -172,7 +192,11 @@ export class Room extends EventTarget {
       if (member.predecessor) this.#merge(member.predecessor, member);
       this.#greet(link.owner);
     }
-    if (link.state === "closed") this.#settle(member);
+    if (link.state === "failed" && member.predecessor && this.relayOnly) {
+      // An old direct path is not what was asked for: show that there is none.
+      this.#merge(member.predecessor, member);
+    }
+    if (link.state === "closed" || link.state === "failed") this.#settle(link.owner);
     this.#changed();
   }
 
@@ -209,7 +233,7 @@ export class Room extends EventTarget {
     if (member.successor) {
       this.#merge(member, member.successor);
     } else if (!member.seat) {
-      this.#emit("departed", { member, reason: "gone", kept: false });
+      this.#emit("departed", { member, reason: member.leftReason, kept: false });
       this.#remove(member);
     }
   }
@@ -219,7 +243,7 @@ export class Room extends EventTarget {
     const old = member.link;
     if (this.seats.get(member.seat) === member) this.seats.delete(member.seat);
     this.members.delete(next);
-    Object.assign(member, { seat: next.seat, link: next.link, name: next.name, claim: null, successor: null });
+    Object.assign(member, { seat: next.seat, link: next.link, name: next.name, claim: null, leftReason: next.leftReason, successor: null });
     if (next.link) next.link.owner = member;
     if (next.seat) this.seats.set(next.seat, member);
     old?.close();

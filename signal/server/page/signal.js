@@ -5,6 +5,9 @@ import { Backoff } from "./backoff.js";
 const SUBPROTOCOL = "heliograph.v1";
 const WELCOME_TIMEOUT_MS = 10_000;
 
+/** How long both seats are held when one is changed for another. */
+const RENEW_MS = 1000;
+
 /** How long a seat must hold before the next reconnect starts with a short pause again. */
 const STABLE_MS = 10_000;
 
@@ -47,12 +50,21 @@ export class Session extends EventTarget {
 
   /** Sends any JSON value to one member; false if there is no seat to send from. */
   signal(to, data) {
-    return this.#send({ type: "signal", to, data });
+    return this.state.name === "online" && this.#send({ type: "signal", to, data });
   }
 
   /** Ends a pause before a reconnect. */
   retryNow() {
     if (this.state.name !== "waiting") return;
+    this.#connect();
+  }
+
+  /** Changes this seat for a new one. The old one stays for a moment, so that the others learn of the new one first. */
+  renew() {
+    if (this.state.name !== "online") return;
+    const old = this.socket;
+    this.socket = null;
+    setTimeout(() => old.close(), RENEW_MS);
     this.#connect();
   }
 
