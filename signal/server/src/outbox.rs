@@ -131,6 +131,7 @@ mod tests {
     use futures_util::FutureExt as _;
     use signal_core::FrameText;
     use signal_core::protocol::{LeaveReason, ServerFrame};
+    use std::time::Duration;
 
     fn frame(bytes: usize) -> Event {
         let shell = r#"{"type":"left","peer":"","reason":"left"}"#.len();
@@ -188,6 +189,19 @@ mod tests {
         let event = inbox.event(false).now_or_never();
         assert!(
             matches!(event, Some(Event::Close(CloseCode::SlowReader))),
+            "{event:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_cut_wakes_a_session_that_waits_for_its_client() {
+        let (outbox, mut inbox) = small();
+        let waiting = tokio::spawn(async move { inbox.event(false).await });
+        tokio::task::yield_now().await;
+        outbox.cut(CloseCode::SlowReader);
+        let event = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        assert!(
+            matches!(event, Ok(Ok(Event::Close(CloseCode::SlowReader)))),
             "{event:?}"
         );
     }
