@@ -26,12 +26,12 @@ pub enum Error {
     #[error("the metadata must be a JSON object, such as {{\"name\":\"ada\"}}")]
     BadMetadata,
     /// Nobody answered at the server's address.
-    #[error("can't reach {address}: {source}; is the server running, and is the address right?")]
+    #[error("can't reach {address}: {reason}; is the server running, and is the address right?")]
     Unreachable {
         /// Host and port.
         address: String,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Somebody answered, but not with this protocol.
     #[error("{address} doesn't speak Heliograph's protocol: {why}")]

@@ -57,9 +57,9 @@ impl Signaling {
     /// Connects and upgrades.
     pub(crate) async fn connect(place: Place) -> Result<Self, Error> {
         let tcp = step(&place, TcpStream::connect((&*place.host, place.port))).await?;
-        let unreachable = |source| Error::Unreachable {
+        let unreachable = |reason| Error::Unreachable {
             address: place.address(),
-            source,
+            reason,
         };
         let tcp = tcp.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;

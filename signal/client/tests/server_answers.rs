@@ -125,10 +125,10 @@ async fn a_server_that_is_not_there_or_no_websocket_server_is_told_apart() {
     assert!(matches!(error, Error::NotHeliograph { .. }), "{error}");
     drop(http.await.unwrap());
     let error = join(&url, "demo", Options::default()).await.unwrap_err();
-    let Error::Unreachable { source, .. } = &error else {
+    let Error::Unreachable { reason, .. } = &error else {
         panic!("{error}")
     };
-    assert_eq!(source.kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(reason.kind(), ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]
