@@ -1,4 +1,5 @@
-//! What the program says at its start: where everything is, what it chose for itself, and how to open it.
+//! What the program says at its start: where everything is, what it chose for itself, and how to
+//! open it.
 
 use crate::config::{Config, Halves};
 use std::fmt::Write as _;
@@ -60,8 +61,15 @@ fn chosen(config: &Config) -> Option<String> {
         return None;
     }
     let (first, last) = (config.port_range.start(), config.port_range.end());
-    let threads = if config.workers == 1 { "thread" } else { "threads" };
-    let relay = format!("{} relay {threads}, relay ports {first}-{last}", config.workers);
+    let threads = if config.workers == 1 {
+        "thread"
+    } else {
+        "threads"
+    };
+    let relay = format!(
+        "{} relay {threads}, relay ports {first}-{last}",
+        config.workers
+    );
     Some(if config.secret_made {
         format!("a TURN secret for this run (--turn-secret keeps one), {relay}")
     } else {
@@ -69,8 +77,8 @@ fn chosen(config: &Config) -> Option<String> {
     })
 }
 
-/// The addresses by which a listener can be reached from a browser: those of the machine for a wildcard.
-fn reachable(listener: SocketAddr) -> Vec<SocketAddr> {
+/// The addresses by which a listener can be reached: those of the machine for a wildcard.
+pub(crate) fn reachable(listener: SocketAddr) -> Vec<SocketAddr> {
     if !listener.ip().is_unspecified() {
         return vec![listener];
     }
@@ -87,5 +95,9 @@ fn reachable(listener: SocketAddr) -> Vec<SocketAddr> {
         .map(|ip| SocketAddr::new(ip, listener.port()))
         .collect();
     found.sort_by_key(|address| (address.ip().is_loopback(), address.ip()));
-    if found.is_empty() { vec![listener] } else { found }
+    if found.is_empty() {
+        vec![listener]
+    } else {
+        found
+    }
 }

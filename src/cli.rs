@@ -1,12 +1,14 @@
 //! The command line, the environment and the configuration file: three ways to set the same things.
 //!
-//! A flag beats the environment, the environment beats the file, the file beats the default. What the settings mean
-//! together is decided in `config.rs`.
+//! A flag beats the environment, the environment beats the file, the file beats the default. What
+//! the settings mean together is decided in `config.rs`.
 
 use heliograph_base::Secret;
 use relay_core::{Cidr, StaticUser};
 use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
 use std::fmt;
+use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,12 @@ use std::str::FromStr;
 
 /// One program with which two peers meet anywhere: WebRTC signaling and a STUN/TURN relay.
 #[derive(Debug, clap::Parser)]
-#[command(version, about, max_term_width = 100, subcommand_help_heading = "Ways to run it")]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    subcommand_help_heading = "Ways to run it"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -63,11 +70,25 @@ pub(crate) struct Settings {
     pub(crate) http: Option<SocketAddr>,
 
     /// Where STUN/TURN listens on UDP; may be repeated [default: port 3478 of --http's address]
-    #[arg(long, global = true, env = "HELIOGRAPH_TURN", value_name = "ADDR", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_TURN",
+        value_name = "ADDR",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
     pub(crate) turn: Vec<SocketAddr>,
 
     /// The address by which others reach this machine, if it is behind a NAT; one per IP version
-    #[arg(long, global = true, env = "HELIOGRAPH_PUBLIC_IP", value_name = "IP", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_PUBLIC_IP",
+        value_name = "IP",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
     pub(crate) public_ip: Vec<IpAddr>,
 
     /// The realm of the relay's users [default: heliograph]
@@ -75,14 +96,20 @@ pub(crate) struct Settings {
     pub(crate) realm: Option<String>,
 
     /// The ports that the relay gives to its clients [default: 49152-65535]
-    #[arg(long, global = true, env = "HELIOGRAPH_PORT_RANGE", value_name = "FIRST-LAST")]
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_PORT_RANGE",
+        value_name = "FIRST-LAST"
+    )]
     pub(crate) port_range: Option<PortRange>,
 
     /// How many threads relay [default: one per core]
     #[arg(long, global = true, env = "HELIOGRAPH_WORKERS", value_name = "N")]
     pub(crate) workers: Option<usize>,
 
-    /// Secret of time-limited TURN credentials; may be repeated, newest first [default: made at start]
+    /// Secret of time-limited TURN credentials; may be repeated, newest first [default: made at
+    /// start]
     #[arg(
         long,
         global = true,
@@ -91,6 +118,7 @@ pub(crate) struct Settings {
         value_delimiter = ',',
         hide_env_values = true
     )]
+    #[serde(deserialize_with = "one_or_many")]
     pub(crate) turn_secret: Vec<SecretText>,
 
     /// A TURN user with a fixed password; may be repeated
@@ -102,14 +130,29 @@ pub(crate) struct Settings {
         value_delimiter = ',',
         hide_env_values = true
     )]
+    #[serde(deserialize_with = "one_or_many")]
     pub(crate) user: Vec<UserText>,
 
     /// Let the relay send to these peers though they are denied by default; may be repeated
-    #[arg(long, global = true, env = "HELIOGRAPH_ALLOW_PEER", value_name = "CIDR", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_ALLOW_PEER",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
     pub(crate) allow_peer: Vec<CidrText>,
 
     /// Never let the relay send to these peers; may be repeated
-    #[arg(long, global = true, env = "HELIOGRAPH_DENY_PEER", value_name = "CIDR", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_DENY_PEER",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
     pub(crate) deny_peer: Vec<CidrText>,
 
     /// Let everybody who reaches --http make and join rooms, though it isn't only this machine
@@ -140,11 +183,19 @@ impl Settings {
             .map_err(|error| format!("--config: cannot read {shown}: {error}"))?;
         toml::from_str(&text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = text[..at].lines().count().max(1);
+            let line = text[..at].matches('\n').count() + 1;
             // Only the key of the line: its value may be a secret.
-            let key = text.lines().nth(line - 1).and_then(|line| line.split('=').next());
+            let key = text
+                .lines()
+                .nth(line - 1)
+                .and_then(|line| line.split('=').next());
             let key = key.unwrap_or_default().trim();
-            let message = error.message().lines().next().unwrap_or("not valid TOML").to_owned();
+            let message = error
+                .message()
+                .lines()
+                .next()
+                .unwrap_or("not valid TOML")
+                .to_owned();
             format!("{shown}:{line}: {key}: {message}")
         })
     }
@@ -197,11 +248,44 @@ where
     }
 }
 
+/// Reads one text or an array of texts.
+fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    struct OneOrMany<T>(PhantomData<T>);
+
+    impl<'de, T: FromStr<Err: fmt::Display>> Visitor<'de> for OneOrMany<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text or an array of texts")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+            text.parse().map(|value| vec![value]).map_err(E::custom)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<Vec<T>, A::Error> {
+            let mut values = Vec::new();
+            while let Some(text) = texts.next_element::<String>()? {
+                values.push(text.parse().map_err(serde::de::Error::custom)?);
+            }
+            Ok(values)
+        }
+    }
+
+    deserializer.deserialize_any(OneOrMany(PhantomData))
+}
+
 impl FromStr for CidrText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<Cidr>().map(Self).map_err(|error| error.to_string())
+        text.parse::<Cidr>()
+            .map(Self)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -209,7 +293,9 @@ impl FromStr for SecretText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Secret::from_text(text).map(Self).map_err(|error| error.to_string())
+        Secret::from_text(text)
+            .map(Self)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -219,7 +305,10 @@ impl FromStr for UserText {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             Some((name, password)) if !name.is_empty() && !password.is_empty() => {
-                Ok(Self(StaticUser { name: name.to_owned(), password: password.to_owned() }))
+                Ok(Self(StaticUser {
+                    name: name.to_owned(),
+                    password: password.to_owned(),
+                }))
             }
             // The text isn't repeated: it may hold a password.
             _ => Err("a user is written NAME:PASSWORD".to_owned()),

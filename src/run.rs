@@ -18,7 +18,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-/// How often the relay is asked whether a worker failed. A failed worker's clients wait so much longer for a restart.
+/// How often the relay is asked whether a worker failed. A failed worker's clients wait so much
+/// longer for a restart.
 const RELAY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// For how long sessions may take to be closed at the end; then they are cut.
@@ -30,18 +31,16 @@ const SIGNAL_SHUTDOWN: Duration = Duration::from_secs(5);
 /// What kept it from starting or made it stop.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let clock = Clock::start();
-    let relay = match config.halves.relay() {
-        true => Some(Relay::start(relay_config(config), clock)?),
-        false => None,
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config, clock, relay.map(Arc::new)))
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(config, clock))
 }
 
-async fn serve(config: &Config, clock: Clock, relay: Option<Arc<Relay>>) -> anyhow::Result<()> {
+async fn serve(config: &Config, clock: Clock) -> anyhow::Result<()> {
     let mut ends = Ends::listen()?;
-    let failed = relay_failure(relay.clone());
-    let running = Running::start(config, clock, relay)?;
+    let running = Running::start(config, clock)?;
+    let failed = relay_failure(running.relay.clone());
     print(&banner::text(config, &running.addresses));
     let outcome = tokio::select! {
         cause = ends.next() => { info!(cause, "ending"); Ok(()) }
@@ -67,11 +66,22 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: &Config, clock: Clock, relay: Option<Arc<Relay>>) -> anyhow::Result<Self> {
+    fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let listener = config.http.map(bind_http).transpose()?;
-        let turn = relay.as_ref().map(|relay| relay.listeners()).unwrap_or_default();
+        let http_address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let relay = match config.halves.relay() {
+            true => Some(Arc::new(Relay::start(
+                relay_config(config, http_address),
+                clock,
+            )?)),
+            false => None,
+        };
+        let turn = relay
+            .as_ref()
+            .map(|relay| relay.listeners())
+            .unwrap_or_default();
         let addresses = Addresses {
-            http: listener.as_ref().map(TcpListener::local_addr).transpose()?,
+            http: http_address,
             turn: turn.iter().map(|listener| listener.advertised).collect(),
         };
         let signal = match config.halves.signal() {
@@ -91,10 +101,18 @@ impl Running {
             tokio::spawn(async move { server.serve(listener, router, stopped).await })
         });
         ready.set(true);
-        Ok(Self { addresses, ready, relay, signal, http, stop_http })
+        Ok(Self {
+            addresses,
+            ready,
+            relay,
+            signal,
+            http,
+            stop_http,
+        })
     }
 
-    /// First the sessions, which are told to reconnect; then HTTP; last the relay, which open peer connections may use.
+    /// First the sessions, which are told to reconnect; then HTTP; last the relay, which open peer
+    /// connections may use.
     async fn end(self) -> anyhow::Result<()> {
         self.ready.set(false);
         if let Some(signal) = self.signal
@@ -134,7 +152,8 @@ impl Ends {
     }
 }
 
-fn relay_config(config: &Config) -> RelayConfig {
+/// `http` is where our own HTTP server listens: never a peer, even if its range is opened.
+fn relay_config(config: &Config, http: Option<SocketAddr>) -> RelayConfig {
     let core = relay_core::Config {
         realm: config.realm.clone(),
         secrets: config.secrets.clone(),
@@ -143,6 +162,7 @@ fn relay_config(config: &Config) -> RelayConfig {
             allow: config.allow_peer.clone(),
             deny: config.deny_peer.clone(),
         },
+        never_peers: http.into_iter().flat_map(banner::reachable).collect(),
         ..relay_core::Config::default()
     };
     RelayConfig {
@@ -165,7 +185,10 @@ fn signal_config(config: &Config, turn: &[ListenerAddress]) -> SignalConfig {
         turn: turn.iter().map(turn_listener).collect(),
         ..IceConfig::default()
     };
-    SignalConfig { ice, ..SignalConfig::default() }
+    SignalConfig {
+        ice,
+        ..SignalConfig::default()
+    }
 }
 
 fn router(ready: Ready, read: ReadSamples, signal: Option<&Signal>) -> Router {
@@ -205,7 +228,9 @@ fn bind_http(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// Waits until a relay worker has failed; for ever without a relay.
 async fn relay_failure(relay: Option<Arc<Relay>>) {
-    let Some(relay) = relay else { return std::future::pending().await };
+    let Some(relay) = relay else {
+        return std::future::pending().await;
+    };
     let mut interval = tokio::time::interval(RELAY_CHECK_INTERVAL);
     while !relay.failed() {
         interval.tick().await;

@@ -1,4 +1,5 @@
-//! Clients that nobody here wrote, against the real binary: coturn's `turnutils_uclient` and `turnutils_stunclient`.
+//! Clients that nobody here wrote, against the real binary: coturn's `turnutils_uclient` and
+//! `turnutils_stunclient`.
 
 mod support;
 
@@ -35,8 +36,17 @@ impl Drop for EchoPeer {
 fn relay(ip: &str) -> Heliograph {
     let turn = SocketAddr::new(ip.parse().unwrap(), 0).to_string();
     Heliograph::start(&[
-        "relay", "--turn", &turn, "--user", "user:pass", "--realm", "test",
-        "--allow-peer", "127.0.0.0/8", "--allow-peer", "::1/128",
+        "relay",
+        "--turn",
+        &turn,
+        "--user",
+        "user:pass",
+        "--realm",
+        "test",
+        "--allow-peer",
+        "127.0.0.0/8",
+        "--allow-peer",
+        "::1/128",
     ])
 }
 
@@ -70,7 +80,21 @@ fn uclient_gets_every_message_back_over_channels() {
     let port = peer.port.to_string();
     let report = uclient(
         &relay,
-        &["-u", "user", "-w", "pass", "-e", "127.0.0.1", "-r", &port, "-m", "5", "-n", "40", "-c"],
+        &[
+            "-u",
+            "user",
+            "-w",
+            "pass",
+            "-e",
+            "127.0.0.1",
+            "-r",
+            &port,
+            "-m",
+            "5",
+            "-n",
+            "40",
+            "-c",
+        ],
     );
     assert_no_loss(&report, 200);
 }
@@ -83,8 +107,20 @@ fn uclient_gets_every_message_back_over_indications() {
     let report = uclient(
         &relay,
         &[
-            "-u", "user", "-w", "pass", "-e", "127.0.0.1", "-r", &port, "-m", "5", "-n", "40",
-            "-s", "-c",
+            "-u",
+            "user",
+            "-w",
+            "pass",
+            "-e",
+            "127.0.0.1",
+            "-r",
+            &port,
+            "-m",
+            "5",
+            "-n",
+            "40",
+            "-s",
+            "-c",
         ],
     );
     assert_no_loss(&report, 200);
@@ -93,8 +129,12 @@ fn uclient_gets_every_message_back_over_indications() {
 #[test]
 fn uclients_talk_relay_to_relay() {
     let relay = relay("127.0.0.1");
-    let report =
-        uclient(&relay, &["-u", "user", "-w", "pass", "-y", "-m", "4", "-n", "40", "-c"]);
+    let report = uclient(
+        &relay,
+        &[
+            "-u", "user", "-w", "pass", "-y", "-m", "4", "-n", "40", "-c",
+        ],
+    );
     assert_no_loss(&report, 160);
 }
 
@@ -115,8 +155,15 @@ fn uclient_is_served_over_ipv6() {
 #[test]
 fn uclient_with_a_minted_credential_is_served_and_with_an_old_one_is_not() {
     let relay = Heliograph::start(&[
-        "relay", "--turn", "127.0.0.1:0", "--turn-secret", "0123456789abcdef", "--realm", "test",
-        "--allow-peer", "127.0.0.0/8",
+        "relay",
+        "--turn",
+        "127.0.0.1:0",
+        "--turn-secret",
+        "0123456789abcdef",
+        "--realm",
+        "test",
+        "--allow-peer",
+        "127.0.0.0/8",
     ]);
     let peer = EchoPeer::start("127.0.0.1");
     let port = peer.port.to_string();
@@ -124,8 +171,19 @@ fn uclient_with_a_minted_credential_is_served_and_with_an_old_one_is_not() {
         uclient(
             &relay,
             &[
-                "-u", username, "-w", password, "-e", "127.0.0.1", "-r", &port, "-m", "2", "-n",
-                "20", "-c",
+                "-u",
+                username,
+                "-w",
+                password,
+                "-e",
+                "127.0.0.1",
+                "-r",
+                &port,
+                "-m",
+                "2",
+                "-n",
+                "20",
+                "-c",
             ],
         )
     };
@@ -145,5 +203,8 @@ fn stunclient_learns_its_address() {
         .output()
         .expect("turnutils_stunclient of Debian's coturn runs (tests/all.sh installs it)");
     let report = text(&output);
-    assert!(report.contains("UDP reflexive addr: 127.0.0.1:"), "{report}");
+    assert!(
+        report.contains("UDP reflexive addr: 127.0.0.1:"),
+        "{report}"
+    );
 }

@@ -36,7 +36,8 @@ const UNSAFE_FILES: [&str; 1] = ["relay/server/src/io/sys.rs"];
 
 #[test]
 fn the_top_level_is_what_the_architecture_says() {
-    let known = |name: &str| TOP_LEVEL.contains(&name) || ["tests", "target", ".git"].contains(&name);
+    let known =
+        |name: &str| TOP_LEVEL.contains(&name) || ["tests", "target", ".git"].contains(&name);
     let strays: Vec<String> = fs::read_dir(root())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -52,7 +53,8 @@ fn the_top_level_is_what_the_architecture_says() {
 fn files_are_short() {
     check(&["rs"], |file, text| {
         let lines = without_tests(text).lines().count();
-        let too_long = !file.contains("/tests/") && !file.starts_with("tests/") && lines > FILE_LINES_MAX;
+        let too_long =
+            !file.contains("/tests/") && !file.starts_with("tests/") && lines > FILE_LINES_MAX;
         too_long.then(|| format!("{lines} lines without tests; {FILE_LINES_MAX} is where to split"))
     });
 }
@@ -62,22 +64,30 @@ fn lines_are_short() {
     check(&["rs"], |_, text| {
         let long = |line: &&str| line.chars().count() > LINE_CHARS_MAX;
         let number = text.lines().position(|line| long(&line))?;
-        Some(format!("line {} is over {LINE_CHARS_MAX} characters", number + 1))
+        Some(format!(
+            "line {} is over {LINE_CHARS_MAX} characters",
+            number + 1
+        ))
     });
 }
 
 #[test]
 fn no_line_ends_in_white_space() {
-    check(&["rs", "toml", "md", "js", "mjs", "css", "html", "sh"], |_, text| {
-        let number = text.lines().position(|line| line.trim_end() != line)?;
-        Some(format!("line {} ends in white space", number + 1))
-    });
+    check(
+        &["rs", "toml", "md", "js", "mjs", "css", "html", "sh"],
+        |_, text| {
+            let number = text.lines().position(|line| line.trim_end() != line)?;
+            Some(format!("line {} ends in white space", number + 1))
+        },
+    );
 }
 
 #[test]
 fn every_module_says_what_lives_in_it() {
     check(&["rs"], |_, text| {
-        let first = text.lines().find(|line| !line.is_empty() && !line.starts_with("#!"))?;
+        let first = text
+            .lines()
+            .find(|line| !line.is_empty() && !line.starts_with("#!"))?;
         (!first.starts_with("//!")).then(|| "the file does not begin with a //! head".to_owned())
     });
 }
@@ -103,12 +113,27 @@ fn no_test_is_switched_off() {
 
 #[test]
 fn nothing_is_left_to_do_later() {
-    let markers = ["TO", "FIX", "XX"].map(|start| [start, if start == "TO" { "DO" } else if start == "FIX" { "ME" } else { "X" }].concat());
-    check(&["rs", "js", "mjs", "css", "html", "sh", "toml"], |_, text| {
-        let found = |line: &&str| markers.iter().any(|marker| line.contains(marker.as_str()));
-        let number = text.lines().position(|line| found(&line))?;
-        Some(format!("line {}: do it, or write an issue", number + 1))
+    let markers = ["TO", "FIX", "XX"].map(|start| {
+        [
+            start,
+            if start == "TO" {
+                "DO"
+            } else if start == "FIX" {
+                "ME"
+            } else {
+                "X"
+            },
+        ]
+        .concat()
     });
+    check(
+        &["rs", "js", "mjs", "css", "html", "sh", "toml"],
+        |_, text| {
+            let found = |line: &&str| markers.iter().any(|marker| line.contains(marker.as_str()));
+            let number = text.lines().position(|line| found(&line))?;
+            Some(format!("line {}: do it, or write an issue", number + 1))
+        },
+    );
 }
 
 #[test]
@@ -116,9 +141,22 @@ fn the_halves_do_not_know_each_other_and_cores_do_no_io() {
     let manifest = |path: &str| fs::read_to_string(root().join(path).join("Cargo.toml")).unwrap();
     for (package, banned) in [
         ("base", &["relay-", "signal-", "tokio", "libc"][..]),
-        ("relay/core", &["signal-", "relay-server", "tokio", "libc", "socket2", "getrandom"]),
+        (
+            "relay/core",
+            &[
+                "signal-",
+                "relay-server",
+                "tokio",
+                "libc",
+                "socket2",
+                "getrandom",
+            ],
+        ),
         ("relay/server", &["signal-"]),
-        ("signal/core", &["relay-", "signal-server", "tokio", "axum", "getrandom"]),
+        (
+            "signal/core",
+            &["relay-", "signal-server", "tokio", "axum", "getrandom"],
+        ),
         ("signal/server", &["relay-"]),
         ("signal/client", &["relay-", "signal-server", "axum"]),
     ] {
@@ -127,11 +165,17 @@ fn the_halves_do_not_know_each_other_and_cores_do_no_io() {
         let dependencies = dependencies.split("\n[dev-dependencies]").next().unwrap();
         for line in dependencies.lines() {
             let hit = banned.iter().find(|name| line.starts_with(*name));
-            assert!(hit.is_none(), "{package}/Cargo.toml: {line}: {hit:?} is not for this folder");
+            assert!(
+                hit.is_none(),
+                "{package}/Cargo.toml: {line}: {hit:?} is not for this folder"
+            );
         }
     }
     for core in ["relay/core", "signal/core"] {
-        assert!(!manifest(core).contains("clock"), "{core} must not read the machine's clock");
+        assert!(
+            !manifest(core).contains("clock"),
+            "{core} must not read the machine's clock"
+        );
     }
 }
 
@@ -151,7 +195,9 @@ fn links_in_documents_lead_somewhere() {
 /// The targets of `[text](target)`, code blocks left out.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     let prose = text.split("```").step_by(2);
-    prose.flat_map(|part| part.split("](").skip(1)).filter_map(|rest| rest.split(')').next())
+    prose
+        .flat_map(|part| part.split("](").skip(1))
+        .filter_map(|rest| rest.split(')').next())
 }
 
 /// Runs `rule` on every file of the repository with one of the endings; it returns what is wrong.
@@ -161,12 +207,20 @@ fn check(endings: &[&str], rule: impl Fn(&str, &str) -> Option<String>) {
     let mut wrong = Vec::new();
     let mut read = 0;
     for file in files {
-        let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let ending = file
+            .extension()
+            .and_then(|ending| ending.to_str())
+            .unwrap_or_default();
         if !endings.contains(&ending) {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap();
-        let name = file.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        let name = file
+            .strip_prefix(root())
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
         read += 1;
         wrong.extend(rule(&name, &text).map(|what| format!("{name}: {what}")));
     }
@@ -181,7 +235,11 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         if ["target", ".git", "node_modules"].contains(&name) {
             continue;
         }
-        if path.is_dir() { collect(&path, files) } else { files.push(path) }
+        if path.is_dir() {
+            collect(&path, files)
+        } else {
+            files.push(path)
+        }
     }
 }
 

@@ -1,7 +1,9 @@
-//! Time-limited TURN credentials: the signal half mints them, the relay half checks them, no state is shared.
+//! Time-limited TURN credentials: the signal half mints them, the relay half checks them, no state
+//! is shared.
 //!
-//! The form is the one that browsers' back ends and other TURN servers use ("A REST API For Access To TURN Services",
-//! draft-uberti-behave-turn-rest): `username = expiry ":" holder`, `password = base64(HMAC-SHA1(secret, username))`.
+//! The form is the one that browsers' back ends and other TURN servers use ("A REST API For Access
+//! To TURN Services", draft-uberti-behave-turn-rest): `username = expiry ":" holder`, `password =
+//! base64(HMAC-SHA1(secret, username))`.
 
 use crate::{Secret, UnixTime};
 use hmac::{Hmac, KeyInit, Mac};
@@ -20,7 +22,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Mints credentials that are good until `expires`. `holder` says whose they are; for a seat it is a [`SeatName`].
+    /// Mints credentials that are good until `expires`. `holder` says whose they are; for a seat it
+    /// is a [`SeatName`].
     #[must_use]
     pub fn mint(secret: &Secret, expires: UnixTime, holder: impl fmt::Display) -> Self {
         let username = format!("{}:{holder}", expires.seconds);
@@ -50,7 +53,8 @@ pub fn password(secret: &Secret, username: &str) -> String {
     data_encoding::BASE64.encode(&mac.finalize().into_bytes())
 }
 
-/// A time-limited username, taken apart: decimal seconds since 1970, then optionally a colon and the holder.
+/// A time-limited username, taken apart: decimal seconds since 1970, then optionally a colon and
+/// the holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Username<'a> {
     /// The first second at which the credentials are refused.
@@ -60,7 +64,8 @@ pub struct Username<'a> {
 }
 
 impl<'a> Username<'a> {
-    /// Takes `text` apart; nothing if it doesn't begin with a number that ends at a colon or at the end.
+    /// Takes `text` apart; nothing if it doesn't begin with a number that ends at a colon or at the
+    /// end.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         let (number, holder) = text.split_once(':').unwrap_or((text, ""));

@@ -1,7 +1,7 @@
 //! The few types both halves of Heliograph agree on: time, TURN credentials, secrets, counters.
 //!
-//! What only one half needs lives in that half. Nothing here does IO; the one reader of the machine's clock, [`Clock`],
-//! is behind the feature `clock`, which the cores leave off.
+//! What only one half needs lives in that half. Nothing here does IO; the one reader of the
+//! machine's clock, [`Clock`], is behind the feature `clock`, which the cores leave off.
 
 #[cfg(feature = "clock")]
 mod clock;

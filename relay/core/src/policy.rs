@@ -99,7 +99,8 @@ pub struct Cidr {
 impl Cidr {
     /// The range of the addresses whose first `prefix_bits` bits are those of `network`.
     ///
-    /// # Errors [`InvalidCidr::Prefix`] if an address of that family has fewer bits;
+    /// # Errors
+    /// [`InvalidCidr::Prefix`] if an address of that family has fewer bits;
     /// [`InvalidCidr::HostBits`] if `network` has a bit set beyond them, since then somebody meant
     /// something else.
     pub fn new(network: IpAddr, prefix_bits: u8) -> Result<Self, InvalidCidr> {

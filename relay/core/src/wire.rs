@@ -51,7 +51,7 @@ pub enum Malformed {
     /// FINGERPRINT has a wrong length or value, or isn't last.
     #[error("FINGERPRINT is wrong or isn't last")]
     Fingerprint,
-    /// A channel number outside 0x4000-0x4FFF.
+    /// A channel number outside 0x4000-0x7FFF.
     #[error("no channel number")]
     Channel,
     /// An address of an unknown family, or of a wrong length.

@@ -161,14 +161,15 @@ fn one_peer_has_one_channel() {
 }
 
 #[test]
-fn channel_numbers_are_0x4000_to_0x4fff() {
+fn channel_numbers_are_0x4000_to_0x7fff() {
     let mut relay = Script::new().allocate(ALICE);
-    for number in [0, 0x3fff, 0x5000, 0x7fff, 0xffff] {
+    for number in [0, 0x3fff, 0x8000, 0xffff] {
         relay.try_bind(ALICE, number, BOB).expect_error(400);
     }
     relay.try_bind(ALICE, 0x4fff, BOB).expect_success();
+    relay.try_bind(ALICE, 0x7fff, EVE).expect_success();
     relay
-        .channel_data(ALICE, 0x5000, b"hi")
+        .channel_data(ALICE, 0x3fff, b"hi")
         .expect_drop(Reason::Malformed);
     relay
         .ask_raw(ALICE, Method::ChannelBind, &[])

@@ -58,16 +58,45 @@ impl Stock {
     /// Takes the oldest port that fits.
     ///
     /// A client gets a port on the address by which it reached the relay, since what reaches that
-    /// reaches it; only if no ports are ever bound there, such as when the family is another, any
-    /// address does.
+    /// reaches it. Only if no ports are ever bound there, such as when the family is another, any
+    /// address does; best one that is loopback if and only if the listener is.
     pub(super) fn take(&mut self, wanted: Wanted) -> Option<StockedPort> {
         let here_only =
             Family::of(wanted.listener) == wanted.family && self.hosts.contains(&wanted.listener);
-        let place = self.ports.iter().position(|stocked| {
+        let fits = |stocked: &StockedPort| {
             Family::of(stocked.advertised.ip()) == wanted.family
                 && (!here_only || stocked.bound.ip() == wanted.listener)
                 && (!wanted.is_even || stocked.advertised.port() % 2 == 0)
-        })?;
+        };
+        let is_elsewhere = |stocked: &StockedPort| {
+            stocked.bound.ip().is_loopback() != wanted.listener.is_loopback()
+        };
+        let (place, _) = (self.ports.iter().enumerate())
+            .filter(|(_, stocked)| fits(stocked))
+            .min_by_key(|(place, stocked)| (is_elsewhere(stocked), *place))?;
         Some(self.ports.remove(place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_from_outside_gets_no_port_on_loopback_while_there_is_another() {
+        let mut stock = Stock::default();
+        for (number, address) in ["[::1]:50000", "[2001:db8::1]:50001"].into_iter().enumerate() {
+            let address = address.parse().unwrap();
+            stock.put(PortId(number as u32), address, address);
+        }
+        let wanted = Wanted {
+            family: Family::V6,
+            is_even: false,
+            listener: "192.0.2.1".parse().unwrap(),
+        };
+        let taken = |stock: &mut Stock| stock.take(wanted).map(|stocked| stocked.port);
+        assert_eq!(taken(&mut stock), Some(PortId(1)));
+        assert_eq!(taken(&mut stock), Some(PortId(0)));
+        assert_eq!(taken(&mut stock), None);
     }
 }

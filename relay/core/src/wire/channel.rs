@@ -2,7 +2,10 @@
 
 use super::Malformed;
 
-/// The number of a channel: 0x4000 to 0x4FFF.
+/// The number of a channel: 0x4000 to 0x7FFF.
+///
+/// RFC 8656 §12 has clients choose up to 0x4FFF. Those of RFC 5766 choose up to 0x7FFF, and nothing
+/// else begins so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelNumber(u16);
 
@@ -11,7 +14,7 @@ impl ChannelNumber {
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
         match number {
-            0x4000..=0x4fff => Some(Self(number)),
+            0x4000..=0x7fff => Some(Self(number)),
             _ => None,
         }
     }
@@ -42,9 +45,9 @@ impl<'a> ChannelData<'a> {
     /// `length` bytes of data. Up to 3 bytes of padding may follow and are ignored. The data
     /// borrows from `bytes`.
     ///
-    /// # Errors [`Malformed::Short`] if fewer than 4 + length bytes are present;
-    /// [`Malformed::Channel`] outside 0x4000-0x4FFF; [`Malformed::Trailing`] if more than padding
-    /// follows.
+    /// # Errors
+    /// [`Malformed::Short`] if fewer than 4 + length bytes are present; [`Malformed::Channel`]
+    /// outside 0x4000-0x7FFF; [`Malformed::Trailing`] if more than padding follows.
     ///
     /// RFC 8656 §12.4.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
@@ -95,12 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_0x4000_to_0x4fff() {
+    fn channels_are_0x4000_to_0x7fff() {
         for (number, channel) in [
             (0x3fff_u16, false),
             (0x4000, true),
-            (0x4fff, true),
-            (0x5000, false),
+            (0x7fff, true),
+            (0x8000, false),
         ] {
             let [high, low] = number.to_be_bytes();
             assert_eq!(
