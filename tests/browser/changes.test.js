@@ -1,66 +1,88 @@
-// What a page does when the world under it changes: the server goes, the policy switches, the room is another.
+// What a page does when the world under it changes: the server goes, the policy switches, the room
+// is another.
 
 import assert from "node:assert/strict";
 import { only, scenario, startServer } from "./support.js";
 
-scenario("links stay open while the server is away, and go on after it has come back", async ({ visit, server, add }) => {
-  const ada = await visit("restart", { name: "Ada" });
-  const ben = await visit("restart", { name: "Ben" });
-  const pair = [ada, ben];
-  await Promise.all([ada.meets(["Ben"], "direct"), ben.meets(["Ada"], "direct")]);
+scenario(
+  "links stay open while the server is away, and go on after it has come back",
+  async ({ visit, server, add }) => {
+    const ada = await visit("restart", { name: "Ada" });
+    const ben = await visit("restart", { name: "Ben" });
+    const pair = [ada, ben];
+    await Promise.all([ada.meets(["Ben"], "direct"), ben.meets(["Ada"], "direct")]);
 
-  assert.equal(await server.stop(), 0);
-  for (const one of pair) {
-    const seen = await one.until("the server is away", ({ status }) => status === "waiting" || status === "connecting");
-    assert.equal(only(seen).state, "connected");
-  }
-  const before = only(await ben.sees()).received;
-  await ada.says("no server between us");
-  await ben.reads("Ada", "no server between us");
-  await ben.until("positions still come", (seen) => only(seen).received > before + 60);
+    assert.equal(await server.stop(), 0);
+    for (const one of pair) {
+      const seen = await one.until(
+        "the server is away",
+        ({ status }) => status === "waiting" || status === "connecting",
+      );
+      assert.equal(only(seen).state, "connected");
+    }
+    const before = only(await ben.sees()).received;
+    await ada.says("no server between us");
+    await ben.reads("Ada", "no server between us");
+    await ben.until("positions still come", (seen) => only(seen).received > before + 60);
 
-  add(await startServer({ port: server.port }));
-  for (const one of pair) {
-    await one.page.click("#retry").catch(() => {}); // It may have come back by itself.
-    await one.until("the server is back", ({ status }) => status === "online");
-  }
-  // Each knows the other under the new seat: one row, connected, no gap in the chat.
-  for (const one of pair) {
-    const other = pair.find((each) => each !== one).name;
-    await one.until("a seat again", ({ people }) =>
-      people.length === 1 && people[0].seat !== "" && people[0].state === "connected" && people[0].trouble === "");
-    await one.meets([other]);
-  }
-  await ben.says("and on we go");
-  const seen = await ada.reads("Ben", "and on we go");
-  assert.equal(seen.chat.filter((line) => line === "Ben is here.").length, 1, "the reunion is no second arrival");
-});
+    add(await startServer({ port: server.port }));
+    for (const one of pair) {
+      await one.page.click("#retry").catch(() => {}); // It may have come back by itself.
+      await one.until("the server is back", ({ status }) => status === "online");
+    }
+    // Each knows the other under the new seat: one row, connected, no gap in the chat.
+    for (const one of pair) {
+      const other = pair.find((each) => each !== one).name;
+      await one.until(
+        "a seat again",
+        ({ people }) =>
+          people.length === 1 &&
+          people[0].seat !== "" &&
+          people[0].state === "connected" &&
+          people[0].trouble === "",
+      );
+      await one.meets([other]);
+    }
+    await ben.says("and on we go");
+    const seen = await ada.reads("Ben", "and on we go");
+    assert.equal(
+      seen.chat.filter((line) => line === "Ben is here.").length,
+      1,
+      "the reunion is no second arrival",
+    );
+  },
+);
 
 scenario("the page says when it will try to reconnect", async ({ visit, server }) => {
   const ada = await visit("waiting", { name: "Ada" });
   await ada.until("online", ({ status }) => status === "online");
   await server.stop();
-  const seen = await ada.until("a countdown", ({ statusText }) => /Reconnecting in \d+ s\./.test(statusText));
+  const seen = await ada.until("a countdown", ({ statusText }) =>
+    /Reconnecting in \d+ s\./.test(statusText),
+  );
   assert.equal(await ada.page.isVisible("#retry"), true, seen.statusText);
 });
 
-scenario("the switch to relay only moves an open pair to the relay, and back", async ({ visit }) => {
-  const ada = await visit("switch", { name: "Ada" });
-  const ben = await visit("switch", { name: "Ben" });
-  await Promise.all([ada.meets(["Ben"], "direct"), ben.meets(["Ada"], "direct")]);
+scenario(
+  "the switch to relay only moves an open pair to the relay, and back",
+  async ({ visit }) => {
+    const ada = await visit("switch", { name: "Ada" });
+    const ben = await visit("switch", { name: "Ben" });
+    await Promise.all([ada.meets(["Ben"], "direct"), ben.meets(["Ada"], "direct")]);
 
-  await ada.page.click("label.switch:has(#relay)");
-  for (const seen of [await ada.meets(["Ben"], "relayed"), await ben.meets(["Ada"], "relayed")]) {
-    assert.equal(only(seen).badge, "Relayed");
-  }
-  await ada.says("by the tower");
-  await ben.reads("Ada", "by the tower");
+    await ada.page.click("label.switch:has(#relay)");
+    for (const seen of [await ada.meets(["Ben"], "relayed"), await ben.meets(["Ada"], "relayed")]) {
+      assert.equal(only(seen).badge, "Relayed");
+    }
+    await ada.says("by the tower");
+    await ben.reads("Ada", "by the tower");
 
-  await ada.page.click("label.switch:has(#relay)");
-  await Promise.all([ada.meets(["Ben"], "direct"), ben.meets(["Ada"], "direct")]);
-  const { chat } = await ben.sees();
-  assert.deepEqual(chat, ["Ada is here.", "Ada by the tower"], "nobody left or came meanwhile");
-});
+    await ada.page.click("label.switch:has(#relay)");
+    await Promise.all([ada.meets(["Ben"], "direct"), ben.meets(["Ada"], "direct")]);
+    const { chat } = await ben.sees();
+    assert.deepEqual(chat, ["Ada is here.", "Ada by the tower"], "nobody left or came meanwhile");
+  },
+);
 
 scenario("another room in the address bar is another room on the page", async ({ visit }) => {
   const ada = await visit("first", { name: "Ada" });
@@ -71,10 +93,13 @@ scenario("another room in the address bar is another room on the page", async ({
   assert.equal(await ben.page.textContent("#room"), "second");
 });
 
-scenario("a page without a room in its link makes one up and shows it", async ({ visit, server }) => {
-  const ada = await visit("", { name: "Ada" });
-  await ada.until("online", ({ status }) => status === "online");
-  const room = await ada.page.textContent("#room");
-  assert.match(room, /^[a-z]+-[a-z]+-\d{3}$/);
-  assert.equal(ada.page.url(), `${server.page}#${room}`);
-});
+scenario(
+  "a page without a room in its link makes one up and shows it",
+  async ({ visit, server }) => {
+    const ada = await visit("", { name: "Ada" });
+    await ada.until("online", ({ status }) => status === "online");
+    const room = await ada.page.textContent("#room");
+    assert.match(room, /^[a-z]+-[a-z]+-\d{3}$/);
+    assert.equal(ada.page.url(), `${server.page}#${room}`);
+  },
+);

@@ -1,11 +1,17 @@
-// How the page looks on a telephone and a desktop, by day and by night; the pictures are for people to judge.
+// How the page looks on a telephone and a desktop, by day and by night; the pictures are for people
+// to judge.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { scenario, screenshots } from "./support.js";
 
 const SIZES = {
-  phone: { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true },
+  phone: {
+    viewport: { width: 390, height: 844 },
+    deviceScaleFactor: 2,
+    hasTouch: true,
+    isMobile: true,
+  },
   desktop: { viewport: { width: 1280, height: 800 } },
 };
 
@@ -27,9 +33,14 @@ for (const [size, context] of Object.entries(SIZES)) {
       await cleo.says("By way of the tower, but steady.");
       await ada.reads("Cleo", "By way of the tower, but steady.");
       await ada.until("a trail", ({ people }) => people.every(({ received }) => received > 240));
-      await ada.page.screenshot({ path: join(folder, `${size}-${colorScheme}.png`), fullPage: true });
+      await ada.page.screenshot({
+        path: join(folder, `${size}-${colorScheme}.png`),
+        fullPage: true,
+      });
 
-      const overflow = await ada.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      const overflow = await ada.page.evaluate(
+        () => document.documentElement.scrollWidth - innerWidth,
+      );
       assert.ok(overflow <= 0, `the page is ${overflow} px too wide`);
       const small = await ada.page.evaluate(() =>
         [...document.querySelectorAll("button, input:not([type=checkbox]):not([type=range])")]

@@ -16,17 +16,20 @@ scenario("two pages connect directly and say so", async ({ visit }) => {
   assert.deepEqual([...ada.problems, ...ben.problems], []);
 });
 
-scenario("two pages that allow the relay only connect through it, at both ends", async ({ visit }) => {
-  const ada = await visit("relayed", { name: "Ada", relayOnly: true });
-  const ben = await visit("relayed", { name: "Ben", relayOnly: true });
-  for (const seen of [await ada.meets(["Ben"], "relayed"), await ben.meets(["Ada"], "relayed")]) {
-    assert.equal(only(seen).badge, "Relayed");
-    assert.equal(only(seen).local, "relay");
-    assert.equal(only(seen).remote, "relay");
-  }
-  await ada.says("over the relay");
-  await ben.reads("Ada", "over the relay");
-});
+scenario(
+  "two pages that allow the relay only connect through it, at both ends",
+  async ({ visit }) => {
+    const ada = await visit("relayed", { name: "Ada", relayOnly: true });
+    const ben = await visit("relayed", { name: "Ben", relayOnly: true });
+    for (const seen of [await ada.meets(["Ben"], "relayed"), await ben.meets(["Ada"], "relayed")]) {
+      assert.equal(only(seen).badge, "Relayed");
+      assert.equal(only(seen).local, "relay");
+      assert.equal(only(seen).remote, "relay");
+    }
+    await ada.says("over the relay");
+    await ben.reads("Ada", "over the relay");
+  },
+);
 
 scenario("chat goes both ways, in order", async ({ visit }) => {
   const ada = await visit("chat", { name: "Ada" });
@@ -35,26 +38,34 @@ scenario("chat goes both ways, in order", async ({ visit }) => {
   const lines = Array.from({ length: 20 }, (_, i) => `line ${i}`);
   for (const line of lines) await ada.says(line);
   const seen = await ben.reads("Ada", "line 19");
-  assert.deepEqual(seen.chat.filter((line) => line.startsWith("Ada line")), lines.map((line) => `Ada ${line}`));
+  assert.deepEqual(
+    seen.chat.filter((line) => line.startsWith("Ada line")),
+    lines.map((line) => `Ada ${line}`),
+  );
   await ben.says("answer");
   await ada.reads("Ben", "answer");
 });
 
-scenario("positions flow over the lossy channel, and lost ones are counted and don't hold up the rest", async ({ visit }) => {
-  const ada = await visit("lossy", { name: "Ada" });
-  const ben = await visit("lossy", { name: "Ben" });
-  await Promise.all([ada.meets(["Ben"]), ben.meets(["Ada"])]);
-  const before = only(await ben.until("60 positions", (seen) => only(seen).received >= 60));
-  await ada.page.fill("#drop", "50");
-  const seen = await ben.until("half of the positions lost", (now) => {
-    const { received, lost } = only(now);
-    return received >= before.received + 60 && lost >= before.lost + 60 && only(now).loss !== "0.0 %";
-  });
-  assert.match(only(seen).loss, /^\d+\.\d %$/);
-  // The other way nothing was lost on purpose.
-  const back = only(await ada.sees());
-  assert.ok(back.received > 60 && back.lost < back.received / 10, JSON.stringify(back));
-});
+scenario(
+  "positions flow over the lossy channel, and lost ones are counted and don't hold up the rest",
+  async ({ visit }) => {
+    const ada = await visit("lossy", { name: "Ada" });
+    const ben = await visit("lossy", { name: "Ben" });
+    await Promise.all([ada.meets(["Ben"]), ben.meets(["Ada"])]);
+    const before = only(await ben.until("60 positions", (seen) => only(seen).received >= 60));
+    await ada.page.fill("#drop", "50");
+    const seen = await ben.until("half of the positions lost", (now) => {
+      const { received, lost } = only(now);
+      return (
+        received >= before.received + 60 && lost >= before.lost + 60 && only(now).loss !== "0.0 %"
+      );
+    });
+    assert.match(only(seen).loss, /^\d+\.\d %$/);
+    // The other way nothing was lost on purpose.
+    const back = only(await ada.sees());
+    assert.ok(back.received > 60 && back.lost < back.received / 10, JSON.stringify(back));
+  },
+);
 
 scenario("three pages in a room are all connected to each other", async ({ visit }) => {
   const names = ["Ada", "Ben", "Cleo"];
@@ -63,7 +74,8 @@ scenario("three pages in a room are all connected to each other", async ({ visit
   for (const page of pages) await page.meets(names.filter((name) => name !== page.name));
   for (const page of pages) await page.says(`I am ${page.name}`);
   for (const page of pages) {
-    for (const name of names.filter((other) => other !== page.name)) await page.reads(name, `I am ${name}`);
+    for (const name of names.filter((other) => other !== page.name))
+      await page.reads(name, `I am ${name}`);
   }
 });
 
@@ -73,7 +85,10 @@ scenario("a page that is closed is announced at once", async ({ visit }) => {
   await Promise.all([ada.meets(["Ben"]), ben.meets(["Ada"])]);
   await ben.page.close();
   const seen = await ada.until("Ben has left", ({ people }) => people.length === 0, 3000);
-  assert.ok(seen.chat.some((line) => /^Ben (left|is gone)\.$/.test(line)), JSON.stringify(seen.chat));
+  assert.ok(
+    seen.chat.some((line) => /^Ben (left|is gone)\.$/.test(line)),
+    JSON.stringify(seen.chat),
+  );
 });
 
 scenario("pages in different rooms don't see each other", async ({ visit }) => {
@@ -98,13 +113,16 @@ scenario("markup in a chat line or a name is shown as text", async ({ visit }) =
   }
 });
 
-scenario("a new name is seen by those who are here and by those who come later", async ({ visit }) => {
-  const ada = await visit("names", { name: "Ada" });
-  const ben = await visit("names", { name: "Ben" });
-  await Promise.all([ada.meets(["Ben"]), ben.meets(["Ada"])]);
-  await ada.page.fill("#name", "Countess");
-  await ada.page.press("#name", "Enter");
-  await ben.meets(["Countess"]);
-  const cleo = await visit("names", { name: "Cleo" });
-  await cleo.meets(["Countess", "Ben"]);
-});
+scenario(
+  "a new name is seen by those who are here and by those who come later",
+  async ({ visit }) => {
+    const ada = await visit("names", { name: "Ada" });
+    const ben = await visit("names", { name: "Ben" });
+    await Promise.all([ada.meets(["Ben"]), ben.meets(["Ada"])]);
+    await ada.page.fill("#name", "Countess");
+    await ada.page.press("#name", "Enter");
+    await ben.meets(["Countess"]);
+    const cleo = await visit("names", { name: "Cleo" });
+    await cleo.meets(["Countess", "Ben"]);
+  },
+);

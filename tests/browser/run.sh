@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs the browser tests in a network namespace of their own, with no way out: browsers call home. Needs root.
+# Runs the browser tests in a network namespace of their own, with no way out: browsers call home.
+# Needs root.
 #
 #   tests/browser/run.sh [FILE...]
 #

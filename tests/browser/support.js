@@ -37,7 +37,10 @@ export function binary() {
 /** The Rust example under test. */
 export function example() {
   const beside = join(dirname(binary()), "examples/data_channel");
-  return found([process.env.HELIOGRAPH_EXAMPLE ?? beside], "cargo build --release --example data_channel");
+  return found(
+    [process.env.HELIOGRAPH_EXAMPLE ?? beside],
+    "cargo build --release --example data_channel",
+  );
 }
 
 function found(choices, command) {
@@ -66,7 +69,12 @@ class Program {
   async line(pattern, timeoutMs = START_MS) {
     return new Promise((done, fail) => {
       const timer = setTimeout(
-        () => fail(new Error(`${this.name} never printed ${pattern}; it printed:\n${this.output.join("\n")}`)),
+        () =>
+          fail(
+            new Error(
+              `${this.name} never printed ${pattern}; it printed:\n${this.output.join("\n")}`,
+            ),
+          ),
         timeoutMs,
       );
       const check = () => {
@@ -81,14 +89,18 @@ class Program {
     });
   }
 
-  /** Ends the program in order and gives its exit code; one that doesn't end is killed and is an error. */
+  /**
+   * Ends the program in order and gives its exit code; one that doesn't end is killed and is an
+   * error.
+   */
   async stop(signal = "SIGTERM") {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return this.child.exitCode;
     this.child.kill(signal);
     const killer = setTimeout(() => this.child.kill("SIGKILL"), STOP_MS);
     const [code, end] = await this.exited;
     clearTimeout(killer);
-    if (end === "SIGKILL") throw new Error(`${this.name} didn't end within ${STOP_MS} ms of ${signal}`);
+    if (end === "SIGKILL")
+      throw new Error(`${this.name} didn't end within ${STOP_MS} ms of ${signal}`);
     return code;
   }
 }
@@ -102,7 +114,13 @@ export async function startServer({ port = 0 } = {}) {
 
 /** Starts the Rust example in a room. */
 export function startExample(server, room, ...args) {
-  return new Program(example(), ["--room", room, "--url", `ws://127.0.0.1:${server.port}`, ...args]);
+  return new Program(example(), [
+    "--room",
+    room,
+    "--url",
+    `ws://127.0.0.1:${server.port}`,
+    ...args,
+  ]);
 }
 
 /** Starts a browser with a fresh profile. */
@@ -121,7 +139,10 @@ export async function visit(browser, server, room, { name, relayOnly = false, ..
   return visitor;
 }
 
-/** Runs in the page: sets the switch before the room is entered, so that no direct path is ever tried. */
+/**
+ * Runs in the page: sets the switch before the room is entered, so that no direct path is ever
+ * tried.
+ */
 function startWithRelayOnly() {
   const observer = new MutationObserver(() => {
     const relay = document.getElementById("relay");
@@ -174,7 +195,8 @@ export class Visitor {
       const seen = await this.sees();
       if (check(seen)) return seen;
       if (Date.now() > end) {
-        throw new Error(`${this.name} never saw: ${what}. The page shows:\n${JSON.stringify({ ...seen, problems: this.problems }, null, 1)}`);
+        const shown = JSON.stringify({ ...seen, problems: this.problems }, null, 1);
+        throw new Error(`${this.name} never saw: ${what}. The page shows:\n${shown}`);
       }
       await new Promise((resume) => setTimeout(resume, 50));
     }
@@ -182,9 +204,18 @@ export class Visitor {
 
   /** Waits until each of these people is connected by this kind of path. */
   async meets(names, path) {
-    return this.until(`${names} ${path ?? "connected"}`, ({ people }) =>
-      people.length === names.length &&
-      names.every((name) => people.some((one) => one.name === name && one.state === "connected" && (path ? one.path === path : one.path))),
+    return this.until(
+      `${names} ${path ?? "connected"}`,
+      ({ people }) =>
+        people.length === names.length &&
+        names.every((name) =>
+          people.some(
+            (one) =>
+              one.name === name &&
+              one.state === "connected" &&
+              (path ? one.path === path : one.path),
+          ),
+        ),
     );
   }
 
@@ -215,10 +246,12 @@ export function screenshots() {
 /**
  * A test with a server and a browser of its own.
  *
- * A busy machine can starve a browser: a scenario that fails is tried once more, and says so in the report.
+ * A busy machine can starve a browser: a scenario that fails is tried once more, and says so in the
+ * report.
  */
 export function scenario(name, play) {
   test(name, { timeout: 180_000 }, async (t) => {
+    binary(); // Without one there is nothing to try twice.
     try {
       await staged(play);
     } catch (first) {

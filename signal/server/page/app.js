@@ -3,7 +3,14 @@
 import { ChatLog } from "./chat.js";
 import { Light } from "./light.js";
 import { flashes } from "./morse.js";
-import { CHAT_LENGTH_MAX, NAME_LENGTH_MAX, cleanText, randomPerson, randomRoom, roomFromHash } from "./names.js";
+import {
+  CHAT_LENGTH_MAX,
+  NAME_LENGTH_MAX,
+  cleanText,
+  randomPerson,
+  randomRoom,
+  roomFromHash,
+} from "./names.js";
 import { People, hueClass } from "./people.js";
 import { Field, Mover } from "./playground.js";
 import { Room } from "./room.js";
@@ -17,7 +24,12 @@ const $ = (id) => document.getElementById(id);
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
 const chat = new ChatLog($("log"));
-const people = new People({ list: $("peers"), template: $("peer"), count: $("count"), more: $("more") });
+const people = new People({
+  list: $("peers"),
+  template: $("peer"),
+  count: $("count"),
+  more: $("more"),
+});
 const mover = new Mover($("stage"), { still: () => stillness.matches });
 const me = { light: new Light(), number: 0, sentAt: performance.now() };
 const lights = new WeakMap();
@@ -40,18 +52,34 @@ function join() {
   };
   room.addEventListener("state", current(showStatus));
   room.addEventListener("members", current(showMembers));
-  room.addEventListener("refused", current(({ code, text }) => {
-    if (code !== "no_such_peer") chat.note(`The server refused a request: ${text}`);
-  }));
-  room.addEventListener("arrived", current(({ member }) => chat.note(`${member.name} is here.`)));
-  room.addEventListener("departed", current(({ member, reason, kept }) => {
-    if (kept) setTimeout(() => noteLostSeat(member), RETURN_MS);
-    else if (member.greeted) chat.note(reason === "left" ? `${member.name} left.` : `${member.name} is gone.`);
-  }));
-  room.addEventListener("chat", current(({ member, text }) => said(member, text)));
-  room.addEventListener("motion", current(({ member, motion }) => {
-    lightOf(member).push(performance.now(), motion, paths.get(member)?.rttMs ?? 0);
-  }));
+  room.addEventListener(
+    "refused",
+    current(({ code, text }) => {
+      if (code !== "no_such_peer") chat.note(`The server refused a request: ${text}`);
+    }),
+  );
+  room.addEventListener(
+    "arrived",
+    current(({ member }) => chat.note(`${member.name} is here.`)),
+  );
+  room.addEventListener(
+    "departed",
+    current(({ member, reason, kept }) => {
+      if (kept) setTimeout(() => noteLostSeat(member), RETURN_MS);
+      else if (member.greeted)
+        chat.note(reason === "left" ? `${member.name} left.` : `${member.name} is gone.`);
+    }),
+  );
+  room.addEventListener(
+    "chat",
+    current(({ member, text }) => said(member, text)),
+  );
+  room.addEventListener(
+    "motion",
+    current(({ member, motion }) => {
+      lightOf(member).push(performance.now(), motion, paths.get(member)?.rttMs ?? 0);
+    }),
+  );
   room.start();
   showMembers();
 }
@@ -140,7 +168,9 @@ function colors() {
   if (palette) return palette;
   const style = getComputedStyle(document.documentElement);
   const names = ["hue-me", ...Array.from({ length: 8 }, (_, i) => `hue-${i}`)];
-  palette = Object.fromEntries(names.map((each) => [each, style.getPropertyValue(`--${each}`).trim()]));
+  palette = Object.fromEntries(
+    names.map((each) => [each, style.getPropertyValue(`--${each}`).trim()]),
+  );
   return palette;
 }
 
@@ -214,7 +244,8 @@ function listen() {
   $("copy").addEventListener("click", copyLink);
   $("share").hidden = !navigator.share;
   $("share").addEventListener("click", () => {
-    navigator.share({ title: document.title, url: location.href }).catch(() => {}); // Closed without sharing.
+    // It rejects when somebody changes their mind.
+    navigator.share({ title: document.title, url: location.href }).catch(() => {});
   });
   $("fresh").addEventListener("click", () => (location.hash = randomRoom()));
   $("retry").addEventListener("click", () => room.session.retryNow());

@@ -1,4 +1,5 @@
-// Pauses between attempts: they double up to a limit, and a random part keeps a crowd from coming back at once.
+// Pauses between attempts: they double up to a limit, and a random part keeps a crowd from coming
+// back at once.
 
 /** A growing, jittered pause in milliseconds. `random` gives numbers from 0 to 1. */
 export class Backoff {

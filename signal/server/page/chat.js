@@ -3,7 +3,9 @@
 /** Lines that are kept; the oldest go first. */
 const LINES_MAX = 200;
 
-/** Appends lines to an ordered list and keeps it scrolled to the end, unless somebody scrolled back. */
+/**
+ * Appends lines to an ordered list and keeps it scrolled to the end, unless somebody scrolled back.
+ */
 export class ChatLog {
   constructor(list) {
     this.list = list;

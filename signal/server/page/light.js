@@ -1,4 +1,5 @@
-// What one light left behind: its trail, its losses, its arrivals, and its twin on an ordered channel.
+// What one light left behind: its trail, its losses, its arrivals, and its twin on an ordered
+// channel.
 
 import { Arrivals, LossCounter } from "./loss.js";
 import { OrderedTwin } from "./twin.js";
@@ -6,7 +7,9 @@ import { OrderedTwin } from "./twin.js";
 /** Points of a trail: 2.5 s at 60 Hz. */
 const TRAIL_MAX = 150;
 
-/** Marks for lost packets in one gap; a longer gap is drawn with fewer marks than it had packets. */
+/**
+ * Marks for lost packets in one gap; a longer gap is drawn with fewer marks than it had packets.
+ */
 const GAP_MARKS_MAX = 12;
 
 /** The motion of one member as it arrived here. */

@@ -1,6 +1,9 @@
 // What the sequence numbers of a lossy channel tell: what came, what is missing, what was late.
 
-/** How many numbers behind the newest a packet may still be on its way: only then does a hole count as a loss. */
+/**
+ * How many numbers behind the newest a packet may still be on its way: only then does a hole count
+ * as a loss.
+ */
 export const REORDER_MAX = 8;
 
 /** Over how many of the newest numbers the loss is measured: 10 s at 60 Hz. */
@@ -22,8 +25,8 @@ export class LossCounter {
   /**
    * Takes the number of a packet that has arrived.
    *
-   * Returns how many numbers were skipped just before it (0 for the next in line), or `null` if the packet is not
-   * the newest: it was late or a duplicate, and its content is out of date.
+   * Returns how many numbers were skipped just before it (0 for the next in line), or `null` if the
+   * packet is not the newest: it was late or a duplicate, and its content is out of date.
    */
   push(n) {
     if (this.newest === null || Math.abs(n - this.newest) > RESTART) {
@@ -43,7 +46,10 @@ export class LossCounter {
     return skipped;
   }
 
-  /** The share of lost packets among the newest that have been decided, 0 to 1; `null` before there are any. */
+  /**
+   * The share of lost packets among the newest that have been decided, 0 to 1; `null` before there
+   * are any.
+   */
   get share() {
     if (this.newest === null) return null;
     const last = this.newest - REORDER_MAX;
@@ -112,7 +118,9 @@ export class Arrivals {
   /** Packets per second over the last second of whole slices. */
   rate(now) {
     const second = Math.max(1, Math.round(1000 / this.sliceMs));
-    const came = this.read(now).slice(-second).reduce((sum, slice) => sum + slice.came, 0);
+    const came = this.read(now)
+      .slice(-second)
+      .reduce((sum, slice) => sum + slice.came, 0);
     return (came * 1000) / (second * this.sliceMs);
   }
 

@@ -1,23 +1,20 @@
 // Names of rooms and people, and the cleaning of text that came from elsewhere.
 
-const PLACES = [
-  "amber", "aspen", "basalt", "beacon", "cedar", "chalk", "cliff", "cobalt", "copper", "coral", "dune", "ember", "fern",
-  "flint", "granite", "harbor", "hazel", "heath", "island", "juniper", "lantern", "larch", "lichen", "linden", "marble",
-  "meadow", "mesa", "mirror", "morning", "ochre", "olive", "opal", "pebble", "pine", "quartz", "saffron", "silver",
-  "slate", "summit", "thistle",
-];
-const FORMS = [
-  "bay", "bluff", "butte", "cairn", "cape", "coast", "crest", "dome", "dunes", "fell", "field", "ford", "gate", "glen",
-  "gorge", "heights", "hill", "hollow", "knoll", "ledge", "lookout", "moor", "notch", "outlook", "pass", "peak",
-  "plateau", "point", "ridge", "rim", "rock", "saddle", "shore", "spire", "spur", "station", "terrace", "tower", "vale",
-  "watch",
-];
-const PEOPLE = [
-  "Ada", "Alma", "Anton", "Bela", "Bruno", "Clara", "Dara", "Edda", "Emil", "Enzo", "Farah", "Fritz", "Greta", "Hana",
-  "Hugo", "Ida", "Ines", "Ivo", "Jonas", "Juno", "Kaya", "Kurt", "Lena", "Leo", "Lucia", "Mara", "Milo", "Nadia", "Nils",
-  "Nora", "Omar", "Otto", "Petra", "Quinn", "Rana", "Remy", "Rosa", "Sami", "Selma", "Tilo", "Uma", "Vera", "Viktor",
-  "Yara", "Zeno", "Zoe",
-];
+const PLACES = words(`
+  amber aspen basalt beacon cedar chalk cliff cobalt copper coral dune ember fern flint
+  granite harbor hazel heath island juniper lantern larch lichen linden marble meadow mesa
+  mirror morning ochre olive opal pebble pine quartz saffron silver slate summit thistle
+`);
+const FORMS = words(`
+  bay bluff butte cairn cape coast crest dome dunes fell field ford gate glen gorge heights
+  hill hollow knoll ledge lookout moor notch outlook pass peak plateau point ridge rim rock
+  saddle shore spire spur station terrace tower vale watch
+`);
+const PEOPLE = words(`
+  Ada Alma Anton Bela Bruno Clara Dara Edda Emil Enzo Farah Fritz Greta Hana Hugo Ida Ines Ivo
+  Jonas Juno Kaya Kurt Lena Leo Lucia Mara Milo Nadia Nils Nora Omar Otto Petra Quinn Rana
+  Remy Rosa Sami Selma Tilo Uma Vera Viktor Yara Zeno Zoe
+`);
 
 export const ROOM_LENGTH_MAX = 64;
 export const NAME_LENGTH_MAX = 24;
@@ -34,7 +31,10 @@ export function randomPerson(random = Math.random) {
   return pick(PEOPLE, random);
 }
 
-/** The room id in a link's fragment, in the alphabet of the protocol; empty if nothing of it is usable. */
+/**
+ * The room id in a link's fragment, in the alphabet of the protocol; empty if nothing of it is
+ * usable.
+ */
 export function roomFromHash(hash) {
   let text = hash.replace(/^#\/?/, "");
   try {
@@ -51,8 +51,9 @@ export function roomFromHash(hash) {
 }
 
 /**
- * Text from elsewhere, safe to show in one line: no control characters, no switches of writing direction, no
- * blank-only text, and at most `lengthMax` characters. Anything but a string is empty.
+ * Text from elsewhere, safe to show in one line: no control characters, no switches of writing
+ * direction, no blank-only text, and at most `lengthMax` characters. Anything but a string is
+ * empty.
  */
 export function cleanText(text, lengthMax) {
   if (typeof text !== "string") return "";
@@ -66,4 +67,8 @@ export function cleanText(text, lengthMax) {
 
 function pick(list, random) {
   return list[Math.floor(random() * list.length) % list.length];
+}
+
+function words(text) {
+  return text.trim().split(/\s+/);
 }

@@ -1,4 +1,5 @@
-// One peer: an RTCPeerConnection with perfect negotiation, and the two negotiated data channels of the protocol.
+// One peer: an RTCPeerConnection with perfect negotiation, and the two negotiated data channels of
+// the protocol.
 
 import { readPath } from "./stats.js";
 
@@ -19,11 +20,11 @@ const RELIABLE_BUFFERED_MAX = 256 * 1024;
 /**
  * A connection to one member of the room.
  *
- * `polite` and `offers` are the pair's roles as the server gave them. `signal` sends a JSON value to the peer through
- * the server, and returns false if that can't be done now.
+ * `polite` and `offers` are the pair's roles as the server gave them. `signal` sends a JSON value
+ * to the peer through the server, and returns false if that can't be done now.
  *
- * `state` is `connecting`, `connected`, `interrupted` (it may come back by itself), `failed` or `closed`. Events:
- * `state`; `message` with `detail: { channel: "reliable" | "lossy", data }`.
+ * `state` is `connecting`, `connected`, `interrupted` (it may come back by itself), `failed` or
+ * `closed`. Events: `state`; `message` with `detail: { channel: "reliable" | "lossy", data }`.
  */
 export class Peer extends EventTarget {
   constructor({ id, polite, offers, iceServers, relayOnly, signal }) {
@@ -38,7 +39,10 @@ export class Peer extends EventTarget {
     this.silent = false;
     this.restarts = 0;
     this.iceErrors = [];
-    this.pc = new RTCPeerConnection({ iceServers, iceTransportPolicy: relayOnly ? "relay" : "all" });
+    this.pc = new RTCPeerConnection({
+      iceServers,
+      iceTransportPolicy: relayOnly ? "relay" : "all",
+    });
     this.channels = {
       reliable: this.#channel("reliable", { id: 0 }),
       lossy: this.#channel("lossy", { id: 1, ordered: false, maxRetransmits: 0 }),
@@ -55,7 +59,10 @@ export class Peer extends EventTarget {
     this.pc.onconnectionstatechange = () => this.#update();
   }
 
-  /** Takes what the peer sent through the server. Messages are worked off in the order of their arrival. */
+  /**
+   * Takes what the peer sent through the server. Messages are worked off in the order of their
+   * arrival.
+   */
   handleSignal(data) {
     this.heard = true;
     this.work = this.work.then(() => this.#handle(data)).catch((error) => this.#broken(error));

@@ -1,5 +1,6 @@
 // The list of people: who is here, how the pair is connected, and what to try if it isn't.
 
+import { LINKS_MAX } from "./room.js";
 import { drawSparkline } from "./sparkline.js";
 
 const HUES = 8;
@@ -12,8 +13,9 @@ export function hueClass({ hue }) {
 /**
  * Keeps the list in step with the members.
  *
- * What a reader sees also stands in attributes of each item: `data-peer`, `data-state`, `data-path`, `data-local`,
- * `data-remote`, `data-received`, `data-lost`. Tests and scripts may rely on them.
+ * What a reader sees also stands in attributes of each item: `data-peer`, `data-state`,
+ * `data-path`, `data-local`, `data-remote`, `data-received`, `data-lost`. Tests and scripts may
+ * rely on them.
  */
 export class People {
   constructor({ list, template, count, more }) {
@@ -36,7 +38,7 @@ export class People {
     this.count.textContent = members.length + 1;
     const unlinked = members.length - linked.length;
     this.more.hidden = unlinked === 0;
-    this.more.textContent = `And ${unlinked} more, to whom this page doesn't connect: it links to ${linked.length} at most.`;
+    this.more.textContent = `And ${unlinked} more: this page links to ${LINKS_MAX} at most.`;
   }
 
   /** Shows the figures of one member: its path, or `null`, and its light. */
@@ -66,7 +68,18 @@ export class People {
     if (known) return known;
     const item = this.template.content.firstElementChild.cloneNode(true);
     const row = { item };
-    for (const name of ["mark", "name", "badge", "trouble", "path", "rtt", "loss", "rate", "spark", "again"]) {
+    for (const name of [
+      "mark",
+      "name",
+      "badge",
+      "trouble",
+      "path",
+      "rtt",
+      "loss",
+      "rate",
+      "spark",
+      "again",
+    ]) {
       row[name] = item.querySelector(`.${name}`);
     }
     item.classList.add(hueClass(member));
@@ -111,7 +124,9 @@ export function advice({ seat, link }, { online, relayOnly }) {
     case "closed":
       return "The other side closed this link.";
     case "connecting":
-      return link.silent ? "No answer from the other side so far. It may be asleep: ask them to look at their page." : "";
+      return link.silent
+        ? "No answer from the other side so far. It may be asleep: ask them to look at their page."
+        : "";
     case "failed":
       return failure(link, relayOnly);
     default:
@@ -122,13 +137,23 @@ export function advice({ seat, link }, { online, relayOnly }) {
 function failure({ iceErrors, heard, iceServers }, relayOnly) {
   if (!heard) return "The other side never answered. Ask them to reload the page.";
   const refused = iceErrors.find(({ errorCode }) => errorCode < 700);
-  if (refused) return `The relay refused us (${refused.errorCode} ${refused.errorText}). Reload the page for new credentials.`;
-  const hasRelay = iceServers.some(({ urls }) => [urls].flat().some((url) => url.startsWith("turn")));
-  if (!hasRelay && relayOnly) return "This server offers no relay, so “Relay only” can't work: switch it off.";
-  if (!hasRelay) return "No direct path, and this server offers no relay. Try from the same network.";
-  const unreached = iceErrors.some(({ errorCode, url }) => errorCode >= 700 && url?.startsWith("turn"));
-  if (unreached) return "The relay doesn't answer. This network may block UDP: try another one, such as a phone's.";
-  return "No path was found, direct or relayed. Try another network, or ask the server's operator about --public-ip.";
+  if (refused) {
+    const { errorCode, errorText } = refused;
+    return `The relay refused us (${errorCode} ${errorText}). Reload the page to try again.`;
+  }
+  const hasRelay = iceServers.some(({ urls }) =>
+    [urls].flat().some((url) => url.startsWith("turn")),
+  );
+  if (!hasRelay && relayOnly)
+    return "This server offers no relay, so “Relay only” can't work: switch it off.";
+  if (!hasRelay)
+    return "No direct path, and this server offers no relay. Try from the same network.";
+  const unreached = iceErrors.some(
+    ({ errorCode, url }) => errorCode >= 700 && url?.startsWith("turn"),
+  );
+  if (unreached)
+    return "The relay doesn't answer. This network may block UDP: try another, such as a phone's.";
+  return "No path was found, direct or relayed. Try another network, or ask the server's operator.";
 }
 
 function pathText({ local, remote }) {
@@ -143,7 +168,8 @@ const CANDIDATES = {
 };
 
 function pathTitle({ local, remote, protocol }) {
-  return `Here: ${CANDIDATES[local] ?? local}. There: ${CANDIDATES[remote] ?? remote}. Over ${protocol.toUpperCase()}.`;
+  const ends = `Here: ${CANDIDATES[local] ?? local}. There: ${CANDIDATES[remote] ?? remote}.`;
+  return `${ends} Over ${protocol.toUpperCase()}.`;
 }
 
 function milliseconds(value) {

@@ -14,7 +14,9 @@ const IDLE_MS = 4000;
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** Our own light: where the pointer, the arrow keys or, when nobody moves it, a slow curve leads it. */
+/**
+ * Our own light: where the pointer, the arrow keys or, when nobody moves it, a slow curve leads it.
+ */
 export class Mover {
   constructor(stage, { still }) {
     this.still = still;
@@ -35,7 +37,10 @@ export class Mover {
     const seconds = elapsedMs / 1000;
     for (const key of this.keys) {
       const [dx, dy] = ARROWS[key];
-      this.#moveTo(this.position.x + dx * KEY_SPEED * seconds, this.position.y + dy * KEY_SPEED * seconds);
+      this.#moveTo(
+        this.position.x + dx * KEY_SPEED * seconds,
+        this.position.y + dy * KEY_SPEED * seconds,
+      );
       this.touchedAt = now;
     }
     if (this.target) this.#ease(this.target, 1 - Math.exp(-seconds / 0.03));
@@ -48,7 +53,10 @@ export class Mover {
 
   #point(stage, event) {
     const box = stage.getBoundingClientRect();
-    this.target = { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
+    this.target = {
+      x: (event.clientX - box.left) / box.width,
+      y: (event.clientY - box.top) / box.height,
+    };
     this.touchedAt = performance.now();
   }
 
@@ -67,7 +75,10 @@ export class Mover {
   }
 
   #ease(to, share) {
-    this.#moveTo(this.position.x + (to.x - this.position.x) * share, this.position.y + (to.y - this.position.y) * share);
+    this.#moveTo(
+      this.position.x + (to.x - this.position.x) * share,
+      this.position.y + (to.y - this.position.y) * share,
+    );
   }
 
   #moveTo(x, y) {
@@ -75,7 +86,10 @@ export class Mover {
   }
 }
 
-/** Draws the field. `scene()` gives `{ me, others, showTwin }`, each light with `light`, `color`, `name`, `path`. */
+/**
+ * Draws the field. `scene()` gives `{ me, others, showTwin }`, each light with `light`, `color`,
+ * `name`, `path`.
+ */
 export class Field {
   constructor(canvas, scene) {
     this.canvas = canvas;
@@ -105,7 +119,8 @@ export class Field {
 
   #readColors() {
     const style = getComputedStyle(this.canvas);
-    for (const name of ["ink", "lost", "core", "plate"]) this.colors[name] = style.getPropertyValue(`--${name}`).trim();
+    for (const name of ["ink", "lost", "core", "plate"])
+      this.colors[name] = style.getPropertyValue(`--${name}`).trim();
   }
 
   #draw(now) {

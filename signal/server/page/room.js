@@ -5,16 +5,25 @@ import { Peer } from "./peer.js";
 import { Session } from "./signal.js";
 import { readMotion, readReliable, writeMotion } from "./wire.js";
 
-/** Everybody sends to everybody: beyond this many, a mesh at 60 Hz costs more than a telephone can give. */
+/**
+ * Everybody sends to everybody: beyond this many, a mesh at 60 Hz costs more than a telephone can
+ * give.
+ */
 export const LINKS_MAX = 24;
 
 /** Reasons for which a seat ends although its peer may live on. */
 const SEAT_LOST = ["lost", "vanished", "slow"];
 
-/** How many of our own former seats are remembered: the server may not have noticed yet that they ended. */
+/**
+ * How many of our own former seats are remembered: the server may not have noticed yet that they
+ * ended.
+ */
 const FORMER_SEATS_MAX = 8;
 
-/** Somebody in the room. `seat` is the peer id, `null` once it has ended; `link` is a `Peer`, `null` beyond the limit. */
+/**
+ * Somebody in the room. `seat` is the peer id, `null` once it has ended; `link` is a `Peer`, `null`
+ * beyond the limit.
+ */
 export class Member {
   constructor({ seat, name, hue }) {
     this.seat = seat;
@@ -37,15 +46,17 @@ export class Member {
 /**
  * Joins a room and keeps links to its members.
  *
- * A link lives on when a seat was lost, until one of the two closes it. When we, or they, come back on a new seat, a
- * new link is made beside the old one and replaces it once it is open, so nothing is interrupted. Who comes back says
- * so over the old link (`{"seat": "new peer id"}`): only the peer itself can.
+ * A link lives on when a seat was lost, until one of the two closes it. When we, or they, come back
+ * on a new seat, a new link is made beside the old one and replaces it once it is open, so nothing
+ * is interrupted. Who comes back says so over the old link (`{"seat": "new peer id"}`): only the
+ * peer itself can.
  *
  * Events, each a `CustomEvent` with these in `detail`:
  * - `state`: the session's; `refused`: an error frame of the server;
  * - `members`: somebody came, went or changed;
  * - `arrived` (`{ member }`): the link to a member is open for the first time;
- * - `departed` (`{ member, reason, kept }`): a seat has ended; `kept` says that the link is still open;
+ * - `departed` (`{ member, reason, kept }`): a seat has ended; `kept` says that the link is still
+ *   open;
  * - `chat` (`{ member, text }`) and `motion` (`{ member, motion }`).
  */
 export class Room extends EventTarget {
@@ -106,8 +117,8 @@ export class Room extends EventTarget {
   /**
    * Makes all links anew: through the relay only, or by any path.
    *
-   * An ICE restart isn't enough, for a browser stays on a direct path as long as it works. On a new seat all links
-   * are made anew, and the old ones stay until then.
+   * An ICE restart isn't enough, for a browser stays on a direct path as long as it works. On a new
+   * seat all links are made anew, and the old ones stay until then.
    */
   setRelayOnly(relayOnly) {
     this.relayOnly = relayOnly;
@@ -224,7 +235,8 @@ export class Room extends EventTarget {
   #claimed(member, seat) {
     member.claim = seat;
     const next = this.seats.get(seat);
-    if (next && next !== member && !next.predecessor && next.link?.state !== "connected") succeed(member, next);
+    if (next && next !== member && !next.predecessor && next.link?.state !== "connected")
+      succeed(member, next);
   }
 
   /** What becomes of a member without a seat or with a closed link. */
@@ -243,7 +255,14 @@ export class Room extends EventTarget {
     const old = member.link;
     if (this.seats.get(member.seat) === member) this.seats.delete(member.seat);
     this.members.delete(next);
-    Object.assign(member, { seat: next.seat, link: next.link, name: next.name, claim: null, leftReason: next.leftReason, successor: null });
+    Object.assign(member, {
+      seat: next.seat,
+      link: next.link,
+      name: next.name,
+      claim: null,
+      leftReason: next.leftReason,
+      successor: null,
+    });
     if (next.link) next.link.owner = member;
     if (next.seat) this.seats.set(next.seat, member);
     old?.close();

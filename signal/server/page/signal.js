@@ -24,7 +24,8 @@ export function mayReconnect(code) {
  * Holds a seat in one room, and takes a new one whenever the connection is lost.
  *
  * Events, each a `CustomEvent` with the frame or state in `detail`:
- * - `state`: `{ name }`, where `name` is `connecting`, `online`, `waiting` (with `code`, `inMs`, `text`) or `ended`
+ * - `state`: `{ name }`, where `name` is `connecting`, `online`, `waiting` (with `code`, `inMs`,
+ *   `text`) or `ended`
  *   (with `code`, `text`): ended for good;
  * - `welcome`, `joined`, `left`, `signal`, `error`: the server's frames.
  */
@@ -59,7 +60,10 @@ export class Session extends EventTarget {
     this.#connect();
   }
 
-  /** Changes this seat for a new one. The old one stays for a moment, so that the others learn of the new one first. */
+  /**
+   * Changes this seat for a new one. The old one stays for a moment, so that the others learn of
+   * the new one first.
+   */
   renew() {
     if (this.state.name !== "online") return;
     const old = this.socket;
@@ -101,7 +105,8 @@ export class Session extends EventTarget {
     this.#heard();
     if (frame.type === "welcome") this.#welcome(frame);
     if (frame.type === "error" && this.state.name !== "online") this.#refused(frame);
-    if (["welcome", "joined", "left", "signal", "error"].includes(frame.type)) this.#emit(frame.type, frame);
+    if (["welcome", "joined", "left", "signal", "error"].includes(frame.type))
+      this.#emit(frame.type, frame);
   }
 
   #welcome(frame) {
@@ -122,7 +127,10 @@ export class Session extends EventTarget {
     }
   }
 
-  /** Any frame shows that the server lives; after a silence we ask, and after a longer one it is gone. */
+  /**
+   * Any frame shows that the server lives; after a silence we ask, and after a longer one it is
+   * gone.
+   */
   #heard() {
     clearTimeout(this.timers.liveness);
     if (!this.heartbeat || this.state.name !== "online") return;

@@ -1,4 +1,5 @@
-// A small picture of arrivals: one bar for each tenth of a second, what came below, what is missing above it.
+// A small picture of arrivals: one bar for each tenth of a second, what came below, what is missing
+// above it.
 
 /** A bar is full at this many packets: 60 Hz and a little more. */
 const FULL = 8;

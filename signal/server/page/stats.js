@@ -1,8 +1,9 @@
 // What `RTCPeerConnection.getStats()` says about the path that was taken.
 
 /**
- * The path in use: `{ kind: "direct" | "relayed", local, remote, protocol, rttMs, bytes }`, or `null` while there is
- * none. `local` and `remote` are candidate types: host, srflx, prflx or relay.
+ * The path in use: `{ kind: "direct" | "relayed", local, remote, protocol, rttMs, bytes }`, or
+ * `null` while there is none. `local` and `remote` are candidate types: host, srflx, prflx or
+ * relay.
  */
 export function readPath(report) {
   const pair = selectedPair(report);
@@ -23,7 +24,9 @@ export function readPath(report) {
 
 function selectedPair(report) {
   const entries = [...report.values()];
-  const transport = entries.find((entry) => entry.type === "transport" && entry.selectedCandidatePairId);
+  const transport = entries.find(
+    (entry) => entry.type === "transport" && entry.selectedCandidatePairId,
+  );
   if (transport) return report.get(transport.selectedCandidatePairId);
   const pairs = entries.filter((entry) => entry.type === "candidate-pair");
   return (

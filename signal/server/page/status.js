@@ -16,7 +16,9 @@ export function statusText(state, open) {
     case "online":
       return "Connected to the server";
     case "waiting":
-      return [CODES[state.code] ?? refusal(state) ?? "No connection to the server.", kept(open)].filter(Boolean).join(" ");
+      return [CODES[state.code] ?? refusal(state) ?? "No connection to the server.", kept(open)]
+        .filter(Boolean)
+        .join(" ");
     case "ended":
       return CODES[state.code] ?? refusal(state) ?? "You have left the room.";
     default:

@@ -1,4 +1,5 @@
-// A worker that ticks 60 times a second: the timers of a page that isn't looked at are slowed down, a worker's aren't.
+// A worker that ticks 60 times a second: the timers of a page that isn't looked at are slowed down,
+// a worker's aren't.
 
 const INTERVAL_MS = 1000 / 60;
 let due = performance.now();

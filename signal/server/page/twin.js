@@ -1,14 +1,18 @@
-// Where a light would be if its packets had to arrive in order: the cost of a reliable channel, computed, not sent.
+// Where a light would be if its packets had to arrive in order: the cost of a reliable channel,
+// computed, not sent.
 
 /** How many positions may wait; with more, the oldest are let go. */
 const WAITING_MAX = 600;
 
-/** A sender notices a loss when three later packets were acknowledged (RFC 9260 §7.2.4, fast retransmit). */
+/**
+ * A sender notices a loss when three later packets were acknowledged (RFC 9260 §7.2.4, fast
+ * retransmit).
+ */
 const LATER_PACKETS = 3;
 
 /**
- * Replays one stream of positions as an ordered, reliable channel would have delivered it: a lost packet holds up
- * all that follow until it was sent again.
+ * Replays one stream of positions as an ordered, reliable channel would have delivered it: a lost
+ * packet holds up all that follow until it was sent again.
  */
 export class OrderedTwin {
   constructor({ intervalMs = 1000 / 60 } = {}) {
@@ -19,7 +23,10 @@ export class OrderedTwin {
     this.stalledMs = 0;
   }
 
-  /** Takes a position that came at `now` after `skipped` lost packets, on a path with this round trip. */
+  /**
+   * Takes a position that came at `now` after `skipped` lost packets, on a path with this round
+   * trip.
+   */
   push(now, position, skipped, rttMs) {
     if (skipped > 0) {
       const again = now + LATER_PACKETS * this.intervalMs + rttMs;

@@ -1,4 +1,5 @@
-// The JSON texts that our clients exchange over their data channels; unknown fields and broken messages are ignored.
+// The JSON texts that our clients exchange over their data channels; unknown fields and broken
+// messages are ignored.
 
 import { CHAT_LENGTH_MAX, NAME_LENGTH_MAX, cleanText } from "./names.js";
 

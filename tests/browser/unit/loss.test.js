@@ -76,7 +76,10 @@ test("arrivals are counted in their slice and forgotten after the last", () => {
   const arrivals = new Arrivals({ slices: 5, sliceMs: 100 });
   arrivals.push(50);
   arrivals.push(150, 2);
-  assert.deepEqual(arrivals.read(299).slice(-2), [{ came: 1, missed: 0 }, { came: 1, missed: 2 }]);
+  assert.deepEqual(arrivals.read(299).slice(-2), [
+    { came: 1, missed: 0 },
+    { came: 1, missed: 2 },
+  ]);
   assert.deepEqual(arrivals.read(10_000), Array(4).fill({ came: 0, missed: 0 }));
 });
 

@@ -6,7 +6,10 @@ import { statusText } from "../../../signal/server/page/status.js";
 
 test("pauses double up to the limit, and start again after a success", () => {
   const backoff = new Backoff({ firstMs: 500, maxMs: 4000, random: () => 1 });
-  assert.deepEqual([1, 2, 3, 4, 5].map(() => backoff.next()), [500, 1000, 2000, 4000, 4000]);
+  assert.deepEqual(
+    [1, 2, 3, 4, 5].map(() => backoff.next()),
+    [500, 1000, 2000, 4000, 4000],
+  );
   backoff.reset();
   assert.equal(backoff.next(), 500);
 });
@@ -23,7 +26,8 @@ test("after very many attempts a pause is still the longest one", () => {
 });
 
 test("close codes decide about coming back as the protocol says", () => {
-  for (const code of [1001, 1006, 1011, 4000, 4001, 4002, 4003]) assert.equal(mayReconnect(code), true, code);
+  for (const code of [1001, 1006, 1011, 4000, 4001, 4002, 4003])
+    assert.equal(mayReconnect(code), true, code);
   for (const code of [1000, 1007, 1009, 4100, 4199]) assert.equal(mayReconnect(code), false, code);
 });
 
@@ -33,6 +37,12 @@ test("states are told in plain words", () => {
     statusText({ name: "waiting", code: 4003, text: "" }, 2),
     "The server is restarting. Your 2 open links work on.",
   );
-  assert.equal(statusText({ name: "waiting", code: 1006, text: "" }, 0), "No connection to the server.");
-  assert.equal(statusText({ name: "ended", code: 0, text: "the room is full" }, 0), "The server says: the room is full.");
+  assert.equal(
+    statusText({ name: "waiting", code: 1006, text: "" }, 0),
+    "No connection to the server.",
+  );
+  assert.equal(
+    statusText({ name: "ended", code: 0, text: "the room is full" }, 0),
+    "The server says: the room is full.",
+  );
 });

@@ -11,8 +11,14 @@ test("a made-up room is one that the protocol takes", () => {
     assert.match(room, /^[a-z]+-[a-z]+-\d{3}$/);
     assert.equal(roomFromHash(`#${room}`), room);
   }
-  assert.match(randomRoom(() => 0), /-100$/);
-  assert.match(randomRoom(() => 0.999999), /-999$/);
+  assert.match(
+    randomRoom(() => 0),
+    /-100$/,
+  );
+  assert.match(
+    randomRoom(() => 0.999999),
+    /-999$/,
+  );
 });
 
 test("a room in a link is brought into the protocol's alphabet", () => {
@@ -39,8 +45,19 @@ test("a position survives the wire", () => {
 });
 
 test("broken and hostile messages are ignored, unknown fields too", () => {
-  for (const bad of ["", "{", "null", "7", "[]", '{"x":0,"y":0}', '{"x":"0","y":0,"n":1}', '{"x":0,"y":0,"n":-1}',
-    '{"x":0,"y":0,"n":0.5}', '{"x":1e999,"y":0,"n":1}', `{"x":0,"y":0,"n":1,"z":"${"z".repeat(20_000)}"}`]) {
+  for (const bad of [
+    "",
+    "{",
+    "null",
+    "7",
+    "[]",
+    '{"x":0,"y":0}',
+    '{"x":"0","y":0,"n":1}',
+    '{"x":0,"y":0,"n":-1}',
+    '{"x":0,"y":0,"n":0.5}',
+    '{"x":1e999,"y":0,"n":1}',
+    `{"x":0,"y":0,"n":1,"z":"${"z".repeat(20_000)}"}`,
+  ]) {
     assert.equal(readMotion(bad), null, bad.slice(0, 40));
   }
   assert.deepEqual(readMotion('{"x":9,"y":-9,"n":1,"future":true}'), { x: 1, y: 0, n: 1, t: null });
@@ -51,18 +68,23 @@ test("broken and hostile messages are ignored, unknown fields too", () => {
 });
 
 test("Morse: a dash is three dots, and letters are three dots apart", () => {
-  assert.deepEqual(flashes("et"), [[0, UNIT_MS], [4 * UNIT_MS, 7 * UNIT_MS]]);
+  assert.deepEqual(flashes("et"), [
+    [0, UNIT_MS],
+    [4 * UNIT_MS, 7 * UNIT_MS],
+  ]);
   assert.deepEqual(flashes("—"), []);
   assert.ok(flashes("0".repeat(500)).length <= 40);
 });
 
 function report({ local, remote, ...pair }) {
-  return new Map(Object.entries({
-    T: { type: "transport", selectedCandidatePairId: "P" },
-    P: { type: "candidate-pair", localCandidateId: "L", remoteCandidateId: "R", ...pair },
-    L: { type: "local-candidate", candidateType: local, protocol: "udp" },
-    R: { type: "remote-candidate", candidateType: remote, protocol: "udp" },
-  }));
+  return new Map(
+    Object.entries({
+      T: { type: "transport", selectedCandidatePairId: "P" },
+      P: { type: "candidate-pair", localCandidateId: "L", remoteCandidateId: "R", ...pair },
+      L: { type: "local-candidate", candidateType: local, protocol: "udp" },
+      R: { type: "remote-candidate", candidateType: remote, protocol: "udp" },
+    }),
+  );
 }
 
 test("a path is relayed if either end is on a relay", () => {
@@ -73,7 +95,10 @@ test("a path is relayed if either end is on a relay", () => {
 });
 
 test("a path tells its round trip in milliseconds, and nothing before it was measured", () => {
-  assert.equal(readPath(report({ local: "host", remote: "host", currentRoundTripTime: 0.25 })).rttMs, 250);
+  assert.equal(
+    readPath(report({ local: "host", remote: "host", currentRoundTripTime: 0.25 })).rttMs,
+    250,
+  );
   assert.equal(readPath(report({ local: "host", remote: "host" })).rttMs, null);
   assert.equal(readPath(new Map()), null);
 });

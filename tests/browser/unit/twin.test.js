@@ -35,9 +35,16 @@ test("a light doesn't wait: it is at the newest position, and a gap is marked in
   light.push(50, { x: 1, y: 0, n: 4 }, RTT_MS);
   light.push(60, { x: 0.5, y: 0, n: 2 }, RTT_MS); // overtaken: out of date
   assert.deepEqual(light.position, { x: 1, y: 0 });
-  assert.deepEqual(light.trail.map(({ lost, x }) => [lost, x]), [
-    [false, 0], [true, 0.25], [true, 0.5], [true, 0.75], [false, 1],
-  ]);
+  assert.deepEqual(
+    light.trail.map(({ lost, x }) => [lost, x]),
+    [
+      [false, 0],
+      [true, 0.25],
+      [true, 0.5],
+      [true, 0.75],
+      [false, 1],
+    ],
+  );
 });
 
 test("a trail is bounded, however many packets come or are lost", () => {
