@@ -74,18 +74,9 @@ struct Player {
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let metadata = json!({ "name": args.name });
-    let options = Options {
-        metadata,
-        relay_only: args.relay_only,
-    };
+    let options = Options { metadata, relay_only: args.relay_only };
     let mut room = join(&args.url, &args.room, options).await?;
-    println!(
-        "in room {} at {} as {} ({})",
-        room.id(),
-        args.url,
-        args.name,
-        room.peer_id()
-    );
+    println!("in room {} at {} as {} ({})", room.id(), args.url, args.name, room.peer_id());
     let reached = tokio::select! {
         reached = play(&mut room, &args) => reached,
         _ = tokio::signal::ctrl_c() => true,
@@ -96,11 +87,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     };
     room.close().await;
     println!("left the room");
-    Ok(if reached {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Plays until enough messages were exchanged (`true`) or the room ends (`false`).
@@ -129,13 +116,7 @@ impl Player {
     fn new(id: &PeerId) -> Self {
         let sum: u64 = id.as_str().bytes().map(u64::from).sum();
         let phase = (sum % 16) as f64 / 16.0;
-        Self {
-            contacts: BTreeMap::new(),
-            left: None,
-            started: Instant::now(),
-            frame: 0,
-            phase,
-        }
+        Self { contacts: BTreeMap::new(), left: None, started: Instant::now(), frame: 0, phase }
     }
 
     async fn handle(&mut self, event: Event) {
@@ -143,17 +124,11 @@ impl Player {
             Event::PeerJoined(peer) => println!("{} joined", label(&peer)),
             Event::Connected { peer, path } => {
                 println!("{} connected: {path}", label(&peer));
-                let _ = peer
-                    .send_reliable(json!({ "chat": "Hello from Rust." }).to_string())
-                    .await;
+                let _ = peer.send_reliable(json!({ "chat": "Hello from Rust." }).to_string()).await;
                 let contact = Contact::new(peer.clone());
                 self.contacts.entry(peer.id().clone()).or_insert(contact);
             }
-            Event::Message {
-                peer,
-                channel,
-                data,
-            } => self.handle_message(&peer, channel, &data),
+            Event::Message { peer, channel, data } => self.handle_message(&peer, channel, &data),
             Event::Disconnected { peer, trouble } => {
                 println!("{} not connected: {trouble}", label(&peer));
             }
@@ -225,13 +200,7 @@ impl Player {
 
 impl Contact {
     fn new(peer: Peer) -> Self {
-        Self {
-            peer,
-            sent: 0,
-            received: 0,
-            lost: 0,
-            expected: None,
-        }
+        Self { peer, sent: 0, received: 0, lost: 0, expected: None }
     }
 
     fn has_received(&self, goal: u64) -> bool {
@@ -255,9 +224,5 @@ impl Contact {
 
 /// What to call a peer: the name it gives itself, and its id, which nobody can fake.
 fn label(peer: &Peer) -> String {
-    format!(
-        "{} ({})",
-        peer.name().unwrap_or("somebody").escape_debug(),
-        peer.id()
-    )
+    format!("{} ({})", peer.name().unwrap_or("somebody").escape_debug(), peer.id())
 }

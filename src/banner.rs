@@ -61,15 +61,8 @@ fn chosen(config: &Config) -> Option<String> {
         return None;
     }
     let (first, last) = (config.port_range.start(), config.port_range.end());
-    let threads = if config.workers == 1 {
-        "thread"
-    } else {
-        "threads"
-    };
-    let relay = format!(
-        "{} relay {threads}, relay ports {first}-{last}",
-        config.workers
-    );
+    let threads = if config.workers == 1 { "thread" } else { "threads" };
+    let relay = format!("{} relay {threads}, relay ports {first}-{last}", config.workers);
     Some(if config.secret_made {
         format!("a TURN secret for this run (--turn-secret keeps one), {relay}")
     } else {
@@ -95,9 +88,5 @@ pub(crate) fn reachable(listener: SocketAddr) -> Vec<SocketAddr> {
         .map(|ip| SocketAddr::new(ip, listener.port()))
         .collect();
     found.sort_by_key(|address| (address.ip().is_loopback(), address.ip()));
-    if found.is_empty() {
-        vec![listener]
-    } else {
-        found
-    }
+    if found.is_empty() { vec![listener] } else { found }
 }

@@ -16,12 +16,7 @@ use std::str::FromStr;
 
 /// One program with which two peers meet anywhere: WebRTC signaling and a STUN/TURN relay.
 #[derive(Debug, clap::Parser)]
-#[command(
-    version,
-    about,
-    max_term_width = 100,
-    subcommand_help_heading = "Ways to run it"
-)]
+#[command(version, about, max_term_width = 100, subcommand_help_heading = "Ways to run it")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -96,12 +91,7 @@ pub(crate) struct Settings {
     pub(crate) realm: Option<String>,
 
     /// The ports that the relay gives to its clients [default: 49152-65535]
-    #[arg(
-        long,
-        global = true,
-        env = "HELIOGRAPH_PORT_RANGE",
-        value_name = "FIRST-LAST"
-    )]
+    #[arg(long, global = true, env = "HELIOGRAPH_PORT_RANGE", value_name = "FIRST-LAST")]
     pub(crate) port_range: Option<PortRange>,
 
     /// How many threads relay [default: one per core]
@@ -185,17 +175,9 @@ impl Settings {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = text[..at].matches('\n').count() + 1;
             // Only the key of the line: its value may be a secret.
-            let key = text
-                .lines()
-                .nth(line - 1)
-                .and_then(|line| line.split('=').next());
+            let key = text.lines().nth(line - 1).and_then(|line| line.split('=').next());
             let key = key.unwrap_or_default().trim();
-            let message = error
-                .message()
-                .lines()
-                .next()
-                .unwrap_or("not valid TOML")
-                .to_owned();
+            let message = error.message().lines().next().unwrap_or("not valid TOML").to_owned();
             format!("{shown}:{line}: {key}: {message}")
         })
     }
@@ -283,9 +265,7 @@ impl FromStr for CidrText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<Cidr>()
-            .map(Self)
-            .map_err(|error| error.to_string())
+        text.parse::<Cidr>().map(Self).map_err(|error| error.to_string())
     }
 }
 
@@ -293,9 +273,7 @@ impl FromStr for SecretText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Secret::from_text(text)
-            .map(Self)
-            .map_err(|error| error.to_string())
+        Secret::from_text(text).map(Self).map_err(|error| error.to_string())
     }
 }
 
@@ -305,10 +283,7 @@ impl FromStr for UserText {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             Some((name, password)) if !name.is_empty() && !password.is_empty() => {
-                Ok(Self(StaticUser {
-                    name: name.to_owned(),
-                    password: password.to_owned(),
-                }))
+                Ok(Self(StaticUser { name: name.to_owned(), password: password.to_owned() }))
             }
             // The text isn't repeated: it may hold a password.
             _ => Err("a user is written NAME:PASSWORD".to_owned()),

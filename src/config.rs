@@ -71,9 +71,7 @@ impl Config {
         random: [u8; 32],
     ) -> Result<Self, String> {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let http_default = halves
-            .signal()
-            .then(|| SocketAddr::new(loopback, HTTP_PORT));
+        let http_default = halves.signal().then(|| SocketAddr::new(loopback, HTTP_PORT));
         let http = settings.http.or(http_default);
         let open = settings.open.unwrap_or(false);
         if let Some(http) = http.filter(|http| halves.signal() && !http.ip().is_loopback() && !open)
@@ -86,27 +84,19 @@ impl Config {
         let turn = match (halves.relay(), settings.turn) {
             (false, _) => Vec::new(),
             (true, turn) if turn.is_empty() => {
-                vec![SocketAddr::new(
-                    http.map_or(loopback, |http| http.ip()),
-                    TURN_PORT,
-                )]
+                vec![SocketAddr::new(http.map_or(loopback, |http| http.ip()), TURN_PORT)]
             }
             (true, turn) => turn,
         };
         check_turn(&turn)?;
         check_public_ip(&settings.public_ip)?;
         let users: Vec<StaticUser> = settings.user.into_iter().map(|user| user.0).collect();
-        let mut secrets: Vec<Secret> = settings
-            .turn_secret
-            .into_iter()
-            .map(|text| text.0)
-            .collect();
+        let mut secrets: Vec<Secret> =
+            settings.turn_secret.into_iter().map(|text| text.0).collect();
         if halves == Halves::Relay && secrets.is_empty() && users.is_empty() {
-            return Err(
-                "a relay alone needs --turn-secret SECRET or --user NAME:PASSWORD, \
+            return Err("a relay alone needs --turn-secret SECRET or --user NAME:PASSWORD, \
                         so that not everybody can use it: `heliograph credentials` makes a secret"
-                    .to_owned(),
-            );
+                .to_owned());
         }
         let secret_made = halves == Halves::Both && secrets.is_empty();
         if secret_made {
@@ -132,10 +122,7 @@ impl Config {
 
     /// Whether nothing listens beyond this machine.
     pub(crate) fn only_this_machine(&self) -> bool {
-        self.http
-            .iter()
-            .chain(&self.turn)
-            .all(|address| address.ip().is_loopback())
+        self.http.iter().chain(&self.turn).all(|address| address.ip().is_loopback())
     }
 
     /// The effective settings as a configuration file, with secrets masked.
@@ -156,14 +143,7 @@ impl Config {
             line("port-range", quoted(format_args!("{first}-{last}")));
             line("workers", self.workers.to_string());
             line("turn-secret", list(self.secrets.iter().map(|_| "********")));
-            line(
-                "user",
-                list(
-                    self.users
-                        .iter()
-                        .map(|user| format!("{}:********", user.name)),
-                ),
-            );
+            line("user", list(self.users.iter().map(|user| format!("{}:********", user.name))));
             line("allow-peer", list(&self.allow_peer));
             line("deny-peer", list(&self.deny_peer));
         }
@@ -192,10 +172,7 @@ fn check_public_ip(public_ip: &[IpAddr]) -> Result<(), String> {
                 "--public-ip {ip} is no address by which others can reach this machine"
             ));
         }
-        if public_ip[..index]
-            .iter()
-            .any(|other| other.is_ipv4() == ip.is_ipv4())
-        {
+        if public_ip[..index].iter().any(|other| other.is_ipv4() == ip.is_ipv4()) {
             return Err(format!("--public-ip {ip}: only one address per IP version"));
         }
     }
@@ -205,11 +182,7 @@ fn check_public_ip(public_ip: &[IpAddr]) -> Result<(), String> {
 fn checked_realm(realm: Option<String>) -> Result<String, String> {
     let realm = realm.unwrap_or_else(|| "heliograph".to_owned());
     let fits = (1..=REALM_CHARS_MAX).contains(&realm.chars().count());
-    if !fits
-        || realm
-            .chars()
-            .any(|c| c.is_control() || c == '"' || c == '\\')
-    {
+    if !fits || realm.chars().any(|c| c.is_control() || c == '"' || c == '\\') {
         return Err(format!(
             "--realm: needs 1 to {REALM_CHARS_MAX} characters, no control characters, \
              quotes or backslashes"
@@ -264,11 +237,7 @@ mod tests {
         let refused = config(Halves::Both, "--http 0.0.0.0:8080").unwrap_err();
         assert!(refused.contains("--open"), "{refused}");
         let open = config(Halves::Both, "--http 0.0.0.0:9000 --open").unwrap();
-        assert_eq!(
-            open.turn,
-            ["0.0.0.0:3478".parse().unwrap()],
-            "the relay follows --http"
-        );
+        assert_eq!(open.turn, ["0.0.0.0:3478".parse().unwrap()], "the relay follows --http");
         assert!(config(Halves::Both, "--http 0.0.0.0:8080 --open=false").is_err());
     }
 
@@ -313,10 +282,7 @@ mod tests {
         let flags = "--turn-secret hunter2hunter2 --user alice:swordfish --allow-peer 10.0.0.0/8 \
                      --public-ip 198.51.100.7 --realm example.org";
         let text = config(Halves::Both, flags).unwrap().to_toml();
-        assert!(
-            !text.contains("hunter2") && !text.contains("swordfish"),
-            "{text}"
-        );
+        assert!(!text.contains("hunter2") && !text.contains("swordfish"), "{text}");
         let again: Settings = toml::from_str(&text).expect(&text);
         let again = Config::new(Halves::Both, again, [0; 32]).unwrap();
         assert_eq!(again.to_toml(), text);

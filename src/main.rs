@@ -29,10 +29,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-            ) =>
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
         {
             print(&error.render().to_string());
             return ExitCode::SUCCESS;
@@ -84,10 +81,7 @@ fn credentials(args: &CredentialsArgs, settings: Settings) -> Result<(), Failure
         let text = String::from_utf8_lossy(secret.bytes());
         print(&format!("turn-secret  {text}\n"));
     }
-    print(&format!(
-        "username     {}\npassword     {}\n",
-        minted.username, minted.password
-    ));
+    print(&format!("username     {}\npassword     {}\n", minted.username, minted.password));
     if made {
         print("\nThey are good for a relay that is started with --turn-secret and this secret.\n");
     }
@@ -107,20 +101,12 @@ fn one_line(error: &clap::Error) -> String {
     let context = |kind| error.get(kind).map(ToString::to_string);
     if let (Some(argument), Some(source)) = (context(ContextKind::InvalidArg), error.source()) {
         let secret = argument.starts_with("--user") || argument.starts_with("--turn-secret");
-        let value = context(ContextKind::InvalidValue)
-            .filter(|_| !secret)
-            .unwrap_or_default();
+        let value = context(ContextKind::InvalidValue).filter(|_| !secret).unwrap_or_default();
         return format!("{argument} {value}: {source}");
     }
     let text = error.render().to_string();
-    let first = text
-        .lines()
-        .next()
-        .unwrap_or("the command line is not understood");
-    format!(
-        "{}; see --help",
-        first.trim_start_matches("error: ").trim_end_matches(':')
-    )
+    let first = text.lines().next().unwrap_or("the command line is not understood");
+    format!("{}; see --help", first.trim_start_matches("error: ").trim_end_matches(':'))
 }
 
 fn complain(line: &str, code: u8) -> ExitCode {

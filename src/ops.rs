@@ -37,10 +37,7 @@ pub(crate) fn router(ready: Ready, read: ReadSamples) -> Router {
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz).with_state(ready))
-        .route(
-            "/metrics",
-            get(metrics).with_state(Arc::new(registry(read))),
-        )
+        .route("/metrics", get(metrics).with_state(Arc::new(registry(read))))
 }
 
 fn registry(read: ReadSamples) -> Registry {
@@ -53,10 +50,7 @@ async fn readyz(State(ready): State<Ready>) -> (StatusCode, &'static str) {
     if ready.get() {
         (StatusCode::OK, "ready\n")
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "shutting down: send new work elsewhere\n",
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, "shutting down: send new work elsewhere\n")
     }
 }
 
@@ -87,10 +81,7 @@ impl Collector for Samples {
         let mut rest = samples.as_slice();
         // A descriptor stands once before all values of its name; they follow each other.
         while let Some(first) = rest.first() {
-            let same = rest
-                .iter()
-                .take_while(|sample| sample.name == first.name)
-                .count();
+            let same = rest.iter().take_while(|sample| sample.name == first.name).count();
             let (family, others) = rest.split_at(same);
             encode_family(&mut encoder, family)?;
             rest = others;
@@ -100,10 +91,7 @@ impl Collector for Samples {
 }
 
 fn encode_family(encoder: &mut DescriptorEncoder<'_>, family: &[Sample]) -> fmt::Result {
-    let Some(Sample {
-        name, help, kind, ..
-    }) = family.first()
-    else {
+    let Some(Sample { name, help, kind, .. }) = family.first() else {
         return Ok(());
     };
     let kind = match kind {

@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-/// How often the relay is asked whether a worker failed. A failed worker's clients wait so much
-/// longer for a restart.
-const RELAY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the halves are asked whether a part of them failed. Its clients wait so much longer for
+/// a restart.
+const FAILURE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// For how long sessions may take to be closed at the end; then they are cut.
 const SIGNAL_SHUTDOWN: Duration = Duration::from_secs(5);
@@ -31,20 +31,18 @@ const SIGNAL_SHUTDOWN: Duration = Duration::from_secs(5);
 /// What kept it from starting or made it stop.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let clock = Clock::start();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config, clock))
 }
 
 async fn serve(config: &Config, clock: Clock) -> anyhow::Result<()> {
     let mut ends = Ends::listen()?;
     let running = Running::start(config, clock)?;
-    let failed = relay_failure(running.relay.clone());
+    let failure = failure(running.relay.clone(), running.signal.clone());
     print(&banner::text(config, &running.addresses));
     let outcome = tokio::select! {
         cause = ends.next() => { info!(cause, "ending"); Ok(()) }
-        () = failed => Err(anyhow!("a relay worker failed; the log says why")),
+        error = failure => Err(error),
     };
     tokio::spawn(async move {
         ends.next().await;
@@ -70,16 +68,10 @@ impl Running {
         let listener = config.http.map(bind_http).transpose()?;
         let http_address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let relay = match config.halves.relay() {
-            true => Some(Arc::new(Relay::start(
-                relay_config(config, http_address),
-                clock,
-            )?)),
+            true => Some(Arc::new(Relay::start(relay_config(config, http_address), clock)?)),
             false => None,
         };
-        let turn = relay
-            .as_ref()
-            .map(|relay| relay.listeners())
-            .unwrap_or_default();
+        let turn = relay.as_ref().map(|relay| relay.listeners()).unwrap_or_default();
         let addresses = Addresses {
             http: http_address,
             turn: turn.iter().map(|listener| listener.advertised).collect(),
@@ -101,14 +93,7 @@ impl Running {
             tokio::spawn(async move { server.serve(listener, router, stopped).await })
         });
         ready.set(true);
-        Ok(Self {
-            addresses,
-            ready,
-            relay,
-            signal,
-            http,
-            stop_http,
-        })
+        Ok(Self { addresses, ready, relay, signal, http, stop_http })
     }
 
     /// First the sessions, which are told to reconnect; then HTTP; last the relay, which open peer
@@ -185,10 +170,7 @@ fn signal_config(config: &Config, turn: &[ListenerAddress]) -> SignalConfig {
         turn: turn.iter().map(turn_listener).collect(),
         ..IceConfig::default()
     };
-    SignalConfig {
-        ice,
-        ..SignalConfig::default()
-    }
+    SignalConfig { ice, ..SignalConfig::default() }
 }
 
 fn router(ready: Ready, read: ReadSamples, signal: Option<&Signal>) -> Router {
@@ -208,31 +190,36 @@ fn read_samples(http: Arc<Http>, relay: Option<Arc<Relay>>, signal: Option<Signa
 }
 
 fn bind_http(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
     signal_server::bind(address).map_err(|error| {
-        let way_out = match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                "is in use: stop the other program or choose another address with --http"
-            }
-            std::io::ErrorKind::PermissionDenied => {
-                "needs more rights: ports below 1024 need root or CAP_NET_BIND_SERVICE; \
-                 choose another with --http"
-            }
-            std::io::ErrorKind::AddrNotAvailable => {
-                "is not an address of this machine: give --http one that is, or 0.0.0.0"
-            }
-            _ => return anyhow!(error).context(format!("cannot listen on --http {address}")),
-        };
-        anyhow!("{address} {way_out}")
+        let is = |kind| error.kind() == kind;
+        if is(AddrInUse) {
+            anyhow!("{address} is in use: stop the other program or choose another with --http")
+        } else if is(PermissionDenied) {
+            anyhow!(
+                "no permission to listen on {address}: ports below 1024 need root or \
+                 CAP_NET_BIND_SERVICE; choose another with --http"
+            )
+        } else if is(AddrNotAvailable) {
+            anyhow!(
+                "{address} is not an address of this machine: give --http one that is, or 0.0.0.0"
+            )
+        } else {
+            anyhow!(error).context(format!("cannot listen on --http {address}"))
+        }
     })
 }
 
-/// Waits until a relay worker has failed; for ever without a relay.
-async fn relay_failure(relay: Option<Arc<Relay>>) {
-    let Some(relay) = relay else {
-        return std::future::pending().await;
-    };
-    let mut interval = tokio::time::interval(RELAY_CHECK_INTERVAL);
-    while !relay.failed() {
+/// Waits until a part of the program that can't be replaced has failed.
+async fn failure(relay: Option<Arc<Relay>>, signal: Option<Signal>) -> anyhow::Error {
+    let mut interval = tokio::time::interval(FAILURE_CHECK_INTERVAL);
+    loop {
         interval.tick().await;
+        if relay.as_ref().is_some_and(|relay| relay.failed()) {
+            return anyhow!("a relay worker failed; the log says why");
+        }
+        if signal.as_ref().is_some_and(Signal::failed) {
+            return anyhow!("a part of the signaling server failed; the log says why");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The binary as its users meet it: flags, environment, file, banner, exit codes, signals, ops
 //! routes.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod support;
 
 use std::io::{Read as _, Write as _};
@@ -15,16 +17,9 @@ fn the_banner_says_where_everything_is_and_what_was_chosen() {
     let (http, turn, banner) = (server.http(), server.turn(), server.banner());
     assert!(http.port() != 0 && turn.port() != 0);
     assert_eq!(server.announced("WebSocket"), format!("ws://{http}/v1/ws"));
-    assert_eq!(
-        server.announced("TURN"),
-        format!("turn:{turn}?transport=udp")
-    );
-    for told in [
-        "TURN secret",
-        "--turn-secret",
-        "Only this machine",
-        "--http 0.0.0.0:8080 --open",
-    ] {
+    assert_eq!(server.announced("TURN"), format!("turn:{turn}?transport=udp"));
+    for told in ["TURN secret", "--turn-secret", "Only this machine", "--http 0.0.0.0:8080 --open"]
+    {
         assert!(banner.contains(told), "{told} is missing in\n{banner}");
     }
 }
@@ -36,11 +31,7 @@ fn the_ops_routes_answer() {
     assert!(get(http, "/livez").starts_with("HTTP/1.1 200"));
     assert!(get(http, "/readyz").contains("ready"));
     let metrics = get(http, "/metrics");
-    for name in [
-        "heliograph_relay_allocations 0",
-        "heliograph_signal_",
-        "# EOF",
-    ] {
+    for name in ["heliograph_relay_allocations 0", "heliograph_signal_", "# EOF"] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
     }
     assert!(get(http, "/").contains("<title>"), "the page is served");
@@ -69,10 +60,7 @@ fn a_relay_with_http_serves_the_ops_routes_and_no_rooms() {
         "--user",
         "user:pass",
     ]);
-    let ops = relay
-        .announced("Metrics")
-        .trim_start_matches("http://")
-        .to_owned();
+    let ops = relay.announced("Metrics").trim_start_matches("http://").to_owned();
     let http: SocketAddr = ops.trim_end_matches("/metrics").parse().unwrap();
     assert!(get(http, "/metrics").contains("heliograph_relay_allocations 0"));
     assert!(get(http, "/v1/ws").starts_with("HTTP/1.1 404"));
@@ -94,19 +82,13 @@ fn the_documented_relay_command_line_works() {
     ]);
     let turn = relay.turn();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    client
-        .set_read_timeout(Some(std::time::Duration::from_secs(10)))
-        .unwrap();
+    client.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
     let binding = [&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42][..], &[7; 12]].concat();
     client.send_to(&binding, turn).unwrap();
     let mut answer = [0; 512];
     let (length, from) = client.recv_from(&mut answer).unwrap();
     assert_eq!(from, turn);
-    assert_eq!(
-        answer[..2],
-        [1, 1],
-        "a Binding success response of {length} bytes"
-    );
+    assert_eq!(answer[..2], [1, 1], "a Binding success response of {length} bytes");
     assert_eq!(answer[8..20], [7; 12], "of the same transaction");
 }
 
@@ -124,13 +106,7 @@ fn sigterm_and_ctrl_c_end_it_in_order() {
 
 #[test]
 fn check_prints_the_settings_in_force_and_masks_secrets() {
-    let (code, out, _) = run(&[
-        "--check",
-        "--turn-secret",
-        "swordfish",
-        "--realm",
-        "example.org",
-    ]);
+    let (code, out, _) = run(&["--check", "--turn-secret", "swordfish", "--realm", "example.org"]);
     assert_eq!(code, 0);
     assert!(out.contains("realm = \"example.org\""), "{out}");
     assert!(out.contains("http = \"127.0.0.1:8080\""), "{out}");
@@ -139,21 +115,12 @@ fn check_prints_the_settings_in_force_and_masks_secrets() {
 
 #[test]
 fn a_flag_beats_the_environment_and_that_the_file() {
-    let file = temporary_file(
-        "order.toml",
-        "realm = \"file\"\nworkers = 1\nlog = \"warn\"\n",
-    );
-    let output = command(&[
-        "--check",
-        "--config",
-        file.to_str().unwrap(),
-        "--realm",
-        "flag",
-    ])
-    .env("HELIOGRAPH_REALM", "environment")
-    .env("HELIOGRAPH_LOG", "debug")
-    .output()
-    .unwrap();
+    let file = temporary_file("order.toml", "realm = \"file\"\nworkers = 1\nlog = \"warn\"\n");
+    let output = command(&["--check", "--config", file.to_str().unwrap(), "--realm", "flag"])
+        .env("HELIOGRAPH_REALM", "environment")
+        .env("HELIOGRAPH_LOG", "debug")
+        .output()
+        .unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
     for line in ["realm = \"flag\"", "log = \"debug\"", "workers = 1"] {
         assert!(out.contains(line), "{line} is missing in\n{out}");
@@ -163,13 +130,7 @@ fn a_flag_beats_the_environment_and_that_the_file() {
 
 #[test]
 fn what_check_prints_can_be_used_as_the_file() {
-    let (_, out, _) = run(&[
-        "--check",
-        "--http",
-        "127.0.0.1:9999",
-        "--deny-peer",
-        "8.8.8.8",
-    ]);
+    let (_, out, _) = run(&["--check", "--http", "127.0.0.1:9999", "--deny-peer", "8.8.8.8"]);
     let file = temporary_file("again.toml", &out.replace("********", "x"));
     let (code, again, err) = run(&["--check", "--config", file.to_str().unwrap()]);
     assert_eq!((code, again), (0, out), "{err}");
@@ -188,10 +149,7 @@ fn a_wrong_key_or_value_ends_with_code_2_and_one_line_that_names_it() {
         (&["--public-ip", "0.0.0.0"], "--public-ip"),
         (&["--http", "0.0.0.0:0"], "--open"),
         (&["--log", "loud"], "--log"),
-        (
-            &["--config", "/nowhere/at/all.toml"],
-            "/nowhere/at/all.toml",
-        ),
+        (&["--config", "/nowhere/at/all.toml"], "/nowhere/at/all.toml"),
         (&["relay"], "heliograph credentials"),
         (&["dance"], "dance"),
         (&["credentials", "--name", ""], "--name"),
@@ -228,10 +186,7 @@ fn a_wrong_line_in_the_file_is_named_and_its_value_is_not_shown() {
 fn a_secret_on_the_command_line_is_not_repeated() {
     let (code, _, err) = run(&["--user", "swordfish"]);
     assert_eq!(code, 2);
-    assert!(
-        err.contains("--user") && err.contains("NAME:PASSWORD"),
-        "{err}"
-    );
+    assert!(err.contains("--user") && err.contains("NAME:PASSWORD"), "{err}");
     assert!(!err.contains("swordfish"), "{err}");
 }
 
@@ -241,19 +196,13 @@ fn a_port_in_use_is_said_plainly() {
     let http = taken.local_addr().unwrap().to_string();
     let (code, _, err) = run(&["--http", &http, "--turn", "127.0.0.1:0"]);
     assert_eq!(code, 1);
-    assert!(
-        err.contains(&http) && err.contains("in use") && err.contains("--http"),
-        "{err}"
-    );
+    assert!(err.contains(&http) && err.contains("in use") && err.contains("--http"), "{err}");
 
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let turn = taken.local_addr().unwrap().to_string();
     let (code, _, err) = run(&["--http", "127.0.0.1:0", "--turn", &turn]);
     assert_eq!(code, 1);
-    assert!(
-        err.contains(&turn) && err.contains("in use") && err.contains("--turn"),
-        "{err}"
-    );
+    assert!(err.contains(&turn) && err.contains("in use") && err.contains("--turn"), "{err}");
 }
 
 #[test]
@@ -261,10 +210,7 @@ fn an_address_that_is_not_of_this_machine_is_said_plainly() {
     // 192.0.2.0/24 is for documentation: no machine has it.
     let (code, _, err) = run(&["--http", "127.0.0.1:0", "--turn", "192.0.2.1:3478"]);
     assert_eq!(code, 1);
-    assert!(
-        err.contains("192.0.2.1") && err.contains("--public-ip"),
-        "{err}"
-    );
+    assert!(err.contains("192.0.2.1") && err.contains("--public-ip"), "{err}");
 }
 
 #[test]
@@ -272,10 +218,7 @@ fn credentials_without_a_secret_make_one() {
     let (code, out, _) = run(&["credentials", "--name", "bob", "--ttl", "60"]);
     assert_eq!(code, 0);
     let value = |label: &str| {
-        let line = out
-            .lines()
-            .find(|line| line.starts_with(label))
-            .expect(label);
+        let line = out.lines().find(|line| line.starts_with(label)).expect(label);
         line.split_whitespace().nth(1).unwrap().to_owned()
     };
     assert_eq!(value("turn-secret").len(), 64);

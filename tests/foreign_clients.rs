@@ -34,7 +34,7 @@ impl Drop for EchoPeer {
 }
 
 fn relay(ip: &str) -> Heliograph {
-    let turn = SocketAddr::new(ip.parse().unwrap(), 0).to_string();
+    let turn = SocketAddr::new(ip.parse().expect("an IP"), 0).to_string();
     Heliograph::start(&[
         "relay",
         "--turn",
@@ -80,21 +80,7 @@ fn uclient_gets_every_message_back_over_channels() {
     let port = peer.port.to_string();
     let report = uclient(
         &relay,
-        &[
-            "-u",
-            "user",
-            "-w",
-            "pass",
-            "-e",
-            "127.0.0.1",
-            "-r",
-            &port,
-            "-m",
-            "5",
-            "-n",
-            "40",
-            "-c",
-        ],
+        &["-u", "user", "-w", "pass", "-e", "127.0.0.1", "-r", &port, "-m", "5", "-n", "40", "-c"],
     );
     assert_no_loss(&report, 200);
 }
@@ -129,12 +115,7 @@ fn uclient_gets_every_message_back_over_indications() {
 #[test]
 fn uclients_talk_relay_to_relay() {
     let relay = relay("127.0.0.1");
-    let report = uclient(
-        &relay,
-        &[
-            "-u", "user", "-w", "pass", "-y", "-m", "4", "-n", "40", "-c",
-        ],
-    );
+    let report = uclient(&relay, &["-u", "user", "-w", "pass", "-y", "-m", "4", "-n", "40", "-c"]);
     assert_no_loss(&report, 160);
 }
 
@@ -145,9 +126,7 @@ fn uclient_is_served_over_ipv6() {
     let port = peer.port.to_string();
     let report = uclient(
         &relay,
-        &[
-            "-u", "user", "-w", "pass", "-x", "-e", "::1", "-r", &port, "-m", "2", "-n", "20", "-c",
-        ],
+        &["-u", "user", "-w", "pass", "-x", "-e", "::1", "-r", &port, "-m", "2", "-n", "20", "-c"],
     );
     assert_no_loss(&report, 40);
 }
@@ -203,8 +182,5 @@ fn stunclient_learns_its_address() {
         .output()
         .expect("turnutils_stunclient of Debian's coturn runs (tests/all.sh installs it)");
     let report = text(&output);
-    assert!(
-        report.contains("UDP reflexive addr: 127.0.0.1:"),
-        "{report}"
-    );
+    assert!(report.contains("UDP reflexive addr: 127.0.0.1:"), "{report}");
 }

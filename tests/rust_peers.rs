@@ -107,10 +107,7 @@ async fn exchange(to_bob: &Peer, bob: &mut Room) {
     assert!(total >= 990, "{total} of {MESSAGES} came");
 }
 
-async fn pair(
-    server: &Heliograph,
-    relay_only: bool,
-) -> ((Room, Peer, Path), (Room, Peer, Path)) {
+async fn pair(server: &Heliograph, relay_only: bool) -> ((Room, Peer, Path), (Room, Peer, Path)) {
     let mut ada = enter(server, "ada", relay_only).await;
     let mut bob = enter(server, "bob", relay_only).await;
     let ((to_bob, ada_path), (to_ada, bob_path)) =

@@ -1,5 +1,7 @@
 //! What a machine can hold of STYLE.md, so that nobody has to argue it.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,30 +66,22 @@ fn lines_are_short() {
     check(&["rs"], |_, text| {
         let long = |line: &&str| line.chars().count() > LINE_CHARS_MAX;
         let number = text.lines().position(|line| long(&line))?;
-        Some(format!(
-            "line {} is over {LINE_CHARS_MAX} characters",
-            number + 1
-        ))
+        Some(format!("line {} is over {LINE_CHARS_MAX} characters", number + 1))
     });
 }
 
 #[test]
 fn no_line_ends_in_white_space() {
-    check(
-        &["rs", "toml", "md", "js", "mjs", "css", "html", "sh"],
-        |_, text| {
-            let number = text.lines().position(|line| line.trim_end() != line)?;
-            Some(format!("line {} ends in white space", number + 1))
-        },
-    );
+    check(&["rs", "toml", "md", "js", "mjs", "css", "html", "sh"], |_, text| {
+        let number = text.lines().position(|line| line.trim_end() != line)?;
+        Some(format!("line {} ends in white space", number + 1))
+    });
 }
 
 #[test]
 fn every_module_says_what_lives_in_it() {
     check(&["rs"], |_, text| {
-        let first = text
-            .lines()
-            .find(|line| !line.is_empty() && !line.starts_with("#!"))?;
+        let first = text.lines().find(|line| !line.is_empty() && !line.starts_with("#!"))?;
         (!first.starts_with("//!")).then(|| "the file does not begin with a //! head".to_owned())
     });
 }
@@ -126,14 +120,11 @@ fn nothing_is_left_to_do_later() {
         ]
         .concat()
     });
-    check(
-        &["rs", "js", "mjs", "css", "html", "sh", "toml"],
-        |_, text| {
-            let found = |line: &&str| markers.iter().any(|marker| line.contains(marker.as_str()));
-            let number = text.lines().position(|line| found(&line))?;
-            Some(format!("line {}: do it, or write an issue", number + 1))
-        },
-    );
+    check(&["rs", "js", "mjs", "css", "html", "sh", "toml"], |_, text| {
+        let found = |line: &&str| markers.iter().any(|marker| line.contains(marker.as_str()));
+        let number = text.lines().position(|line| found(&line))?;
+        Some(format!("line {}: do it, or write an issue", number + 1))
+    });
 }
 
 #[test]
@@ -141,22 +132,9 @@ fn the_halves_do_not_know_each_other_and_cores_do_no_io() {
     let manifest = |path: &str| fs::read_to_string(root().join(path).join("Cargo.toml")).unwrap();
     for (package, banned) in [
         ("base", &["relay-", "signal-", "tokio", "libc"][..]),
-        (
-            "relay/core",
-            &[
-                "signal-",
-                "relay-server",
-                "tokio",
-                "libc",
-                "socket2",
-                "getrandom",
-            ],
-        ),
+        ("relay/core", &["signal-", "relay-server", "tokio", "libc", "socket2", "getrandom"]),
         ("relay/server", &["signal-"]),
-        (
-            "signal/core",
-            &["relay-", "signal-server", "tokio", "axum", "getrandom"],
-        ),
+        ("signal/core", &["relay-", "signal-server", "tokio", "axum", "getrandom"]),
         ("signal/server", &["relay-"]),
         ("signal/client", &["relay-", "signal-server", "axum"]),
     ] {
@@ -165,17 +143,11 @@ fn the_halves_do_not_know_each_other_and_cores_do_no_io() {
         let dependencies = dependencies.split("\n[dev-dependencies]").next().unwrap();
         for line in dependencies.lines() {
             let hit = banned.iter().find(|name| line.starts_with(*name));
-            assert!(
-                hit.is_none(),
-                "{package}/Cargo.toml: {line}: {hit:?} is not for this folder"
-            );
+            assert!(hit.is_none(), "{package}/Cargo.toml: {line}: {hit:?} is not for this folder");
         }
     }
     for core in ["relay/core", "signal/core"] {
-        assert!(
-            !manifest(core).contains("clock"),
-            "{core} must not read the machine's clock"
-        );
+        assert!(!manifest(core).contains("clock"), "{core} must not read the machine's clock");
     }
 }
 
@@ -195,9 +167,7 @@ fn links_in_documents_lead_somewhere() {
 /// The targets of `[text](target)`, code blocks left out.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     let prose = text.split("```").step_by(2);
-    prose
-        .flat_map(|part| part.split("](").skip(1))
-        .filter_map(|rest| rest.split(')').next())
+    prose.flat_map(|part| part.split("](").skip(1)).filter_map(|rest| rest.split(')').next())
 }
 
 /// Runs `rule` on every file of the repository with one of the endings; it returns what is wrong.
@@ -207,20 +177,12 @@ fn check(endings: &[&str], rule: impl Fn(&str, &str) -> Option<String>) {
     let mut wrong = Vec::new();
     let mut read = 0;
     for file in files {
-        let ending = file
-            .extension()
-            .and_then(|ending| ending.to_str())
-            .unwrap_or_default();
+        let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         if !endings.contains(&ending) {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap();
-        let name = file
-            .strip_prefix(root())
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let name = file.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
         read += 1;
         wrong.extend(rule(&name, &text).map(|what| format!("{name}: {what}")));
     }
@@ -235,11 +197,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         if ["target", ".git", "node_modules"].contains(&name) {
             continue;
         }
-        if path.is_dir() {
-            collect(&path, files)
-        } else {
-            files.push(path)
-        }
+        if path.is_dir() { collect(&path, files) } else { files.push(path) }
     }
 }
 

@@ -28,19 +28,13 @@ impl Credentials {
     pub fn mint(secret: &Secret, expires: UnixTime, holder: impl fmt::Display) -> Self {
         let username = format!("{}:{holder}", expires.seconds);
         let password = password(secret, &username);
-        Self {
-            username,
-            password,
-            expires,
-        }
+        Self { username, password, expires }
     }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("username", &self.username)
-            .finish_non_exhaustive()
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
     }
 }
 
@@ -72,10 +66,7 @@ impl<'a> Username<'a> {
         if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        Some(Self {
-            expires: UnixTime::from_seconds(number.parse().ok()?),
-            holder,
-        })
+        Some(Self { expires: UnixTime::from_seconds(number.parse().ok()?), holder })
     }
 }
 
@@ -99,11 +90,7 @@ impl<'a> SeatName<'a> {
         if parts.next().is_some() || room.is_empty() || peer.is_empty() {
             return None;
         }
-        Some(Self {
-            room,
-            peer,
-            seat: seat.parse().ok()?,
-        })
+        Some(Self { room, peer, seat: seat.parse().ok()? })
     }
 }
 
@@ -134,26 +121,14 @@ mod tests {
         let parse = |text| Username::parse(text).map(|name| (name.expires.seconds, name.holder));
         assert_eq!(parse("1700000000:a:b"), Some((1_700_000_000, "a:b")));
         assert_eq!(parse("1700000000"), Some((1_700_000_000, "")));
-        for wrong in [
-            "",
-            ":",
-            "alice",
-            "-1:a",
-            "+1:a",
-            "1 :a",
-            "99999999999999999999999:a",
-        ] {
+        for wrong in ["", ":", "alice", "-1:a", "+1:a", "1 :a", "99999999999999999999999:a"] {
             assert_eq!(parse(wrong), None, "{wrong:?}");
         }
     }
 
     #[test]
     fn a_seat_name_reads_back() {
-        let name = SeatName {
-            room: "demo",
-            peer: "p1",
-            seat: 7,
-        };
+        let name = SeatName { room: "demo", peer: "p1", seat: 7 };
         assert_eq!(SeatName::parse(&name.to_string()), Some(name));
         for wrong in ["alice", "a:b", "a:b:c", "a:b:1:2", ":b:1", "a::1"] {
             assert_eq!(SeatName::parse(wrong), None, "{wrong:?}");

@@ -28,25 +28,13 @@ impl Sample {
     /// A value that only grows.
     #[must_use]
     pub const fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self {
-            name,
-            help,
-            kind: SampleKind::Counter,
-            label: None,
-            value,
-        }
+        Self { name, help, kind: SampleKind::Counter, label: None, value }
     }
 
     /// A value that goes up and down.
     #[must_use]
     pub const fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self {
-            name,
-            help,
-            kind: SampleKind::Gauge,
-            label: None,
-            value,
-        }
+        Self { name, help, kind: SampleKind::Gauge, label: None, value }
     }
 
     /// The same, as one of several of its name.

@@ -22,18 +22,14 @@ impl Secret {
         if text.is_empty() {
             return Err(EmptySecret);
         }
-        Ok(Self {
-            bytes: text.as_bytes().into(),
-        })
+        Ok(Self { bytes: text.as_bytes().into() })
     }
 
     /// Makes a secret of random bytes. Its text form is their lower-case hex, 64 digits.
     #[must_use]
     pub fn from_random(random: [u8; 32]) -> Self {
         let text = data_encoding::HEXLOWER.encode(&random);
-        Self {
-            bytes: text.into_bytes().into(),
-        }
+        Self { bytes: text.into_bytes().into() }
     }
 
     /// The secret itself, for making a key of it.

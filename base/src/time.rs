@@ -27,9 +27,7 @@ impl Time {
     /// The point `elapsed` after the start.
     #[must_use]
     pub const fn after_start(elapsed: Duration) -> Self {
-        Self {
-            nanos: saturating_nanos(elapsed),
-        }
+        Self { nanos: saturating_nanos(elapsed) }
     }
 
     /// The time since the start.
@@ -49,9 +47,7 @@ impl Add<Duration> for Time {
     type Output = Self;
 
     fn add(self, duration: Duration) -> Self {
-        Self {
-            nanos: self.nanos.saturating_add(saturating_nanos(duration)),
-        }
+        Self { nanos: self.nanos.saturating_add(saturating_nanos(duration)) }
     }
 }
 
@@ -81,19 +77,13 @@ impl Add<Duration> for UnixTime {
 
     /// Adds the whole seconds of `duration`.
     fn add(self, duration: Duration) -> Self {
-        Self {
-            seconds: self.seconds.saturating_add(duration.as_secs()),
-        }
+        Self { seconds: self.seconds.saturating_add(duration.as_secs()) }
     }
 }
 
 const fn saturating_nanos(duration: Duration) -> u64 {
     let nanos = duration.as_nanos();
-    if nanos > u64::MAX as u128 {
-        u64::MAX
-    } else {
-        nanos as u64
-    }
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
 
 #[cfg(test)]

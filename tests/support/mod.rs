@@ -36,18 +36,11 @@ impl Heliograph {
             let ready = line.contains("Ctrl-C");
             banner.push(line);
             if ready {
-                return Self {
-                    process,
-                    banner,
-                    logs: Some(logs),
-                };
+                return Self { process, banner, logs: Some(logs) };
             }
         }
         let _ = process.wait();
-        panic!(
-            "heliograph {arguments:?} ended:\n{}",
-            logs.join().expect("no panic")
-        );
+        panic!("heliograph {arguments:?} ended:\n{}", logs.join().expect("no panic"));
     }
 
     /// What it printed at its start.
@@ -57,10 +50,7 @@ impl Heliograph {
 
     /// The first word after `label` in the banner.
     pub(crate) fn announced(&self, label: &str) -> &str {
-        let line = self
-            .banner
-            .iter()
-            .find(|line| line.trim_start().starts_with(label));
+        let line = self.banner.iter().find(|line| line.trim_start().starts_with(label));
         let line = line.unwrap_or_else(|| panic!("no {label} in\n{}", self.banner()));
         line.split_whitespace().nth(1).expect("a value")
     }
@@ -68,37 +58,24 @@ impl Heliograph {
     /// The address of HTTP and WebSocket.
     pub(crate) fn http(&self) -> SocketAddr {
         let page = self.announced("Page");
-        page.trim_start_matches("http://")
-            .trim_end_matches('/')
-            .parse()
-            .expect("an address")
+        page.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address")
     }
 
     /// The first STUN/TURN address.
     pub(crate) fn turn(&self) -> SocketAddr {
-        self.announced("STUN")
-            .trim_start_matches("stun:")
-            .parse()
-            .expect("an address")
+        self.announced("STUN").trim_start_matches("stun:").parse().expect("an address")
     }
 
     /// Sends a signal, `TERM` or `INT`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args(["-s", name, &self.process.id().to_string()])
-            .status();
+        let sent = Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status();
         assert!(sent.expect("kill runs").success());
     }
 
     /// Waits for the end; gives the status and all logs.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let status = self.process.wait().expect("it can be waited for");
-        let logs = self
-            .logs
-            .take()
-            .expect("taken once")
-            .join()
-            .expect("no panic");
+        let logs = self.logs.take().expect("taken once").join().expect("no panic");
         (status, logs)
     }
 }
@@ -118,11 +95,7 @@ pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
     command.arg("60").arg(env!("CARGO_BIN_EXE_heliograph"));
     let output = bare(command, arguments).output().expect("the binary runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8");
-    (
-        output.status.code().expect("not killed"),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    (output.status.code().expect("not killed"), text(output.stdout), text(output.stderr))
 }
 
 /// The binary with an environment that sets nothing.
@@ -146,10 +119,7 @@ pub(crate) fn credentials(secret: &str, ttl_s: u64) -> (String, String) {
     let (code, out, err) = run(&["credentials", "--turn-secret", secret, "--ttl", &ttl]);
     assert_eq!(code, 0, "{err}");
     let value = |label: &str| {
-        let line = out
-            .lines()
-            .find(|line| line.starts_with(label))
-            .expect("the line");
+        let line = out.lines().find(|line| line.starts_with(label)).expect("the line");
         line.split_whitespace().nth(1).expect("a value").to_owned()
     };
     (value("username"), value("password"))
@@ -158,8 +128,5 @@ pub(crate) fn credentials(secret: &str, ttl_s: u64) -> (String, String) {
 /// A UDP port of `ip` that nobody uses at the moment.
 pub(crate) fn free_udp_port(ip: &str) -> u16 {
     let socket = UdpSocket::bind(SocketAddr::new(ip.parse().expect("an IP"), 0));
-    socket
-        .and_then(|socket| socket.local_addr())
-        .expect("a free port")
-        .port()
+    socket.and_then(|socket| socket.local_addr()).expect("a free port").port()
 }

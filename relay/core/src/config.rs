@@ -140,9 +140,7 @@ pub struct StaticUser {
 
 impl std::fmt::Debug for StaticUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StaticUser")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("StaticUser").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -107,12 +107,7 @@ impl Counters {
             Sample::counter("relay_allocations_ended", ENDED, self.allocations_ended),
             Sample::gauge("relay_allocations", LIVE, self.allocations_live()),
         ];
-        self.flow_samples()
-            .into_iter()
-            .chain(requests)
-            .chain(errors)
-            .chain(drops)
-            .chain(others)
+        self.flow_samples().into_iter().chain(requests).chain(errors).chain(drops).chain(others)
     }
 
     fn flow_samples(&self) -> [Sample; 8] {

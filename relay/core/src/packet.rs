@@ -88,9 +88,7 @@ impl Scratch {
     /// An empty scratch.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            bytes: [0; Self::BYTES],
-        }
+        Self { bytes: [0; Self::BYTES] }
     }
 }
 
@@ -189,11 +187,6 @@ mod tests {
 
     #[test]
     fn the_order_of_all_is_the_order_of_declaration() {
-        assert!(
-            Reason::ALL
-                .iter()
-                .enumerate()
-                .all(|(place, reason)| *reason as usize == place)
-        );
+        assert!(Reason::ALL.iter().enumerate().all(|(place, reason)| *reason as usize == place));
     }
 }

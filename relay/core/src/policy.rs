@@ -111,10 +111,7 @@ impl Cidr {
         if bits & !mask(prefix_bits) != 0 {
             return Err(InvalidCidr::HostBits);
         }
-        Ok(Self {
-            network,
-            prefix_bits,
-        })
+        Ok(Self { network, prefix_bits })
     }
 
     /// Whether `address` is in the range.
@@ -130,17 +127,11 @@ impl Cidr {
     }
 
     const fn v4(a: u8, b: u8, c: u8, d: u8, prefix_bits: u8) -> Self {
-        Self {
-            network: IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
-            prefix_bits,
-        }
+        Self { network: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix_bits }
     }
 
     const fn v6(a: u16, b: u16, c: u16, h: u16, prefix_bits: u8) -> Self {
-        Self {
-            network: IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, h)),
-            prefix_bits,
-        }
+        Self { network: IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, h)), prefix_bits }
     }
 }
 
@@ -153,9 +144,7 @@ fn left_aligned(address: IpAddr) -> (u128, u32) {
 }
 
 fn mask(prefix_bits: u8) -> u128 {
-    u128::MAX
-        .checked_shl(128 - u32::from(prefix_bits))
-        .unwrap_or(0)
+    u128::MAX.checked_shl(128 - u32::from(prefix_bits)).unwrap_or(0)
 }
 
 impl FromStr for Cidr {
@@ -179,11 +168,7 @@ impl FromStr for Cidr {
 
 fn parse_prefix(digits: &str) -> Result<u8, ParseIntError> {
     // `u8::from_str` would take a sign.
-    if digits.starts_with('+') {
-        "".parse()
-    } else {
-        digits.parse()
-    }
+    if digits.starts_with('+') { "".parse() } else { digits.parse() }
 }
 
 impl fmt::Display for Cidr {

@@ -25,9 +25,7 @@ impl RelayedPorts {
     /// KiB an address.
     #[must_use]
     pub fn new(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
-        let mut table = Self {
-            addresses: Vec::new(),
-        };
+        let mut table = Self { addresses: Vec::new() };
         for address in addresses {
             if !table.is_own(address) {
                 let ports = (0..=u16::MAX).map(|_| AtomicU8::new(FREE)).collect();
@@ -72,10 +70,7 @@ impl RelayedPorts {
     }
 
     fn slot(&self, relayed: SocketAddr) -> Option<&AtomicU8> {
-        let (_, ports) = self
-            .addresses
-            .iter()
-            .find(|(own, _)| *own == relayed.ip())?;
+        let (_, ports) = self.addresses.iter().find(|(own, _)| *own == relayed.ip())?;
         Some(&ports[usize::from(relayed.port())])
     }
 }

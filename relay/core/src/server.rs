@@ -111,10 +111,7 @@ impl Server {
         let Received { at, from, bytes } = received;
         let verdict = match at {
             At::Listener(listener) => {
-                let client = Client {
-                    listener,
-                    address: from,
-                };
+                let client = Client { listener, address: from };
                 self.handle_client(now, client, bytes, scratch)
             }
             At::Port(port) => self.handle_peer(now, port, from, bytes, scratch),
@@ -188,13 +185,7 @@ impl Server {
             return Verdict::Drop(Reason::UnknownMethod);
         };
         let fields = Fields::of(&message);
-        let request = Request {
-            now,
-            client,
-            method,
-            message,
-            fields,
-        };
+        let request = Request { now, client, method, message, fields };
         match message.class() {
             Class::Request => self.handle_request(&request, scratch),
             Class::Indication => self.handle_indication(&request, scratch),
@@ -240,10 +231,7 @@ impl Server {
     fn is_own_server(&self, address: SocketAddr) -> bool {
         let (ip, port) = (address.ip().to_canonical(), address.port());
         let is_it = |own: &SocketAddr| own.port() == port && own.ip() == ip;
-        self.config
-            .listeners
-            .iter()
-            .any(|listener| is_it(&listener.local))
+        self.config.listeners.iter().any(|listener| is_it(&listener.local))
             || self.config.never_peers.iter().any(is_it)
     }
 

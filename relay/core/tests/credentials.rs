@@ -19,11 +19,7 @@ fn secret(text: &str) -> Secret {
 /// A client with time-limited credentials; leaks its name, as tests may.
 fn holder(address: Client, secret: &Secret, expires: u64, name: &str) -> Client {
     let minted = Credentials::mint(secret, UnixTime::from_seconds(expires), name);
-    Client {
-        user: minted.username.leak(),
-        password: minted.password.leak(),
-        ..address
-    }
+    Client { user: minted.username.leak(), password: minted.password.leak(), ..address }
 }
 
 fn with_secrets(secrets: &[&Secret]) -> impl FnOnce(&mut Config) {
@@ -34,20 +30,9 @@ fn with_secrets(secrets: &[&Secret]) -> impl FnOnce(&mut Config) {
 #[test]
 fn a_wrong_password_gets_401() {
     let mut relay = Script::new();
-    let forger = Client {
-        password: "wrong",
-        ..ALICE
-    };
-    assert!(
-        !relay
-            .try_allocate(forger, vec![])
-            .expect_error(401)
-            .is_signed()
-    );
-    let stranger = Client {
-        user: "nobody",
-        ..ALICE
-    };
+    let forger = Client { password: "wrong", ..ALICE };
+    assert!(!relay.try_allocate(forger, vec![]).expect_error(401).is_signed());
+    let stranger = Client { user: "nobody", ..ALICE };
     relay.try_allocate(stranger, vec![]).expect_error(401);
     relay.try_allocate(ALICE, vec![]).expect_success();
     relay.try_refresh(forger, 0).expect_error(401);
@@ -59,10 +44,7 @@ fn a_changed_byte_breaks_message_integrity() {
     let mut relay = Script::new().allocate(ALICE);
     let mut request = relay.signed_raw(ALICE, Method::Refresh, &[(attribute::LIFETIME, &[0; 4])]);
     request[19] ^= 1;
-    relay
-        .from_client(ALICE, &request)
-        .expect_answer(ALICE)
-        .expect_error(401);
+    relay.from_client(ALICE, &request).expect_answer(ALICE).expect_error(401);
     assert_eq!(relay.server.counters().allocations_live(), 1);
 }
 
@@ -80,10 +62,7 @@ fn a_nonce_is_good_for_ten_minutes() {
     assert!(!stale.is_signed());
     assert_ne!(stale.nonce(), nonce);
     let bytes = relay.signed_with_nonce(ALICE, REFRESH, vec![], &stale.nonce());
-    relay
-        .from_client(ALICE, &bytes)
-        .expect_answer(ALICE)
-        .expect_error(437);
+    relay.from_client(ALICE, &bytes).expect_answer(ALICE).expect_error(437);
 }
 
 #[test]
@@ -94,28 +73,16 @@ fn a_nonce_of_another_client_listener_or_relay_is_stale() {
     address.set_port(1);
     let others = [
         Client { address, ..ALICE },
-        Client {
-            address: EVE,
-            ..ALICE
-        },
-        Client {
-            listener: ListenerId(1),
-            ..ALICE
-        },
+        Client { address: EVE, ..ALICE },
+        Client { listener: ListenerId(1), ..ALICE },
     ];
     for other in others {
         let bytes = relay.signed_with_nonce(other, ALLOCATE, vec![], &nonce);
-        relay
-            .from_client(other, &bytes)
-            .expect_answer(other)
-            .expect_error(438);
+        relay.from_client(other, &bytes).expect_answer(other).expect_error(438);
     }
     let mut second = Script::worker(config(), 1, ports());
     let bytes = second.signed_with_nonce(ALICE, ALLOCATE, vec![], &nonce);
-    second
-        .from_client(ALICE, &bytes)
-        .expect_answer(ALICE)
-        .expect_error(438);
+    second.from_client(ALICE, &bytes).expect_answer(ALICE).expect_error(438);
 }
 
 #[test]
@@ -125,18 +92,9 @@ fn a_made_up_nonce_is_stale() {
     let mut changed = good.clone().into_bytes();
     changed[15] = if changed[15] == b'A' { b'B' } else { b'A' };
     let changed = String::from_utf8(changed).unwrap();
-    for nonce in [
-        "x",
-        "AAAAAAAAAAAAAAAA",
-        "________________",
-        &changed,
-        &good[..12],
-    ] {
+    for nonce in ["x", "AAAAAAAAAAAAAAAA", "________________", &changed, &good[..12]] {
         let bytes = relay.signed_with_nonce(ALICE, ALLOCATE, vec![], nonce);
-        relay
-            .from_client(ALICE, &bytes)
-            .expect_answer(ALICE)
-            .expect_error(438);
+        relay.from_client(ALICE, &bytes).expect_answer(ALICE).expect_error(438);
     }
 }
 
@@ -146,14 +104,8 @@ fn minted_credentials_work_until_they_expire() {
     let alice = holder(ALICE, &secret, START + 60, "demo:p1:7");
     let carol = holder(CAROL, &secret, START + 60, "demo:p2:8");
     let mut relay = Script::with(with_secrets(&[&secret]));
-    relay
-        .at(59.s())
-        .try_allocate(alice, vec![])
-        .expect_success();
-    relay
-        .at(60.s())
-        .try_allocate(carol, vec![])
-        .expect_error(401);
+    relay.at(59.s()).try_allocate(alice, vec![]).expect_success();
+    relay.at(60.s()).try_allocate(carol, vec![]).expect_error(401);
 }
 
 #[test]
@@ -173,14 +125,9 @@ fn expired_credentials_end_an_allocation_but_do_not_prolong_it() {
 fn every_secret_of_a_rotation_works() {
     let (new, old, gone) = (secret("new"), secret("old"), secret("gone"));
     let mut relay = Script::with(with_secrets(&[&new, &old]));
-    for (place, (secret, works)) in [(&new, true), (&old, true), (&gone, false)]
-        .iter()
-        .enumerate()
+    for (place, (secret, works)) in [(&new, true), (&old, true), (&gone, false)].iter().enumerate()
     {
-        let address = Client {
-            address: v4([1, 1, 1, 1], 1 + place as u16),
-            ..ALICE
-        };
+        let address = Client { address: v4([1, 1, 1, 1], 1 + place as u16), ..ALICE };
         let client = holder(address, secret, START + 60, "alice");
         let answer = relay.try_allocate(client, vec![]);
         if *works {
@@ -221,10 +168,7 @@ fn an_attribute_after_message_integrity_does_nothing() {
     request.extend([0, 0x0d, 0, 4, 0, 0, 0, 0]); // LIFETIME 0
     let length = u16::try_from(request.len() - 20).unwrap();
     request[2..4].copy_from_slice(&length.to_be_bytes());
-    let answer = relay
-        .from_client(ALICE, &request)
-        .expect_answer(ALICE)
-        .expect_success();
+    let answer = relay.from_client(ALICE, &request).expect_answer(ALICE).expect_success();
     assert_eq!(answer.lifetime_s(), 600);
     assert_eq!(relay.server.counters().allocations_live(), 1);
 }
@@ -232,28 +176,18 @@ fn an_attribute_after_message_integrity_does_nothing() {
 #[test]
 fn of_duplicates_the_first_counts() {
     let mut relay = Script::new().allocate(ALICE);
-    let lifetimes: [(u16, &[u8]); 2] = [
-        (attribute::LIFETIME, &[0, 0, 4, 0]),
-        (attribute::LIFETIME, &[0; 4]),
-    ];
-    let answer = relay
-        .ask_raw(ALICE, Method::Refresh, &lifetimes)
-        .expect_success();
+    let lifetimes: [(u16, &[u8]); 2] =
+        [(attribute::LIFETIME, &[0, 0, 4, 0]), (attribute::LIFETIME, &[0; 4])];
+    let answer = relay.ask_raw(ALICE, Method::Refresh, &lifetimes).expect_success();
     assert_eq!(answer.lifetime_s(), 1024);
 }
 
 #[test]
 fn unknown_attributes_that_must_be_understood_are_named() {
     let mut relay = Script::new();
-    let attributes: [(u16, &[u8]); 4] = [
-        (0x7abc, b"x"),
-        (0x001a, b""),
-        (0x8abc, b"optional"),
-        (0x7abc, b"x"),
-    ];
-    let answer = relay
-        .ask_raw(ALICE, Method::Allocate, &attributes)
-        .expect_error(420);
+    let attributes: [(u16, &[u8]); 4] =
+        [(0x7abc, b"x"), (0x001a, b""), (0x8abc, b"optional"), (0x7abc, b"x")];
+    let answer = relay.ask_raw(ALICE, Method::Allocate, &attributes).expect_error(420);
     assert_eq!(answer.unknown(), [0x7abc, 0x001a]);
     assert!(answer.is_signed());
 
@@ -261,21 +195,15 @@ fn unknown_attributes_that_must_be_understood_are_named() {
     let id = TransactionId([1; 12]);
     let mut writer = Writer::new(&mut buffer, Class::Request, Method::Binding, id);
     writer.attribute(0x0003, &[0, 0, 0, 2]); // CHANGE-REQUEST
-    let answer = relay
-        .from_client(ALICE, writer.finish())
-        .expect_answer(ALICE);
+    let answer = relay.from_client(ALICE, writer.finish()).expect_answer(ALICE);
     assert_eq!(answer.expect_error(420).unknown(), [0x0003]);
 }
 
 #[test]
 fn an_answer_has_a_fingerprint_if_the_request_had_one() {
     let mut relay = Script::new();
-    let fingerprint = |answer: &Answer| {
-        answer
-            .message
-            .get::<stun_rs::attributes::stun::Fingerprint>()
-            .is_some()
-    };
+    let fingerprint =
+        |answer: &Answer| answer.message.get::<stun_rs::attributes::stun::Fingerprint>().is_some();
     let with = relay.ask(ALICE, ALLOCATE, vec![RequestedTrasport::new(UDP).into()]);
     assert!(fingerprint(&with.expect_success()));
     let without = relay.ask_raw(ALICE, Method::Refresh, &[]).expect_success();
@@ -286,9 +214,7 @@ fn an_answer_has_a_fingerprint_if_the_request_had_one() {
 fn a_malformed_lifetime_is_400() {
     let mut relay = Script::new().allocate(ALICE);
     let short: [(u16, &[u8]); 1] = [(attribute::LIFETIME, &[0; 3])];
-    relay
-        .ask_raw(ALICE, Method::Refresh, &short)
-        .expect_error(400);
+    relay.ask_raw(ALICE, Method::Refresh, &short).expect_error(400);
 }
 
 #[test]
@@ -298,10 +224,7 @@ fn the_longest_realm_fits_every_answer() {
     let id = TransactionId([1; 12]);
     let mut writer = Writer::new(&mut buffer, Class::Request, Method::Allocate, id);
     writer.fingerprint();
-    relay
-        .from_client(ALICE, writer.finish())
-        .expect_answer(ALICE)
-        .expect_error(401);
+    relay.from_client(ALICE, writer.finish()).expect_answer(ALICE).expect_error(401);
 }
 
 #[test]

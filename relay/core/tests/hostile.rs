@@ -19,10 +19,7 @@ fn open_relay() -> Script {
 
 /// One valid message of each kind that Alice can send.
 fn valid_messages(relay: &mut Script) -> Vec<Vec<u8>> {
-    let peer = [(
-        attribute::XOR_PEER_ADDRESS,
-        &[0, 1, 1, 2, 0x29, 0x1a, 0xac, 0x4a][..],
-    )];
+    let peer = [(attribute::XOR_PEER_ADDRESS, &[0, 1, 1, 2, 0x29, 0x1a, 0xac, 0x4a][..])];
     let mut buffer = [0; 200];
     let id = TransactionId([1; 12]);
     let mut send = Writer::new(&mut buffer, Class::Indication, Method::Send, id);
@@ -55,10 +52,7 @@ fn a_message_cut_anywhere_is_dropped() {
     for message in valid_messages(&mut relay) {
         for length in 0..message.len() {
             let outcome = relay.from_client(ALICE, &message[..length]);
-            assert!(
-                matches!(outcome, Outcome::Drop(_)),
-                "{length} of {message:x?}: {outcome:?}"
-            );
+            assert!(matches!(outcome, Outcome::Drop(_)), "{length} of {message:x?}: {outcome:?}");
         }
     }
 }
@@ -68,9 +62,7 @@ fn bytes_after_a_message_are_refused() {
     let mut relay = open_relay();
     for mut message in valid_messages(&mut relay) {
         message.extend([0; 4]);
-        relay
-            .from_client(ALICE, &message)
-            .expect_drop(Reason::Malformed);
+        relay.from_client(ALICE, &message).expect_drop(Reason::Malformed);
     }
 }
 
@@ -78,44 +70,25 @@ fn bytes_after_a_message_are_refused() {
 fn each_kind_of_rubbish_has_its_reason() {
     let mut relay = open_relay();
     relay.from_client(ALICE, b"").expect_drop(Reason::NotStun);
-    relay
-        .from_client(ALICE, b"\xffhello")
-        .expect_drop(Reason::NotStun);
-    relay
-        .from_client(ALICE, b"GET / HTTP/1.1\r\n\r\n")
-        .expect_drop(Reason::Malformed);
+    relay.from_client(ALICE, b"\xffhello").expect_drop(Reason::NotStun);
+    relay.from_client(ALICE, b"GET / HTTP/1.1\r\n\r\n").expect_drop(Reason::Malformed);
     let mut old = encode(&relay.begin(BINDING, MessageClass::Request).build());
     old[4] = 0; // before RFC 5389: no magic cookie
-    relay
-        .from_client(ALICE, &old)
-        .expect_drop(Reason::Malformed);
+    relay.from_client(ALICE, &old).expect_drop(Reason::Malformed);
     let answer = encode(&relay.begin(BINDING, MessageClass::SuccessResponse).build());
-    relay
-        .from_client(ALICE, &answer)
-        .expect_drop(Reason::UnexpectedClass);
+    relay.from_client(ALICE, &answer).expect_drop(Reason::UnexpectedClass);
     let mut connect = encode(&relay.begin(BINDING, MessageClass::Request).build());
     connect[1] = 0x0a;
-    relay
-        .from_client(ALICE, &connect)
-        .expect_drop(Reason::UnknownMethod);
+    relay.from_client(ALICE, &connect).expect_drop(Reason::UnknownMethod);
     let indication = encode(&relay.begin(ALLOCATE, MessageClass::Indication).build());
-    relay
-        .from_client(ALICE, &indication)
-        .expect_drop(Reason::BadIndication);
-    relay
-        .datagram(At::Port(PortId(3)), BOB, b"hi")
-        .expect_drop(Reason::NoAllocation);
-    relay
-        .datagram(At::Port(PortId(u32::MAX)), BOB, b"hi")
-        .expect_drop(Reason::NoAllocation);
+    relay.from_client(ALICE, &indication).expect_drop(Reason::BadIndication);
+    relay.datagram(At::Port(PortId(3)), BOB, b"hi").expect_drop(Reason::NoAllocation);
+    relay.datagram(At::Port(PortId(u32::MAX)), BOB, b"hi").expect_drop(Reason::NoAllocation);
 }
 
 #[test]
 fn a_send_indication_without_peer_or_data_or_with_the_unknown_is_dropped() {
-    let peer = (
-        attribute::XOR_PEER_ADDRESS,
-        &[0, 1, 1, 2, 0x29, 0x1a, 0xac, 0x4a][..],
-    );
+    let peer = (attribute::XOR_PEER_ADDRESS, &[0, 1, 1, 2, 0x29, 0x1a, 0xac, 0x4a][..]);
     let data = (attribute::DATA, &b"hi"[..]);
     let dont_fragment = (0x001a, &b""[..]);
     let mut relay = open_relay();
@@ -126,9 +99,7 @@ fn a_send_indication_without_peer_or_data_or_with_the_unknown_is_dropped() {
         for (kind, value) in attributes {
             writer.attribute(*kind, value);
         }
-        relay
-            .from_client(ALICE, writer.finish())
-            .expect_drop(Reason::BadIndication);
+        relay.from_client(ALICE, writer.finish()).expect_drop(Reason::BadIndication);
     }
 }
 
@@ -163,24 +134,14 @@ fn a_prefix_gets_its_burst_and_then_its_rate() {
     let listener = At::Listener(ListenerId(0));
     let answers = |relay: &mut Script| {
         let outcomes = (1..100).map(|port| relay.datagram(listener, neighbour(port), &request));
-        outcomes
-            .filter(|outcome| matches!(outcome, Outcome::Send { .. }))
-            .count()
+        outcomes.filter(|outcome| matches!(outcome, Outcome::Send { .. })).count()
     };
     assert_eq!(answers(&mut relay), 20);
     assert_eq!(answers(&mut relay), 0);
     assert_eq!(answers(relay.at(1.s())), 10);
-    relay
-        .datagram(listener, EVE, &request)
-        .expect_answer(Client {
-            address: EVE,
-            ..ALICE
-        });
+    relay.datagram(listener, EVE, &request).expect_answer(Client { address: EVE, ..ALICE });
     assert_eq!(answers(relay.at(100.s())), 20);
-    assert_eq!(
-        relay.server.counters().drops(Reason::RateLimited),
-        79 + 99 + 89 + 79
-    );
+    assert_eq!(relay.server.counters().drops(Reason::RateLimited), 79 + 99 + 89 + 79);
 }
 
 #[test]
@@ -223,9 +184,7 @@ fn a_flood_of_unauthenticated_requests_leaves_no_state() {
         let [_, b, c, d] = source.to_be_bytes();
         relay.datagram(At::Listener(ListenerId(0)), v4([20, b, c, d], 1), &request);
         if source % 1000 == 0 {
-            relay
-                .channel_data(ALICE, 0x4000, b"hi")
-                .expect_to_peer(relayed, BOB, b"hi");
+            relay.channel_data(ALICE, 0x4000, b"hi").expect_to_peer(relayed, BOB, b"hi");
         }
     }
     assert_eq!(relay.server.counters().allocations_live(), 1);
@@ -240,18 +199,10 @@ fn every_datagram_is_counted_once() {
     relay.from_peer(BOB, ALICE, b"123");
     relay.from_peer(EVE, ALICE, b"1");
     relay.try_refresh(ALICE, 600).expect_success();
-    relay
-        .try_permit(ALICE, &[v4([10, 0, 0, 1], 1)])
-        .expect_error(403);
+    relay.try_permit(ALICE, &[v4([10, 0, 0, 1], 1)]).expect_error(403);
     let after = relay.server.counters();
-    assert_eq!(
-        (after.client_to_peer.packets, after.client_to_peer.bytes),
-        (1, 5)
-    );
-    assert_eq!(
-        (after.peer_to_client.packets, after.peer_to_client.bytes),
-        (1, 3)
-    );
+    assert_eq!((after.client_to_peer.packets, after.client_to_peer.bytes), (1, 5));
+    assert_eq!((after.peer_to_client.packets, after.peer_to_client.bytes), (1, 3));
     assert_eq!(after.drops_total() - before.drops_total(), 1);
     assert_eq!(after.drops(Reason::NoPermission), 1);
     assert_eq!(after.requests(Method::Refresh), 1);
@@ -260,10 +211,7 @@ fn every_datagram_is_counted_once() {
     let mut sum = *after;
     sum += after;
     for (one, two) in after.samples().zip(sum.samples()) {
-        assert_eq!(
-            (one.name, one.label, 2 * one.value),
-            (two.name, two.label, two.value)
-        );
+        assert_eq!((one.name, one.label, 2 * one.value), (two.name, two.label, two.value));
     }
 }
 

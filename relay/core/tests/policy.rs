@@ -17,10 +17,7 @@ fn bits(address: IpAddr) -> Vec<bool> {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
     };
-    octets
-        .iter()
-        .flat_map(|octet| (0..8).rev().map(move |bit| octet >> bit & 1 == 1))
-        .collect()
+    octets.iter().flat_map(|octet| (0..8).rev().map(move |bit| octet >> bit & 1 == 1)).collect()
 }
 
 fn naively_in(range: &str, address: IpAddr) -> bool {
@@ -30,25 +27,13 @@ fn naively_in(range: &str, address: IpAddr) -> bool {
 }
 
 fn naively_permitted(policy: &PeerPolicy, address: IpAddr) -> bool {
-    let is_in = |ranges: &[Cidr]| {
-        ranges
-            .iter()
-            .any(|range| naively_in(&range.to_string(), address))
-    };
-    let never = [
-        "0.0.0.0/32",
-        "255.255.255.255/32",
-        "224.0.0.0/4",
-        "::/128",
-        "ff00::/8",
-    ];
+    let is_in =
+        |ranges: &[Cidr]| ranges.iter().any(|range| naively_in(&range.to_string(), address));
+    let never = ["0.0.0.0/32", "255.255.255.255/32", "224.0.0.0/4", "::/128", "ff00::/8"];
     if never.iter().any(|range| naively_in(range, address)) || is_in(&policy.deny) {
         return false;
     }
-    is_in(&policy.allow)
-        || !DENIED
-            .split_whitespace()
-            .any(|range| naively_in(range, address))
+    is_in(&policy.allow) || !DENIED.split_whitespace().any(|range| naively_in(range, address))
 }
 
 fn range() -> impl Strategy<Value = Cidr> {
@@ -81,20 +66,12 @@ fn edge((range, is_last, step): (&str, bool, i8)) -> IpAddr {
     let length: u32 = length.parse().unwrap();
     match network.parse().unwrap() {
         IpAddr::V4(v4) => {
-            let host = if is_last {
-                u32::MAX.checked_shr(length).unwrap_or(0)
-            } else {
-                0
-            };
+            let host = if is_last { u32::MAX.checked_shr(length).unwrap_or(0) } else { 0 };
             let bits = (v4.to_bits() | host).wrapping_add_signed(step.into());
             Ipv4Addr::from_bits(bits).into()
         }
         IpAddr::V6(v6) => {
-            let host = if is_last {
-                u128::MAX.checked_shr(length).unwrap_or(0)
-            } else {
-                0
-            };
+            let host = if is_last { u128::MAX.checked_shr(length).unwrap_or(0) } else { 0 };
             let bits = (v6.to_bits() | host).wrapping_add_signed(step.into());
             Ipv6Addr::from_bits(bits).into()
         }
@@ -103,14 +80,8 @@ fn edge((range, is_last, step): (&str, bool, i8)) -> IpAddr {
 
 /// Whether the address carries an IPv4 one, where the naive matcher knows too little.
 fn carries_ipv4(address: IpAddr) -> bool {
-    let carriers = [
-        "::/96",
-        "::ffff:0:0/96",
-        "::ffff:0:0:0/96",
-        "64:ff9b::/96",
-        "2002::/16",
-        "2001::/32",
-    ];
+    let carriers =
+        ["::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "2002::/16", "2001::/32"];
     carriers.iter().any(|range| naively_in(range, address))
 }
 
@@ -164,25 +135,12 @@ proptest! {
 fn nothing_special_is_open_by_default_and_the_rest_is() {
     let policy = PeerPolicy::default();
     let permits = |text: &str| policy.permits(text.parse().unwrap());
-    for open in [
-        "8.8.8.8",
-        "1.1.1.1",
-        "100.128.0.1",
-        "172.32.0.1",
-        "2606:4700::1",
-        "2a00::1",
-    ] {
+    for open in ["8.8.8.8", "1.1.1.1", "100.128.0.1", "172.32.0.1", "2606:4700::1", "2a00::1"] {
         assert!(permits(open), "{open}");
     }
     assert!(permits("::ffff:8.8.8.8"));
     let metadata = ["169.254.169.254", "fd00:ec2::254", "100.100.100.200"];
-    let others = [
-        "::ffff:10.0.0.1",
-        "64:ff9b::8.8.8.8",
-        "2002:808:808::",
-        "::10.0.0.1",
-        "fe80::1",
-    ];
+    let others = ["::ffff:10.0.0.1", "64:ff9b::8.8.8.8", "2002:808:808::", "::10.0.0.1", "fe80::1"];
     for closed in metadata.into_iter().chain(others) {
         assert!(!permits(closed), "{closed}");
     }
@@ -193,17 +151,10 @@ fn opening_a_gateway_does_not_open_what_is_behind_it() {
     let gateways = [
         ("64:ff9b::/96", "64:ff9b::8.8.8.8", "64:ff9b::10.0.0.1"),
         ("2002::/16", "2002:808:808::1", "2002:a00:1::1"),
-        (
-            "2001::/32",
-            "2001:0:a00:1::f7f7:f7f7",
-            "2001:0:808:808::f5ff:fffe",
-        ),
+        ("2001::/32", "2001:0:a00:1::f7f7:f7f7", "2001:0:808:808::f5ff:fffe"),
     ];
     for (range, open, closed) in gateways {
-        let policy = PeerPolicy {
-            allow: vec![range.parse().unwrap()],
-            deny: vec![],
-        };
+        let policy = PeerPolicy { allow: vec![range.parse().unwrap()], deny: vec![] };
         assert!(policy.permits(open.parse().unwrap()), "{open}");
         assert!(!policy.permits(closed.parse().unwrap()), "{closed}");
     }
@@ -212,18 +163,8 @@ fn opening_a_gateway_does_not_open_what_is_behind_it() {
 #[test]
 fn multicast_and_broadcast_can_not_be_opened() {
     let allow = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
-    let policy = PeerPolicy {
-        allow,
-        deny: vec![],
-    };
-    for never in [
-        "224.0.0.1",
-        "255.255.255.255",
-        "0.0.0.0",
-        "ff02::1",
-        "::",
-        "::ffff:224.0.0.1",
-    ] {
+    let policy = PeerPolicy { allow, deny: vec![] };
+    for never in ["224.0.0.1", "255.255.255.255", "0.0.0.0", "ff02::1", "::", "::ffff:224.0.0.1"] {
         assert!(!policy.permits(never.parse().unwrap()), "{never}");
     }
     assert!(policy.permits("127.0.0.1".parse().unwrap()));
@@ -248,14 +189,6 @@ fn a_text_that_is_no_range_is_refused() {
     for (text, error) in wrong {
         assert_eq!(text.parse::<Cidr>(), Err(error), "{text:?}");
     }
-    assert_eq!(
-        "10.1.2.3".parse::<Cidr>().unwrap().to_string(),
-        "10.1.2.3/32"
-    );
-    assert!(
-        "0.0.0.0/0"
-            .parse::<Cidr>()
-            .unwrap()
-            .contains([9, 9, 9, 9].into())
-    );
+    assert_eq!("10.1.2.3".parse::<Cidr>().unwrap().to_string(), "10.1.2.3/32");
+    assert!("0.0.0.0/0".parse::<Cidr>().unwrap().contains([9, 9, 9, 9].into()));
 }

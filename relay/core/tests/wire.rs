@@ -18,10 +18,7 @@ use stun_rs::{
 };
 
 fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
+    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
     digits.chunks(2).map(byte).collect()
 }
@@ -51,16 +48,11 @@ const LONG_TERM_REQUEST: &str = "00010060 2112a442 78ad3433 c6ad72c0 29da412e 00
 fn the_request_of_rfc_5769_reads() {
     let bytes = hex(REQUEST);
     let message = Message::parse(&bytes).unwrap();
-    assert_eq!(
-        (message.class(), message.method_number()),
-        (Class::Request, 1)
-    );
+    assert_eq!((message.class(), message.method_number()), (Class::Request, 1));
     assert!(message.has_integrity() && message.has_fingerprint());
     let kinds: Vec<_> = message.attributes().map(|(kind, _)| kind).collect();
     assert_eq!(kinds, [0x8022, 0x0024, 0x8029, 0x0006]);
-    let username = message
-        .attributes()
-        .find(|(kind, _)| *kind == attribute::USERNAME);
+    let username = message.attributes().find(|(kind, _)| *kind == attribute::USERNAME);
     assert_eq!(username.unwrap().1, b"evtj:h6vY");
 }
 
@@ -70,16 +62,10 @@ fn the_responses_of_rfc_5769_read() {
     for (text, address) in [(IPV4_RESPONSE, "192.0.2.1:32853"), (IPV6_RESPONSE, ipv6)] {
         let bytes = hex(text);
         let message = Message::parse(&bytes).unwrap();
-        assert_eq!(
-            (message.class(), message.method_number()),
-            (Class::Success, 1)
-        );
+        assert_eq!((message.class(), message.method_number()), (Class::Success, 1));
         let (_, value) = message.attributes().nth(1).unwrap();
         let address: SocketAddr = address.parse().unwrap();
-        assert_eq!(
-            decode_xor_address(value, &message.transaction()),
-            Ok(address)
-        );
+        assert_eq!(decode_xor_address(value, &message.transaction()), Ok(address));
         let mut encoded = [0; 20];
         let length = encode_xor_address(address, &message.transaction(), &mut encoded);
         assert_eq!(encoded[..length], *value);
@@ -142,10 +128,7 @@ fn a_fingerprint_must_be_last() {
     let mut writer = Writer::new(&mut buffer, Class::Request, Method::Binding, ID);
     writer.fingerprint();
     writer.attribute(attribute::SOFTWARE, b"x");
-    assert_eq!(
-        Message::parse(writer.finish()).unwrap_err(),
-        Malformed::Fingerprint
-    );
+    assert_eq!(Message::parse(writer.finish()).unwrap_err(), Malformed::Fingerprint);
 }
 
 #[test]
@@ -167,13 +150,8 @@ fn an_error_code_is_read_by_others() {
     let mut buffer = [0; 100];
     let mut writer = Writer::new(&mut buffer, Class::Error, Method::Allocate, ID);
     writer.error_code(ErrorCode::AllocationQuotaReached, "Quota");
-    let (message, _) = MessageDecoderBuilder::default()
-        .build()
-        .decode(writer.finish())
-        .unwrap();
-    let code = message
-        .get::<stun_rs::attributes::stun::ErrorCode>()
-        .unwrap();
+    let (message, _) = MessageDecoderBuilder::default().build().decode(writer.finish()).unwrap();
+    let code = message.get::<stun_rs::attributes::stun::ErrorCode>().unwrap();
     let code = code.expect_error_code().error_code();
     assert_eq!((code.error_code(), code.reason()), (486, "Quota"));
 }

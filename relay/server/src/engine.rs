@@ -40,16 +40,7 @@ impl Engine {
         }
         let counters = ShellCounters::default();
         let (closing, refill_after) = (Vec::new(), None);
-        Ok(Self {
-            poller,
-            counters,
-            server,
-            listeners,
-            ports,
-            closing,
-            refill_after,
-            limits,
-        })
+        Ok(Self { poller, counters, server, listeners, ports, closing, refill_after, limits })
     }
 
     pub(crate) fn core_counters(&self) -> &relay_core::Counters {
@@ -91,11 +82,7 @@ impl Engine {
 
     /// What waits until a batch is sent: ends allocations, closes their ports, fills the stock.
     pub(crate) fn keep_house(&mut self, now: Now) {
-        if self
-            .server
-            .poll_timeout()
-            .is_some_and(|due| due <= now.time)
-        {
+        if self.server.poll_timeout().is_some_and(|due| due <= now.time) {
             self.server.handle_timeout(now);
             self.take_effects(now.time);
         }
@@ -111,20 +98,12 @@ impl Engine {
 
     /// When [`Self::keep_house`] is due though nothing comes in.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        [self.server.poll_timeout(), self.refill_after]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.server.poll_timeout(), self.refill_after].into_iter().flatten().min()
     }
 
     /// Opens the ports that the stock lacks.
     pub(crate) fn try_refill(&mut self, now: Time) -> Result<(), RefillError> {
-        let Self {
-            server,
-            ports,
-            counters,
-            ..
-        } = self;
+        let Self { server, ports, counters, .. } = self;
         ports.refill(now, |port| {
             counters.ports_opened += 1;
             server.handle_port_open(port.id, port.bound, port.advertised);
@@ -157,10 +136,7 @@ impl Engine {
     }
 
     fn start_port(&mut self, port: PortId, now: Time) {
-        let socket = self
-            .ports
-            .take(port)
-            .expect("the core takes ports that were handed in");
+        let socket = self.ports.take(port).expect("the core takes ports that were handed in");
         if let Err(error) = self.poller.watch(socket.as_fd(), At::Port(port)) {
             self.counters.port_failures += 1;
             tracing::warn!(%error, "cannot watch a relay port: its allocation hears no peer");

@@ -126,12 +126,7 @@ pub enum Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SocketBuffer {
-                name,
-                asked,
-                got,
-                sysctl,
-            } => write!(
+            Self::SocketBuffer { name, asked, got, sysctl } => write!(
                 f,
                 "socket {name} buffer: asked for {asked} bytes, got {got}; for more: \
                  sysctl -w {sysctl}={asked}"

@@ -43,21 +43,13 @@ impl Parcel {
         self.slips.iter().map(move |slip| {
             let (body, after) = rest.split_at(slip.len);
             rest = after;
-            Packet {
-                from: slip.from,
-                to: slip.to,
-                body,
-            }
+            Packet { from: slip.from, to: slip.to, body }
         })
     }
 
     fn push(&mut self, packet: &Packet<'_>) {
         let Packet { from, to, body } = *packet;
-        self.slips.push(Slip {
-            from,
-            to,
-            len: body.len(),
-        });
+        self.slips.push(Slip { from, to, len: body.len() });
         self.bytes.extend_from_slice(body);
     }
 
@@ -108,17 +100,10 @@ impl Handover {
         let mut doors = Vec::new();
         let mut ends = Vec::new();
         for _ in 0..workers {
-            let control = Arc::new(Control {
-                bell: Bell::new()?,
-                stop: AtomicBool::new(false),
-            });
+            let control = Arc::new(Control { bell: Bell::new()?, stop: AtomicBool::new(false) });
             let (parcels, parcels_end) = sync_channel(queue);
             let (empties, empties_end) = sync_channel(queue);
-            doors.push(Door {
-                control,
-                parcels,
-                empties,
-            });
+            doors.push(Door { control, parcels, empties });
             ends.push((parcels_end, empties_end));
         }
         let numbered = ends.into_iter().enumerate();
@@ -148,18 +133,9 @@ impl Handover {
 
     /// Copies a packet for `worker`; [`Self::send`] sends it.
     pub(crate) fn pack(&mut self, worker: usize, packet: &Packet<'_>) {
-        let Self {
-            own,
-            empties,
-            packed,
-            ..
-        } = self;
+        let Self { own, empties, packed, .. } = self;
         let parcel = packed[worker].get_or_insert_with(|| {
-            let new = || Parcel {
-                sender: *own,
-                slips: Vec::new(),
-                bytes: Vec::new(),
-            };
+            let new = || Parcel { sender: *own, slips: Vec::new(), bytes: Vec::new() };
             empties.try_recv().unwrap_or_else(|_| new())
         });
         parcel.push(packet);
@@ -207,19 +183,13 @@ mod tests {
     }
 
     fn packet(port: u16, body: &[u8]) -> Packet<'_> {
-        Packet {
-            from: address(port),
-            to: address(9),
-            body,
-        }
+        Packet { from: address(port), to: address(9), body }
     }
 
     #[test]
     fn packets_arrive_in_order_and_the_parcel_goes_home() {
         let mut workers = Handover::between(2, 4).unwrap();
-        let [one, two] = &mut workers[..] else {
-            panic!("two workers")
-        };
+        let [one, two] = &mut workers[..] else { panic!("two workers") };
         for packet in [packet(1, b"a"), packet(2, b""), packet(3, b"ccc")] {
             one.pack(1, &packet);
         }
@@ -241,9 +211,7 @@ mod tests {
     #[test]
     fn a_full_queue_drops_and_says_how_many() {
         let mut workers = Handover::between(2, 1).unwrap();
-        let [one, two] = &mut workers[..] else {
-            panic!("two workers")
-        };
+        let [one, two] = &mut workers[..] else { panic!("two workers") };
         one.pack(1, &packet(1, b"a"));
         assert_eq!(one.send(), 0);
         one.pack(1, &packet(2, b"b"));

@@ -31,11 +31,7 @@ impl Ledger {
         range: RangeInclusive<u16>,
         rest: Duration,
     ) -> Self {
-        let mut ledger = Self {
-            first: *range.start(),
-            rest,
-            addresses: Vec::new(),
-        };
+        let mut ledger = Self { first: *range.start(), rest, addresses: Vec::new() };
         for ip in advertised {
             if !ledger.addresses.iter().any(|(known, _)| *known == ip) {
                 let slots = range.clone().map(|_| AtomicU32::new(0)).collect();
@@ -57,21 +53,15 @@ impl Ledger {
         let tries: [usize; RANDOM_TRIES] = std::array::from_fn(|_| place());
         let begin = place();
         let all = || (begin..slots.len()).chain(0..begin);
-        let place = (tries
-            .into_iter()
-            .find(|place| take(&slots[*place], seconds(now))))
-        .or_else(|| all().find(|place| take(&slots[*place], seconds(now))))
-        .or_else(|| all().find(|place| take(&slots[*place], TAKEN - 1)))?;
+        let place = (tries.into_iter().find(|place| take(&slots[*place], seconds(now))))
+            .or_else(|| all().find(|place| take(&slots[*place], seconds(now))))
+            .or_else(|| all().find(|place| take(&slots[*place], TAKEN - 1)))?;
         Some(self.first + place as u16)
     }
 
     /// Lets a taken port rest.
     pub(crate) fn rest(&self, ip: IpAddr, port: u16, now: Time) {
-        self.set(
-            ip,
-            port,
-            seconds(now + self.rest).saturating_add(1).min(TAKEN - 1),
-        );
+        self.set(ip, port, seconds(now + self.rest).saturating_add(1).min(TAKEN - 1));
     }
 
     /// Gives back a taken port that was not used.
@@ -87,10 +77,7 @@ impl Ledger {
     }
 
     fn slots(&self, ip: IpAddr) -> Option<&[AtomicU32]> {
-        self.addresses
-            .iter()
-            .find(|(known, _)| *known == ip)
-            .map(|(_, slots)| &**slots)
+        self.addresses.iter().find(|(known, _)| *known == ip).map(|(_, slots)| &**slots)
     }
 }
 
@@ -98,9 +85,7 @@ impl Ledger {
 fn take(slot: &AtomicU32, second: u32) -> bool {
     let free_from = slot.load(Ordering::Acquire);
     free_from <= second
-        && slot
-            .compare_exchange(free_from, TAKEN, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+        && slot.compare_exchange(free_from, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok()
 }
 
 fn seconds(time: Time) -> u32 {
@@ -132,10 +117,8 @@ mod tests {
 
     #[test]
     fn a_closed_port_rests_for_two_minutes() {
-        let (ledger, mut random) = (
-            Ledger::new([IP], 65_532..=65_535, REST),
-            StdRng::seed_from_u64(2),
-        );
+        let (ledger, mut random) =
+            (Ledger::new([IP], 65_532..=65_535, REST), StdRng::seed_from_u64(2));
         let mut take = |now| ledger.take(IP, now, &mut random);
         let rested = take(after(10)).unwrap();
         ledger.rest(IP, rested, after(10));
@@ -163,16 +146,11 @@ mod tests {
     #[test]
     fn addresses_have_their_own_ports_and_a_stranger_none() {
         let other = IpAddr::from([127, 0, 0, 2]);
-        let (ledger, mut random) = (
-            Ledger::new([IP, other, IP], 7..=7, REST),
-            StdRng::seed_from_u64(4),
-        );
+        let (ledger, mut random) =
+            (Ledger::new([IP, other, IP], 7..=7, REST), StdRng::seed_from_u64(4));
         assert_eq!(ledger.ports(), 2);
         assert_eq!(ledger.take(IP, after(0), &mut random), Some(7));
         assert_eq!(ledger.take(other, after(0), &mut random), Some(7));
-        assert_eq!(
-            ledger.take(IpAddr::from([127, 0, 0, 3]), after(0), &mut random),
-            None
-        );
+        assert_eq!(ledger.take(IpAddr::from([127, 0, 0, 3]), after(0), &mut random), None);
     }
 }

@@ -34,21 +34,13 @@ pub(crate) fn listen(
     let mut listening: Vec<Listening> = Vec::new();
     for &asked in &config.listen {
         let known = |ip| {
-            listening
-                .iter()
-                .any(|have| have.address.bound == SocketAddr::new(ip, asked.port()))
+            listening.iter().any(|have| have.address.bound == SocketAddr::new(ip, asked.port()))
         };
-        let ips: Vec<_> = expand(asked)?
-            .into_iter()
-            .filter(|ip| !known(*ip))
-            .collect();
+        let ips: Vec<_> = expand(asked)?.into_iter().filter(|ip| !known(*ip)).collect();
         listening.extend(bind_all(asked, &ips, config, notes)?);
     }
     for &public in &config.public_ip {
-        if !listening
-            .iter()
-            .any(|one| one.address.advertised.ip() == public)
-        {
+        if !listening.iter().any(|one| one.address.advertised.ip() == public) {
             let wildcard = if public.is_ipv4() { "0.0.0.0" } else { "[::]" };
             return Err(StartError::PublicIpUnused(public, wildcard));
         }
@@ -71,10 +63,7 @@ fn check_public(public: &[IpAddr]) -> Result<(), StartError> {
         if ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || broadcast {
             return Err(StartError::PublicIp(*ip));
         }
-        if let Some(other) = public[..i]
-            .iter()
-            .find(|other| other.is_ipv4() == ip.is_ipv4())
-        {
+        if let Some(other) = public[..i].iter().find(|other| other.is_ipv4() == ip.is_ipv4()) {
             return Err(StartError::PublicIps(*other, *ip));
         }
     }
@@ -95,11 +84,7 @@ fn expand(asked: SocketAddr) -> Result<Vec<IpAddr>, StartError> {
             ips.push(ip);
         }
     }
-    if ips.is_empty() {
-        Err(StartError::NoAddress(asked))
-    } else {
-        Ok(ips)
-    }
+    if ips.is_empty() { Err(StartError::NoAddress(asked)) } else { Ok(ips) }
 }
 
 /// How often a port that is free on the first address may turn out to be taken on another.
@@ -150,15 +135,10 @@ fn bind_each(
             }
             Err(error) => return Err(StartError::of_listener(address, error)),
         };
-        let bound = sockets[0]
-            .local_addr()
-            .map_err(|error| StartError::of("listen", error))?;
+        let bound = sockets[0].local_addr().map_err(|error| StartError::of("listen", error))?;
         port = bound.port();
         let advertised = advertised(bound, &config.public_ip);
-        listening.push(Listening {
-            address: ListenerAddress { bound, advertised },
-            sockets,
-        });
+        listening.push(Listening { address: ListenerAddress { bound, advertised }, sockets });
     }
     if listening.is_empty() && !left_out.is_empty() {
         return Err(StartError::NoAddress(asked));
@@ -177,10 +157,7 @@ mod tests {
 
     #[test]
     fn a_public_address_stands_for_its_family_beyond_loopback() {
-        let public: [IpAddr; 2] = [
-            "203.0.113.9".parse().unwrap(),
-            "2001:db8::9".parse().unwrap(),
-        ];
+        let public: [IpAddr; 2] = ["203.0.113.9".parse().unwrap(), "2001:db8::9".parse().unwrap()];
         for (bound, told) in [
             ("10.0.0.1:3478", "203.0.113.9:3478"),
             ("127.0.0.1:3478", "127.0.0.1:3478"),
@@ -197,10 +174,7 @@ mod tests {
     fn a_wildcard_stands_for_loopback_too_and_no_link_local_address() {
         let ips = expand("0.0.0.0:1".parse().unwrap()).unwrap();
         assert!(ips.contains(&IpAddr::from([127, 0, 0, 1])), "{ips:?}");
-        assert!(
-            ips.iter().all(|ip| ip.is_ipv4() && !ip.is_unspecified()),
-            "{ips:?}"
-        );
+        assert!(ips.iter().all(|ip| ip.is_ipv4() && !ip.is_unspecified()), "{ips:?}");
         if let Ok(ips) = expand("[::]:1".parse().unwrap()) {
             let link_local = |ip: &IpAddr| ip.to_string().starts_with("fe80");
             assert!(!ips.iter().any(link_local), "{ips:?}");

@@ -91,10 +91,7 @@ mod tests {
         let (one, two) = (Board::new(), Board::new());
         let mut core = Counters::default();
         (core.allocations_begun, core.allocations_ended) = (3, 1);
-        let mut shell = ShellCounters {
-            icmp_errors: 5,
-            ..ShellCounters::default()
-        };
+        let mut shell = ShellCounters { icmp_errors: 5, ..ShellCounters::default() };
         shell.send_failures.add(SendFailure::Refused);
         one.show(&core, &shell);
         two.show(&core, &ShellCounters::default());
@@ -115,10 +112,7 @@ mod tests {
     #[test]
     fn no_name_and_label_is_there_twice() {
         let sums = Board::sum([]);
-        let names: HashSet<_> = sums
-            .iter()
-            .map(|sample| (sample.name, sample.label))
-            .collect();
+        let names: HashSet<_> = sums.iter().map(|sample| (sample.name, sample.label)).collect();
         assert_eq!(names.len(), sums.len());
     }
 }

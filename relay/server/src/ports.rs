@@ -63,15 +63,7 @@ impl Ports {
         limits: Limits,
     ) -> Self {
         let stocks = ips.iter().map(|ip| Stock { ip: *ip, ports: 0 }).collect();
-        Self {
-            open: Vec::new(),
-            free: Vec::new(),
-            stocks,
-            stock_ports,
-            ledger,
-            random,
-            limits,
-        }
+        Self { open: Vec::new(), free: Vec::new(), stocks, stock_ports, ledger, random, limits }
     }
 
     /// Fills every stock as far as it goes, and gives each port opened to `opened`.
@@ -90,10 +82,7 @@ impl Ports {
                 match self.open(stock, now) {
                     Ok(port) => opened(port),
                     Err(error) => {
-                        outcome = Err(RefillError {
-                            ip: self.stocks[stock].ip.bound,
-                            error,
-                        });
+                        outcome = Err(RefillError { ip: self.stocks[stock].ip.bound, error });
                         break;
                     }
                 }
@@ -120,16 +109,12 @@ impl Ports {
             return;
         };
         drop(port.socket);
-        self.ledger
-            .rest(self.stocks[port.stock].ip.advertised, port.number, now);
+        self.ledger.rest(self.stocks[port.stock].ip.advertised, port.number, now);
         self.free.push(id.0);
     }
 
     pub(crate) fn socket(&self, id: PortId) -> Option<&UdpSocket> {
-        self.open
-            .get(id.0 as usize)?
-            .as_ref()
-            .map(|port| &port.socket)
+        self.open.get(id.0 as usize)?.as_ref().map(|port| &port.socket)
     }
 
     fn open(&mut self, stock: usize, now: Time) -> io::Result<Opened> {
@@ -142,17 +127,9 @@ impl Ports {
             match socket::port(bound, &self.limits) {
                 Ok(socket) => {
                     self.stocks[stock].ports += 1;
-                    let id = self.put(Port {
-                        socket,
-                        stock,
-                        number,
-                    });
+                    let id = self.put(Port { socket, stock, number });
                     let advertised = SocketAddr::new(ip.advertised, number);
-                    return Ok(Opened {
-                        id,
-                        bound,
-                        advertised,
-                    });
+                    return Ok(Opened { id, bound, advertised });
                 }
                 // Another program has it: look again after the rest.
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -195,17 +172,8 @@ mod tests {
 
     fn ports(range: std::ops::RangeInclusive<u16>, stock_ports: usize) -> Ports {
         let ledger = Arc::new(Ledger::new([IP], range, Duration::from_secs(120)));
-        let ip = RelayIp {
-            bound: IP,
-            advertised: IP,
-        };
-        Ports::new(
-            &[ip],
-            stock_ports,
-            ledger,
-            StdRng::seed_from_u64(1),
-            Limits::default(),
-        )
+        let ip = RelayIp { bound: IP, advertised: IP };
+        Ports::new(&[ip], stock_ports, ledger, StdRng::seed_from_u64(1), Limits::default())
     }
 
     fn refill(ports: &mut Ports) -> Vec<Opened> {
@@ -242,10 +210,7 @@ mod tests {
         let port = foreign.local_addr().unwrap().port();
         let mut full = ports(port..=port, 1);
         let error = full.refill(Time::START, |_| {}).unwrap_err();
-        assert_eq!(
-            (error.ip, error.error.kind()),
-            (IP, io::ErrorKind::AddrInUse)
-        );
+        assert_eq!((error.ip, error.error.kind()), (IP, io::ErrorKind::AddrInUse));
         drop(foreign);
         assert_eq!(refill(&mut full)[0].bound.port(), port);
     }

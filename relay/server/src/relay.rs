@@ -50,14 +50,7 @@ impl Relay {
         let (workers, boards, controls) = plan.workers(listening)?;
 
         let failed = Arc::new(AtomicBool::new(false));
-        let mut relay = Self {
-            listeners,
-            notes,
-            boards,
-            controls,
-            threads: Vec::new(),
-            failed,
-        };
+        let mut relay = Self { listeners, notes, boards, controls, threads: Vec::new(), failed };
         for (number, worker) in workers.into_iter().enumerate() {
             let thread = spawn(number, Arc::clone(&relay.failed), || worker.run());
             let thread = thread.map_err(|error| StartError::of("start a thread", error))?;
@@ -102,11 +95,7 @@ impl Relay {
     /// [`WorkerFailed`] if one had ended before, see [`Self::failed`].
     pub fn shutdown(mut self) -> Result<(), WorkerFailed> {
         self.stop();
-        if self.failed() {
-            Err(WorkerFailed)
-        } else {
-            Ok(())
-        }
+        if self.failed() { Err(WorkerFailed) } else { Ok(()) }
     }
 
     fn stop(&mut self) {
@@ -155,13 +144,7 @@ type Workers = (Vec<Worker>, Vec<Arc<Board>>, Vec<Arc<Control>>);
 
 impl Plan {
     fn new(config: RelayConfig, listening: &[Listening], clock: Clock) -> Self {
-        let RelayConfig {
-            mut core,
-            port_range,
-            workers,
-            limits,
-            ..
-        } = config;
+        let RelayConfig { mut core, port_range, workers, limits, .. } = config;
         let limits = limits.workable();
         let mut relay_ips = Vec::new();
         core.listeners.clear();
@@ -170,10 +153,7 @@ impl Plan {
             if advertised != bound {
                 core.never_peers.push(advertised);
             }
-            let ip = RelayIp {
-                bound: bound.ip(),
-                advertised: advertised.ip(),
-            };
+            let ip = RelayIp { bound: bound.ip(), advertised: advertised.ip() };
             if !relay_ips.contains(&ip) {
                 relay_ips.push(ip);
             }
@@ -203,10 +183,7 @@ impl Plan {
         }
         let ports = self.ledger.ports() as u64;
         if open_files < ports {
-            notes.push(Note::OpenFiles {
-                limit: open_files,
-                ports,
-            });
+            notes.push(Note::OpenFiles { limit: open_files, ports });
         }
         Ok(notes)
     }
@@ -214,15 +191,10 @@ impl Plan {
     fn workers(&self, listening: Vec<Listening>) -> Result<Workers, StartError> {
         let handovers = Handover::between(self.workers, self.limits.handover_batches)
             .map_err(|error| StartError::of("make an eventfd", error))?;
-        let controls = handovers
-            .iter()
-            .map(|one| Arc::clone(one.control()))
-            .collect();
+        let controls = handovers.iter().map(|one| Arc::clone(one.control())).collect();
         let boards: Vec<_> = handovers.iter().map(|_| Arc::new(Board::new())).collect();
-        let mut sockets: Vec<_> = listening
-            .into_iter()
-            .map(|one| one.sockets.into_iter())
-            .collect();
+        let mut sockets: Vec<_> =
+            listening.into_iter().map(|one| one.sockets.into_iter()).collect();
         let mut workers = Vec::new();
         for (number, (handover, board)) in handovers.into_iter().zip(&boards).enumerate() {
             let listeners = sockets.iter_mut().filter_map(Iterator::next).collect();
@@ -240,13 +212,7 @@ impl Plan {
         let server = Server::new(core, worker, relayed, random()?);
         let random = StdRng::from_seed(random()?);
         let ledger = Arc::clone(&self.ledger);
-        let ports = Ports::new(
-            &self.relay_ips,
-            self.stock_ports,
-            ledger,
-            random,
-            self.limits,
-        );
+        let ports = Ports::new(&self.relay_ips, self.stock_ports, ledger, random, self.limits);
         let mut engine = Poller::new(self.limits.turn_sockets)
             .and_then(|poller| Engine::new(poller, server, listeners, ports, self.limits))
             .map_err(|error| StartError::of("set up epoll", error))?;
@@ -278,18 +244,16 @@ fn spawn(
     failed: Arc<AtomicBool>,
     run: impl FnOnce() -> io::Result<()> + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new()
-        .name(format!("relay-{number}"))
-        .spawn(move || {
-            let alarm = Alarm { number, failed };
-            if let Err(error) = sys::pin_thread(number) {
-                tracing::debug!(number, %error, "worker runs on any CPU");
-            }
-            match run() {
-                Ok(()) => std::mem::forget(alarm),
-                Err(error) => tracing::error!(number, %error, "relay worker cannot go on"),
-            }
-        })
+    thread::Builder::new().name(format!("relay-{number}")).spawn(move || {
+        let alarm = Alarm { number, failed };
+        if let Err(error) = sys::pin_thread(number) {
+            tracing::debug!(number, %error, "worker runs on any CPU");
+        }
+        match run() {
+            Ok(()) => std::mem::forget(alarm),
+            Err(error) => tracing::error!(number, %error, "relay worker cannot go on"),
+        }
+    })
 }
 
 /// Tells that a worker failed, unless it is forgotten first.
@@ -301,10 +265,7 @@ struct Alarm {
 impl Drop for Alarm {
     fn drop(&mut self) {
         self.failed.store(true, Ordering::Release);
-        tracing::error!(
-            number = self.number,
-            "relay worker ended: its clients are cut off"
-        );
+        tracing::error!(number = self.number, "relay worker ended: its clients are cut off");
     }
 }
 

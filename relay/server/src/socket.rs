@@ -32,11 +32,7 @@ pub(crate) fn listeners(
         sockets.push(next.into());
     }
     for socket in &sockets {
-        sys::set_buffer(
-            socket.as_fd(),
-            Buffer::Receive,
-            limits.listener_receive_bytes,
-        )?;
+        sys::set_buffer(socket.as_fd(), Buffer::Receive, limits.listener_receive_bytes)?;
         sys::set_buffer(socket.as_fd(), Buffer::Send, limits.listener_send_bytes)?;
     }
     Ok(sockets)
@@ -57,36 +53,17 @@ pub(crate) fn buffer_notes(socket: &UdpSocket, limits: &Limits) -> io::Result<Ve
     let (receive, send) = (limits.listener_receive_bytes, limits.listener_send_bytes);
     // The kernel doubles the number asked for, for its own book-keeping.
     let buffers = [
-        (
-            "receive",
-            receive,
-            socket.recv_buffer_size()? / 2,
-            "net.core.rmem_max",
-        ),
-        (
-            "send",
-            send,
-            socket.send_buffer_size()? / 2,
-            "net.core.wmem_max",
-        ),
+        ("receive", receive, socket.recv_buffer_size()? / 2, "net.core.rmem_max"),
+        ("send", send, socket.send_buffer_size()? / 2, "net.core.wmem_max"),
     ];
     let smaller = buffers.into_iter().filter(|(_, asked, got, _)| got < asked);
     Ok(smaller
-        .map(|(name, asked, got, sysctl)| Note::SocketBuffer {
-            name,
-            asked,
-            got,
-            sysctl,
-        })
+        .map(|(name, asked, got, sysctl)| Note::SocketBuffer { name, asked, got, sysctl })
         .collect())
 }
 
 fn udp(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }

@@ -83,13 +83,8 @@ impl Worker {
 
     /// How long nothing needs to be done if nothing comes in.
     fn patience(&self, now: Time) -> Option<Duration> {
-        let show = self
-            .board_is_stale
-            .then(|| self.shown + self.limits.counters_age);
-        let due = [self.engine.poll_timeout(), show]
-            .into_iter()
-            .flatten()
-            .min()?;
+        let show = self.board_is_stale.then(|| self.shown + self.limits.counters_age);
+        let due = [self.engine.poll_timeout(), show].into_iter().flatten().min()?;
         Some(due.since(now))
     }
 
@@ -102,11 +97,7 @@ impl Worker {
         let Some(socket) = self.engine.socket(at) else {
             return;
         };
-        let icmp = if error {
-            sys::take_icmp_errors(socket, ICMP_ERRORS_TURN)
-        } else {
-            0
-        };
+        let icmp = if error { sys::take_icmp_errors(socket, ICMP_ERRORS_TURN) } else { 0 };
         let received = self.inbox.receive(socket, at, self.limits.socket_datagrams);
         self.engine.counters.icmp_errors += icmp as u64;
         match received {
@@ -152,8 +143,7 @@ impl Worker {
 
     fn show_counters(&mut self, now: Time) {
         if self.board_is_stale && now >= self.shown + self.limits.counters_age {
-            self.board
-                .show(self.engine.core_counters(), &self.engine.counters);
+            self.board.show(self.engine.core_counters(), &self.engine.counters);
             self.shown = now;
             self.board_is_stale = false;
         }
@@ -163,12 +153,7 @@ impl Worker {
 fn dispatch<'a>(verdict: Verdict<'a>, outbox: &mut Outbox<'a>, handover: &mut Handover) {
     match verdict {
         Verdict::Send(transmit) => outbox.push(transmit),
-        Verdict::Handover {
-            worker,
-            from,
-            to,
-            body,
-        } => {
+        Verdict::Handover { worker, from, to, body } => {
             handover.pack(usize::from(worker.0), &Packet { from, to, body });
         }
         Verdict::Done | Verdict::Drop(_) => {}

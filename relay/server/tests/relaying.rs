@@ -25,9 +25,7 @@ fn a_client_and_a_peer_exchange_a_thousand_packets_without_loss() {
         assert_eq!(alice.receive(), Incoming::Channel(CHANNEL, data.to_vec()));
     }
     let packets = |path| counter(&relay, "relay_packets", Some(path));
-    wait_until("the counters are there", || {
-        packets("peer_to_client") == 1_000
-    });
+    wait_until("the counters are there", || packets("peer_to_client") == 1_000);
     assert_eq!(packets("client_to_peer"), 1_000);
     relay.shutdown().unwrap();
 }
@@ -38,9 +36,7 @@ fn a_burst_arrives_whole_and_in_order() {
     let (mut alice, bob) = (Client::new(&relay), peer("127.0.0.1:0"));
     let relayed = alice.allocate();
     alice.bind(CHANNEL, bob.local_addr().unwrap()).unwrap();
-    let burst: Vec<_> = (0..100_u8)
-        .map(|number| vec![number; usize::from(number)])
-        .collect();
+    let burst: Vec<_> = (0..100_u8).map(|number| vec![number; usize::from(number)]).collect();
     for data in &burst {
         alice.send(CHANNEL, data);
     }
@@ -64,10 +60,7 @@ fn indications_carry_data_where_no_channel_is_bound() {
     alice.send_indication(bob_address, b"hello");
     assert_eq!(receive_from(&bob), (b"hello".to_vec(), relayed));
     bob.send_to(b"hi", relayed).unwrap();
-    assert_eq!(
-        alice.receive(),
-        Incoming::Indication(bob_address, b"hi".to_vec())
-    );
+    assert_eq!(alice.receive(), Incoming::Indication(bob_address, b"hi".to_vec()));
 }
 
 #[test]
@@ -94,10 +87,7 @@ fn an_ipv6_listener_relays_on_ipv6() {
     alice.send(CHANNEL, b"six");
     assert_eq!(receive_from(&bob), (b"six".to_vec(), relayed));
     bob.send_to(b"sechs", relayed).unwrap();
-    assert_eq!(
-        alice.receive(),
-        Incoming::Channel(CHANNEL, b"sechs".to_vec())
-    );
+    assert_eq!(alice.receive(), Incoming::Channel(CHANNEL, b"sechs".to_vec()));
 }
 
 /// The kernel chooses the worker of a client: of sixteen clients of four workers, all have the same
@@ -105,10 +95,7 @@ fn an_ipv6_listener_relays_on_ipv6() {
 /// other all the same.
 #[test]
 fn allocations_of_all_workers_reach_each_other() {
-    let mut config = RelayConfig {
-        workers: 4,
-        ..config()
-    };
+    let mut config = RelayConfig { workers: 4, ..config() };
     config.core.policy.allow.clear();
     let relay = start(config);
     let mut clients: Vec<_> = (0..16).map(|_| Client::new(&relay)).collect();
@@ -129,13 +116,8 @@ fn allocations_of_all_workers_reach_each_other() {
         }
     }
     let packets = |path| counter(&relay, "relay_packets", Some(path));
-    wait_until("the counters are there", || {
-        packets("relay_to_relay") == 16 * 15
-    });
-    assert!(
-        packets("handed_over") > 0,
-        "no two clients on different workers"
-    );
+    wait_until("the counters are there", || packets("relay_to_relay") == 16 * 15);
+    assert!(packets("handed_over") > 0, "no two clients on different workers");
     assert_eq!(counter(&relay, "relay_handover_full", None), 0);
 }
 
@@ -156,9 +138,7 @@ fn bytes_that_mean_nothing_get_no_answer_and_hurt_nobody() {
     }
     // The next datagram that comes is the answer to this.
     alice.refresh(600).unwrap();
-    wait_until("all are counted", || {
-        counter(&relay, "relay_drops", None) == 300
-    });
+    wait_until("all are counted", || counter(&relay, "relay_drops", None) == 300);
 }
 
 #[test]
@@ -172,9 +152,7 @@ fn a_peer_that_cannot_be_reached_does_not_hurt_the_allocation() {
     let [refuses, has_no_route, is_there] = [CHANNEL, CHANNEL + 1, CHANNEL + 2];
     alice.bind(refuses, nobody).unwrap();
     // From a loopback address there is no way to it.
-    alice
-        .bind(has_no_route, "8.8.8.8:4000".parse().unwrap())
-        .unwrap();
+    alice.bind(has_no_route, "8.8.8.8:4000".parse().unwrap()).unwrap();
     alice.bind(is_there, bob.local_addr().unwrap()).unwrap();
     for number in 0..100_u8 {
         alice.send(refuses, b"lost");
@@ -186,21 +164,14 @@ fn a_peer_that_cannot_be_reached_does_not_hurt_the_allocation() {
     }
     alice.refresh(600).unwrap();
     let failures = |label| counter(&relay, "relay_send_failures", label);
-    wait_until("failures are counted", || {
-        failures(Some("bad_address")) == 100
-    });
-    wait_until("ICMP is counted", || {
-        counter(&relay, "relay_icmp_errors", None) > 0
-    });
+    wait_until("failures are counted", || failures(Some("bad_address")) == 100);
+    wait_until("ICMP is counted", || counter(&relay, "relay_icmp_errors", None) > 0);
     assert_eq!(failures(None), 100);
 }
 
 #[test]
 fn one_loud_client_does_not_silence_the_others() {
-    let relay = start(RelayConfig {
-        workers: 1,
-        ..config()
-    });
+    let relay = start(RelayConfig { workers: 1, ..config() });
     let (mut loud, mut quiet) = (Client::new(&relay), Client::new(&relay));
     let (sink, bob) = (peer("127.0.0.1:0"), peer("127.0.0.1:0"));
     loud.allocate();
@@ -223,10 +194,7 @@ fn one_loud_client_does_not_silence_the_others() {
 
 #[test]
 fn allocations_made_at_once_all_get_a_port_though_few_are_in_stock() {
-    let mut config = RelayConfig {
-        workers: 1,
-        ..config()
-    };
+    let mut config = RelayConfig { workers: 1, ..config() };
     config.limits.stock_ports = 2;
     let relay = start(config);
     let mut clients: Vec<_> = (0..64).map(|_| Client::new(&relay)).collect();
@@ -243,10 +211,7 @@ fn allocations_made_at_once_all_get_a_port_though_few_are_in_stock() {
                 })
             })
             .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     relayed.sort();
     relayed.dedup();

@@ -144,20 +144,11 @@ mod tests {
 
     #[test]
     fn an_error_says_whether_joining_again_makes_sense() {
-        let closed = |code| {
-            Error::Closed {
-                code,
-                text: String::new(),
-            }
-            .retry()
-        };
+        let closed = |code| Error::Closed { code, text: String::new() }.retry();
         assert!(closed(4003) && closed(1006));
         assert!(!closed(4100) && !closed(1000));
-        let refused = |retry| Error::Refused {
-            code: ErrorCode::RoomFull,
-            text: String::new(),
-            retry,
-        };
+        let refused =
+            |retry| Error::Refused { code: ErrorCode::RoomFull, text: String::new(), retry };
         assert!(refused(true).retry() && !refused(false).retry());
         assert!(!Error::BadMetadata.retry());
     }

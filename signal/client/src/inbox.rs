@@ -39,9 +39,7 @@ impl Inbox {
             self.filled.notify_one();
             return Ok(());
         }
-        waiting
-            .events
-            .push_back(Event::SignalingLost(Error::NotRead));
+        waiting.events.push_back(Event::SignalingLost(Error::NotRead));
         drop(waiting);
         self.close();
         Err(Closed)
@@ -121,11 +119,7 @@ impl Inbox {
 
     fn open(&self) -> Result<MutexGuard<'_, Waiting>, Closed> {
         let waiting = self.lock();
-        if waiting.closed {
-            Err(Closed)
-        } else {
-            Ok(waiting)
-        }
+        if waiting.closed { Err(Closed) } else { Ok(waiting) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

@@ -70,14 +70,7 @@ pub struct Counts {
 impl Peer {
     pub(crate) fn new(id: PeerId, metadata: Value) -> Self {
         let open = RwLock::new(None);
-        Self {
-            shared: Arc::new(Shared {
-                id,
-                metadata,
-                dropped: AtomicU64::new(0),
-                open,
-            }),
-        }
+        Self { shared: Arc::new(Shared { id, metadata, dropped: AtomicU64::new(0), open }) }
     }
 
     /// Its id: unique, and never given again.
@@ -124,10 +117,7 @@ impl Peer {
         let open = self.channels().ok_or(SendError::NotConnected)?;
         let bytes = data.as_bytes().len();
         if bytes > open.bytes_max {
-            return Err(SendError::TooLarge {
-                bytes,
-                bytes_max: open.bytes_max,
-            });
+            return Err(SendError::TooLarge { bytes, bytes_max: open.bytes_max });
         }
         let sent = match (channel, &data) {
             (Channel::Lossy, Data::Text(text)) => open.lossy.try_send_text(text).await,
@@ -139,10 +129,7 @@ impl Peer {
             if error == Error::ErrSendBufferFull {
                 SendError::Full
             } else if error == Error::ErrOutboundPacketTooLarge {
-                SendError::TooLarge {
-                    bytes,
-                    bytes_max: open.bytes_max,
-                }
+                SendError::TooLarge { bytes, bytes_max: open.bytes_max }
             } else {
                 SendError::NotConnected
             }
@@ -153,10 +140,7 @@ impl Peer {
     pub async fn stats(&self) -> Option<Stats> {
         let open = self.channels()?;
         let path = selected(&*open.connection).await?;
-        let report = open
-            .connection
-            .get_stats(TokioRuntime.now(), StatsSelector::None)
-            .await;
+        let report = open.connection.get_stats(TokioRuntime.now(), StatsSelector::None).await;
         Some(Stats {
             path,
             round_trip: round_trip(&report),
@@ -179,19 +163,11 @@ impl Peer {
     }
 
     fn channels(&self) -> Option<Arc<OpenChannels>> {
-        self.shared
-            .open
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.open.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, channels: Option<Arc<OpenChannels>>) {
-        *self
-            .shared
-            .open
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = channels;
+        *self.shared.open.write().unwrap_or_else(PoisonError::into_inner) = channels;
     }
 }
 
@@ -205,9 +181,7 @@ impl Eq for Peer {}
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peer")
-            .field("id", self.id())
-            .finish_non_exhaustive()
+        f.debug_struct("Peer").field("id", self.id()).finish_non_exhaustive()
     }
 }
 

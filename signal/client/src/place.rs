@@ -20,10 +20,7 @@ impl Place {
     /// Reads `http:` and `ws:` URLs of the server, its page (with or without `#room`) or its
     /// endpoint.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        let bad = |why| Error::BadUrl {
-            url: text.to_owned(),
-            why,
-        };
+        let bad = |why| Error::BadUrl { url: text.to_owned(), why };
         let uri: Uri = text.trim().parse().map_err(|_| bad("it is no URL"))?;
         match uri.scheme_str() {
             Some("http" | "ws") => {}
@@ -31,10 +28,8 @@ impl Place {
             Some(_) => return Err(bad("its scheme is not http: or ws:")),
             None => return Err(bad("it has no scheme")),
         }
-        let host = uri
-            .host()
-            .filter(|host| !host.is_empty())
-            .ok_or_else(|| bad("it has no host"))?;
+        let host =
+            uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("it has no host"))?;
         let port = uri.port_u16().unwrap_or(80);
         let prefix = uri.path().trim_end_matches('/').trim_end_matches(ENDPOINT);
         Ok(Self {
@@ -69,10 +64,7 @@ mod tests {
         }
         assert_eq!(Place::parse("http://example.net").unwrap().port, 80);
         assert_eq!(Place::parse("http://[::1]:9/").unwrap().host, "::1");
-        assert_eq!(
-            Place::parse("http://a/meet/").unwrap().url,
-            "ws://a:80/meet/v1/ws"
-        );
+        assert_eq!(Place::parse("http://a/meet/").unwrap().url, "ws://a:80/meet/v1/ws");
     }
 
     #[test]
@@ -85,9 +77,7 @@ mod tests {
             ("wss://a", "TLS"),
             ("http://", "no URL"),
         ] {
-            let Err(Error::BadUrl { why, .. }) = Place::parse(url) else {
-                panic!("{url}")
-            };
+            let Err(Error::BadUrl { why, .. }) = Place::parse(url) else { panic!("{url}") };
             assert!(why.contains(reason), "{url}: {why}");
         }
     }

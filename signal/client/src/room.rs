@@ -58,12 +58,7 @@ pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error
     let inbox = Arc::new(Inbox::default());
     let ice = ice_setup(&seat.ice_servers, options.relay_only, signaling.is_local());
     let task = tokio::spawn(RoomTask::run(signaling, seat, ice, Arc::clone(&inbox)));
-    Ok(Room {
-        id,
-        peer_id,
-        inbox,
-        task: Some(task),
-    })
+    Ok(Room { id, peer_id, inbox, task: Some(task) })
 }
 
 impl Room {
@@ -111,17 +106,11 @@ impl Drop for Room {
 
 /// Which sockets and servers the room's links use.
 fn ice_setup(servers: &[IceServer], relay_only: bool, server_is_local: bool) -> Arc<IceSetup> {
-    let turn = || {
-        servers
-            .iter()
-            .flat_map(|server| &server.urls)
-            .filter(|url| url.starts_with("turn"))
-    };
+    let turn =
+        || servers.iter().flat_map(|server| &server.urls).filter(|url| url.starts_with("turn"));
     let local = |url: &String| {
         let host = url.split_once(':').map_or("", |(_, rest)| rest);
-        ["127.", "[::1]", "localhost"]
-            .iter()
-            .any(|loopback| host.starts_with(loopback))
+        ["127.", "[::1]", "localhost"].iter().any(|loopback| host.starts_with(loopback))
     };
     let loopback = if relay_only && turn().next().is_some() && turn().all(local) {
         Loopback::Only
@@ -131,11 +120,7 @@ fn ice_setup(servers: &[IceServer], relay_only: bool, server_is_local: bool) -> 
         Loopback::Unused
     };
     let addresses = LocalAddresses { loopback };
-    Arc::new(IceSetup {
-        servers: servers.to_vec(),
-        relay_only,
-        addresses,
-    })
+    Arc::new(IceSetup { servers: servers.to_vec(), relay_only, addresses })
 }
 
 struct RoomTask {
@@ -151,13 +136,7 @@ impl RoomTask {
     async fn run(signaling: Signaling, seat: Seat, ice: Arc<IceSetup>, inbox: Arc<Inbox>) {
         let (signals, outgoing) = mpsc::channel(SIGNALS_OUT_MAX);
         let (members, links) = (HashMap::new(), JoinSet::new());
-        let mut task = Self {
-            ice,
-            inbox: Arc::clone(&inbox),
-            signals,
-            members,
-            links,
-        };
+        let mut task = Self { ice, inbox: Arc::clone(&inbox), signals, members, links };
         let mut signaling = Some(signaling);
         let work = async {
             for seated in seat.members {
@@ -240,11 +219,7 @@ impl RoomTask {
     }
 
     fn handle_joined(&mut self, seated: Seated) -> Result<(), Closed> {
-        let Seated {
-            peer,
-            polite,
-            offers,
-        } = seated;
+        let Seated { peer, polite, offers } = seated;
         self.inbox.push(Event::PeerJoined(peer.clone()))?;
         let config = LinkConfig {
             peer: peer.clone(),

@@ -57,10 +57,7 @@ impl Signaling {
     /// Connects and upgrades.
     pub(crate) async fn connect(place: Place) -> Result<Self, Error> {
         let tcp = step(&place, TcpStream::connect((&*place.host, place.port))).await?;
-        let unreachable = |reason| Error::Unreachable {
-            address: place.address(),
-            reason,
-        };
+        let unreachable = |reason| Error::Unreachable { address: place.address(), reason };
         let tcp = tcp.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
         let server = tcp.peer_addr().map_err(unreachable)?.ip();
@@ -70,9 +67,7 @@ impl Signaling {
         };
         let mut request = (&*place.url).into_client_request().map_err(not_ours)?;
         let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
-        request
-            .headers_mut()
-            .insert("sec-websocket-protocol", subprotocol);
+        request.headers_mut().insert("sec-websocket-protocol", subprotocol);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .max_message_size(Some(SERVER_FRAME_BYTES_MAX))
@@ -80,25 +75,14 @@ impl Signaling {
         let upgrade = client_async_with_config(request, tcp, Some(config));
         let (socket, _) = step(&place, upgrade).await?.map_err(not_ours)?;
         let (silence, heard) = (STEP_TIMEOUT, Instant::now());
-        Ok(Self {
-            socket,
-            place,
-            server,
-            silence,
-            heard,
-            frame_bytes_max: usize::MAX,
-        })
+        Ok(Self { socket, place, server, silence, heard, frame_bytes_max: usize::MAX })
     }
 
     /// Asks for a seat.
     pub(crate) async fn hello(&mut self, room: &RoomId, metadata: &Value) -> Result<Seat, Error> {
         let raw = to_raw_value(metadata).map_err(|_| Error::BadMetadata)?;
         let metadata = metadata.is_object().then_some(&*raw);
-        self.send(ClientFrame::Hello {
-            room: room.as_str().into(),
-            metadata,
-        })
-        .await?;
+        self.send(ClientFrame::Hello { room: room.as_str().into(), metadata }).await?;
         self.heard = Instant::now();
         loop {
             let text = self.next().await?;
@@ -124,10 +108,7 @@ impl Signaling {
         loop {
             let Ok(message) = timeout_at(self.heard + self.silence, self.socket.next()).await
             else {
-                return Err(Error::Timeout {
-                    address: self.place.address(),
-                    after: self.silence,
-                });
+                return Err(Error::Timeout { address: self.place.address(), after: self.silence });
             };
             self.heard = Instant::now();
             match message {
@@ -162,21 +143,13 @@ impl Signaling {
         let metadata = serde_json::from_str(member.metadata.get())
             .map_err(|error| self.not_ours(&error.to_string()))?;
         let peer = Peer::new(self.peer_id(&member.peer)?, metadata);
-        Ok(Seated {
-            peer,
-            polite: member.polite,
-            offers: member.offers,
-        })
+        Ok(Seated { peer, polite: member.polite, offers: member.offers })
     }
 
     /// Passes a signal to another member. One over the server's limit is left out, since it would
     /// only cost the seat.
     pub(crate) async fn signal(&mut self, to: &PeerId, data: &RawValue) -> Result<(), Error> {
-        self.send(ClientFrame::Signal {
-            to: to.as_str().into(),
-            data,
-        })
-        .await
+        self.send(ClientFrame::Signal { to: to.as_str().into(), data }).await
     }
 
     /// Gives the seat back and closes the connection in order.
@@ -235,27 +208,18 @@ impl Signaling {
     }
 
     fn not_ours(&self, why: &str) -> Error {
-        Error::NotHeliograph {
-            address: self.place.address(),
-            why: why.to_owned(),
-        }
+        Error::NotHeliograph { address: self.place.address(), why: why.to_owned() }
     }
 }
 
 /// Whether the connection broke, rather than carried something wrong.
 fn is_broken(error: &WsError) -> bool {
     use tokio_tungstenite::tungstenite::error::ProtocolError;
-    matches!(
-        error,
-        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-    )
+    matches!(error, WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake))
 }
 
 async fn step<T>(place: &Place, future: impl Future<Output = T>) -> Result<T, Error> {
     timeout(STEP_TIMEOUT, future)
         .await
-        .map_err(|_| Error::Timeout {
-            address: place.address(),
-            after: STEP_TIMEOUT,
-        })
+        .map_err(|_| Error::Timeout { address: place.address(), after: STEP_TIMEOUT })
 }

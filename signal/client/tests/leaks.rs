@@ -39,12 +39,7 @@ fn udp_sockets() -> usize {
         .expect("Linux")
         .filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
         .filter_map(|link| {
-            Some(
-                link.to_str()?
-                    .strip_prefix("socket:[")?
-                    .strip_suffix(']')?
-                    .to_owned(),
-            )
+            Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
         })
         .filter(|inode| table.contains(&format!(" {inode} ")))
         .count()

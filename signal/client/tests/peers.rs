@@ -18,9 +18,7 @@ async fn two_peers_meet_and_know_each_other_and_their_path() -> Outcome {
     let server = Server::start(Behaviour::default()).await;
     let mut ada = join_as(&server, "ada").await;
     let mut bob = join_as(&server, "bob").await;
-    let Event::PeerJoined(peer) = next(&mut ada).await else {
-        panic!("somebody joins first")
-    };
+    let Event::PeerJoined(peer) = next(&mut ada).await else { panic!("somebody joins first") };
     assert_eq!(peer.name(), Some("bob"));
     assert_eq!(peer.id(), bob.peer_id());
     assert_eq!(peer.send_lossy("early").await, Err(SendError::NotConnected));
@@ -29,27 +27,13 @@ async fn two_peers_meet_and_know_each_other_and_their_path() -> Outcome {
     assert!(!path.is_relayed(), "{path}");
     assert_eq!((to_bob.name(), to_ada.name()), (Some("bob"), Some("ada")));
     to_bob.send_lossy(b"\x00\xFF").await?;
-    assert_eq!(
-        message(&mut bob).await,
-        (Channel::Lossy, Data::from(b"\x00\xFF"))
-    );
+    assert_eq!(message(&mut bob).await, (Channel::Lossy, Data::from(b"\x00\xFF")));
     to_ada.send_reliable("grüß dich").await?;
-    assert_eq!(
-        message(&mut ada).await,
-        (Channel::Reliable, Data::from("grüß dich"))
-    );
+    assert_eq!(message(&mut ada).await, (Channel::Reliable, Data::from("grüß dich")));
     let stats = to_ada.stats().await.expect("a connection");
-    assert_eq!(
-        (stats.lossy.messages_received, stats.lossy.bytes_received),
-        (1, 2)
-    );
+    assert_eq!((stats.lossy.messages_received, stats.lossy.bytes_received), (1, 2));
     assert_eq!((stats.reliable.messages_sent, stats.lossy_dropped), (1, 0));
-    assert!(
-        stats
-            .round_trip
-            .is_some_and(|rtt| rtt < Duration::from_secs(1)),
-        "{stats:?}"
-    );
+    assert!(stats.round_trip.is_some_and(|rtt| rtt < Duration::from_secs(1)), "{stats:?}");
     Ok(())
 }
 
@@ -83,19 +67,11 @@ async fn a_thousand_lossy_messages_arrive_on_loopback_and_reliable_ones_in_order
 
 #[tokio::test(flavor = "multi_thread")]
 async fn offers_that_collide_end_in_one_connection() -> Outcome {
-    let server = Server::start(Behaviour {
-        glare: true,
-        ..Behaviour::default()
-    })
-    .await;
+    let server = Server::start(Behaviour { glare: true, ..Behaviour::default() }).await;
     for round in 0..5 {
         let ((ada, to_bob), (mut bob, _)) = pair(&server).await;
         to_bob.send_reliable("hello").await?;
-        assert_eq!(
-            message(&mut bob).await.1,
-            Data::from("hello"),
-            "round {round}"
-        );
+        assert_eq!(message(&mut bob).await.1, Data::from("hello"), "round {round}");
         tokio::join!(ada.close(), bob.close());
     }
     Ok(())
@@ -119,9 +95,7 @@ async fn a_mesh_of_four_connects_everybody_with_everybody() {
 async fn who_leaves_is_announced_and_torn_down() {
     let server = Server::start(Behaviour::default()).await;
     let ((mut ada, to_bob), (bob, _)) = pair(&server).await;
-    timeout(PATIENCE, bob.close())
-        .await
-        .expect("closed in time");
+    timeout(PATIENCE, bob.close()).await.expect("closed in time");
     loop {
         match next(&mut ada).await {
             Event::PeerLeft { peer, reason } => {
@@ -129,21 +103,13 @@ async fn who_leaves_is_announced_and_torn_down() {
                 break;
             }
             // The connection's end may be noticed before the server tells.
-            Event::Disconnected {
-                trouble: Trouble::Closed,
-                ..
-            } => {}
+            Event::Disconnected { trouble: Trouble::Closed, .. } => {}
             event => panic!("{event:?}"),
         }
     }
-    assert_eq!(
-        to_bob.send_reliable("late").await,
-        Err(SendError::NotConnected)
-    );
+    assert_eq!(to_bob.send_reliable("late").await, Err(SendError::NotConnected));
     assert!(ada.try_next().is_none());
-    timeout(PATIENCE, ada.close())
-        .await
-        .expect("closed in time");
+    timeout(PATIENCE, ada.close()).await.expect("closed in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,10 +119,7 @@ async fn open_channels_survive_the_server() -> Outcome {
     drop(server);
     for room in [&mut ada, &mut bob] {
         let event = next(room).await;
-        assert!(
-            matches!(&event, Event::SignalingLost(error) if error.retry()),
-            "{event:?}"
-        );
+        assert!(matches!(&event, Event::SignalingLost(error) if error.retry()), "{event:?}");
     }
     to_bob.send_reliable("still here").await?;
     to_ada.send_lossy("me too").await?;
@@ -176,27 +139,14 @@ async fn relay_only_with_a_relay_that_refuses_is_said_plainly() {
         username: Some("ada".to_owned()),
         credential: Some("secret".to_owned()),
     };
-    let server = Server::start(Behaviour {
-        ice_servers: vec![turn],
-        ..Behaviour::default()
-    })
-    .await;
-    let options = Options {
-        relay_only: true,
-        ..Options::default()
-    };
+    let server = Server::start(Behaviour { ice_servers: vec![turn], ..Behaviour::default() }).await;
+    let options = Options { relay_only: true, ..Options::default() };
     let mut ada = join(&server.url, "demo", options).await.expect("a seat");
     let _bob = join_as(&server, "bob").await;
     assert!(matches!(next(&mut ada).await, Event::PeerJoined(_)));
     let event = next(&mut ada).await;
     assert!(
-        matches!(
-            &event,
-            Event::Disconnected {
-                trouble: Trouble::NoCandidates,
-                ..
-            }
-        ),
+        matches!(&event, Event::Disconnected { trouble: Trouble::NoCandidates, .. }),
         "{event:?}"
     );
 }
@@ -232,19 +182,11 @@ async fn signals_that_make_no_sense_harm_nobody_else() -> Outcome {
     }
     let event = next(&mut ada).await;
     assert!(
-        matches!(
-            &event,
-            Event::Disconnected {
-                trouble: Trouble::BadDescription(_),
-                ..
-            }
-        ),
+        matches!(&event, Event::Disconnected { trouble: Trouble::BadDescription(_), .. }),
         "{event:?}"
     );
     to_bob.send_reliable("unharmed").await?;
-    let Event::PeerJoined(_) = next(&mut bob).await else {
-        panic!("mallory joined here as well")
-    };
+    let Event::PeerJoined(_) = next(&mut bob).await else { panic!("mallory joined here as well") };
     assert_eq!(message(&mut bob).await.1, Data::from("unharmed"));
     Ok(())
 }

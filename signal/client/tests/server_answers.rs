@@ -12,16 +12,11 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 async fn refusal(script: Vec<Message>) -> Error {
     let server = Server::scripted(script).await;
-    join(&server.url, "demo", Options::default())
-        .await
-        .expect_err("no seat")
+    join(&server.url, "demo", Options::default()).await.expect_err("no seat")
 }
 
 fn close(code: u16, reason: &'static str) -> Message {
-    Message::Close(Some(CloseFrame {
-        code: code.into(),
-        reason: reason.into(),
-    }))
+    Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))
 }
 
 #[tokio::test]
@@ -30,9 +25,7 @@ async fn a_refusal_keeps_its_code_and_says_whether_to_retry() {
         let text = format!(r#"{{"type":"error","code":"{word}","text":"no","retry":{retry}}}"#);
         let error = refusal(vec![Message::text(text)]).await;
         assert_eq!(error.retry(), retry);
-        let Error::Refused { code, .. } = error else {
-            panic!("{error}")
-        };
+        let Error::Refused { code, .. } = error else { panic!("{error}") };
         assert_eq!(code.to_string(), word);
         assert_ne!(code, ErrorCode::Unknown);
     }
@@ -49,10 +42,7 @@ async fn an_answer_that_is_no_frame_of_the_protocol_names_the_server() {
         Message::binary(vec![1]),
     ] {
         let error = refusal(vec![answer.clone()]).await;
-        assert!(
-            matches!(error, Error::NotHeliograph { .. }),
-            "{answer:?}: {error}"
-        );
+        assert!(matches!(error, Error::NotHeliograph { .. }), "{answer:?}: {error}");
         assert!(error.to_string().contains("127.0.0.1:"), "{error}");
         assert!(!error.retry());
     }
@@ -63,20 +53,13 @@ async fn a_close_code_is_kept_before_and_after_the_welcome() {
     for (code, retry) in [(4003, true), (4100, false), (1009, false)] {
         let error = refusal(vec![close(code, "because")]).await;
         assert_eq!(error.retry(), retry);
-        let Error::Closed { code: closed, text } = error else {
-            panic!("{error}")
-        };
+        let Error::Closed { code: closed, text } = error else { panic!("{error}") };
         assert_eq!((closed, &*text), (code, "because"));
 
         let server = Server::scripted(vec![welcome(), close(code, "because")]).await;
         let mut room = join_as(&server, "ada").await;
-        let Event::SignalingLost(error) = next(&mut room).await else {
-            panic!("an end")
-        };
-        assert!(
-            matches!(error, Error::Closed { code: closed, .. } if closed == code),
-            "{error}"
-        );
+        let Event::SignalingLost(error) = next(&mut room).await else { panic!("an end") };
+        assert!(matches!(error, Error::Closed { code: closed, .. } if closed == code), "{error}");
     }
 }
 
@@ -86,26 +69,15 @@ async fn frames_of_a_newer_server_are_ignored() {
     let server = Server::scripted(vec![newer.clone(), welcome(), newer, close(4003, "")]).await;
     let mut room = join_as(&server, "ada").await;
     let event = next(&mut room).await;
-    assert!(
-        matches!(
-            event,
-            Event::SignalingLost(Error::Closed { code: 4003, .. })
-        ),
-        "{event:?}"
-    );
+    assert!(matches!(event, Event::SignalingLost(Error::Closed { code: 4003, .. })), "{event:?}");
 }
 
 #[tokio::test]
 async fn a_server_that_falls_silent_is_given_up_after_its_own_timeout() {
-    let hasty = welcome()
-        .to_text()
-        .unwrap()
-        .replace("\"timeout_s\":9", "\"timeout_s\":1");
+    let hasty = welcome().to_text().unwrap().replace("\"timeout_s\":9", "\"timeout_s\":1");
     let server = Server::scripted(vec![Message::text(hasty)]).await;
     let mut room = join_as(&server, "ada").await;
-    let Event::SignalingLost(error) = next(&mut room).await else {
-        panic!("an end")
-    };
+    let Event::SignalingLost(error) = next(&mut room).await else { panic!("an end") };
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
     assert!(error.retry());
 }
@@ -116,46 +88,24 @@ async fn a_server_that_is_not_there_or_no_websocket_server_is_told_apart() {
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let http = tokio::spawn(async move {
         let (mut tcp, _) = listener.accept().await.unwrap();
-        tcp.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-            .await
-            .unwrap();
+        tcp.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await.unwrap();
         tcp
     });
     let error = join(&url, "demo", Options::default()).await.unwrap_err();
     assert!(matches!(error, Error::NotHeliograph { .. }), "{error}");
     drop(http.await.unwrap());
     let error = join(&url, "demo", Options::default()).await.unwrap_err();
-    let Error::Unreachable { reason, .. } = &error else {
-        panic!("{error}")
-    };
+    let Error::Unreachable { reason, .. } = &error else { panic!("{error}") };
     assert_eq!(reason.kind(), ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]
 async fn what_the_program_got_wrong_is_found_without_a_server() {
     let refused = |url, room, metadata| async move {
-        join(
-            url,
-            room,
-            Options {
-                metadata,
-                ..Options::default()
-            },
-        )
-        .await
-        .unwrap_err()
+        join(url, room, Options { metadata, ..Options::default() }).await.unwrap_err()
     };
     let url = "ws://127.0.0.1:9";
-    assert!(matches!(
-        refused("demo", "demo", ().into()).await,
-        Error::BadUrl { .. }
-    ));
-    assert!(matches!(
-        refused(url, "a b", ().into()).await,
-        Error::BadRoom(_)
-    ));
-    assert!(matches!(
-        refused(url, "demo", 7.into()).await,
-        Error::BadMetadata
-    ));
+    assert!(matches!(refused("demo", "demo", ().into()).await, Error::BadUrl { .. }));
+    assert!(matches!(refused(url, "a b", ().into()).await, Error::BadRoom(_)));
+    assert!(matches!(refused(url, "demo", 7.into()).await, Error::BadMetadata));
 }

@@ -111,33 +111,17 @@ impl Hub {
         if let Some(code) = self.join_refusal(session, &join.room) {
             return self.tell(session, Event::Refused { code, id: join.id });
         }
-        let Join {
-            room: id,
-            metadata,
-            ice,
-            id: _,
-        } = join;
+        let Join { room: id, metadata, ice, id: _ } = join;
         self.last_seat += 1;
         self.counts.joins += 1;
         let peer = PeerId::from_random(self.dice.random());
-        let member = Member {
-            seat: self.last_seat,
-            session,
-            peer: peer.clone(),
-            metadata,
-        };
-        let seat = Seat {
-            room: id.clone(),
-            number: member.seat,
-        };
+        let member = Member { seat: self.last_seat, session, peer: peer.clone(), metadata };
+        let seat = Seat { room: id.clone(), number: member.seat };
         self.seats.insert(session, seat);
 
         let ice_servers = self.ice_servers(now, ice, &id, &member);
         let hasher = &self.hasher;
-        let room = self
-            .rooms
-            .entry(id.clone())
-            .or_insert_with(|| Room::new(hasher.clone()));
+        let room = self.rooms.entry(id.clone()).or_insert_with(|| Room::new(hasher.clone()));
         let welcome = Welcome {
             room: id.as_str().into(),
             peer: peer.as_str().into(),
@@ -149,10 +133,7 @@ impl Hub {
         };
         let welcome = FrameText::encode(&ServerFrame::Welcome(welcome));
         let joined = FrameText::encode(&ServerFrame::Joined(newcomer(&member)));
-        self.outputs.push_back(Output {
-            to: session,
-            event: Event::Seated { peer, welcome },
-        });
+        self.outputs.push_back(Output { to: session, event: Event::Seated { peer, welcome } });
         broadcast(&mut self.outputs, room, &joined);
         room.insert(member);
     }
@@ -160,30 +141,18 @@ impl Hub {
     /// Passes a payload to its addressee, or refuses.
     pub fn handle_signal(&mut self, session: SessionId, signal: &Signal) {
         let Some(seat) = self.seats.get(&session) else {
-            let event = Event::Refused {
-                code: ErrorCode::HelloFirst,
-                id: signal.id,
-            };
+            let event = Event::Refused { code: ErrorCode::HelloFirst, id: signal.id };
             return self.tell(session, event);
         };
         let room = &self.rooms[&seat.room];
         let from = room.member(seat.number);
         let Some(to) = room.find(&signal.to).filter(|to| to.seat != from.seat) else {
-            let event = Event::Refused {
-                code: ErrorCode::NoSuchPeer,
-                id: signal.id,
-            };
+            let event = Event::Refused { code: ErrorCode::NoSuchPeer, id: signal.id };
             return self.tell(session, event);
         };
-        let frame = ServerFrame::Signal {
-            from: from.peer.as_str().into(),
-            data: &signal.data,
-        };
+        let frame = ServerFrame::Signal { from: from.peer.as_str().into(), data: &signal.data };
         let event = Event::Frame(FrameText::encode(&frame));
-        self.outputs.push_back(Output {
-            to: to.session,
-            event,
-        });
+        self.outputs.push_back(Output { to: to.session, event });
         self.counts.signals += 1;
     }
 
@@ -228,11 +197,7 @@ impl Hub {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let (rooms, members) = (self.rooms.len() as u64, self.seats.len() as u64);
-        Counts {
-            rooms,
-            members,
-            ..self.counts
-        }
+        Counts { rooms, members, ..self.counts }
     }
 
     /// The members of a room in the order of their joining; none if there is no such room.
@@ -259,25 +224,14 @@ impl Hub {
     fn ice_servers(&self, now: Now, urls: IceUrls, room: &RoomId, seat: &Member) -> Vec<IceServer> {
         let mut servers = Vec::new();
         if !urls.stun.is_empty() {
-            servers.push(IceServer {
-                urls: urls.stun,
-                username: None,
-                credential: None,
-            });
+            servers.push(IceServer { urls: urls.stun, username: None, credential: None });
         }
         if let Some(turn) = self.turn.as_ref().filter(|_| !urls.turn.is_empty()) {
-            let holder = SeatName {
-                room: room.as_str(),
-                peer: seat.peer.as_str(),
-                seat: seat.seat,
-            };
+            let holder =
+                SeatName { room: room.as_str(), peer: seat.peer.as_str(), seat: seat.seat };
             let minted = Credentials::mint(&turn.secret, now.unix + turn.ttl, holder);
             let (username, credential) = (Some(minted.username), Some(minted.password));
-            servers.push(IceServer {
-                urls: urls.turn,
-                username,
-                credential,
-            });
+            servers.push(IceServer { urls: urls.turn, username, credential });
         }
         servers
     }
@@ -288,39 +242,23 @@ impl Hub {
 }
 
 fn broadcast(outputs: &mut VecDeque<Output>, room: &Room, frame: &FrameText) {
-    let output = |to| Output {
-        to,
-        event: Event::Frame(frame.clone()),
-    };
+    let output = |to| Output { to, event: Event::Frame(frame.clone()) };
     outputs.extend(room.members().iter().map(|member| output(member.session)));
 }
 
 /// A member that was there before, as the newcomer should treat it.
 fn seen_by_newcomer(member: &Member) -> MemberFrame<'_> {
-    MemberFrame {
-        polite: false,
-        offers: true,
-        ..member_frame(member)
-    }
+    MemberFrame { polite: false, offers: true, ..member_frame(member) }
 }
 
 /// The newcomer, as everybody else should treat it.
 fn newcomer(member: &Member) -> MemberFrame<'_> {
-    MemberFrame {
-        polite: true,
-        offers: false,
-        ..member_frame(member)
-    }
+    MemberFrame { polite: true, offers: false, ..member_frame(member) }
 }
 
 fn member_frame(member: &Member) -> MemberFrame<'_> {
     let (peer, metadata) = (member.peer.as_str().into(), member.metadata.value());
-    MemberFrame {
-        peer,
-        metadata,
-        polite: false,
-        offers: false,
-    }
+    MemberFrame { peer, metadata, polite: false, offers: false }
 }
 
 fn heartbeat(config: &Config) -> Heartbeat {
@@ -355,24 +293,13 @@ mod tests {
 
     #[test]
     fn the_memory_of_emptied_rooms_is_given_back() {
-        let seed = Seed {
-            hub: 0,
-            random: [0; 32],
-        };
+        let seed = Seed { hub: 0, random: [0; 32] };
         let mut hub = Hub::new(Config::default(), None, &seed);
-        let now = Now {
-            time: Time::START,
-            unix: UnixTime::from_seconds(0),
-        };
+        let now = Now { time: Time::START, unix: UnixTime::from_seconds(0) };
         for session in 0..10_000 {
             let room = RoomId::parse(&session.to_string()).expect("digits");
             let metadata = Metadata::new(None, 2).expect("none");
-            let join = Join {
-                room,
-                metadata,
-                ice: IceUrls::default(),
-                id: None,
-            };
+            let join = Join { room, metadata, ice: IceUrls::default(), id: None };
             hub.handle_join(now, SessionId(session), join);
             while hub.poll_output().is_some() {}
         }

@@ -89,11 +89,7 @@ impl fmt::Display for PeerId {
 fn check(text: &str) -> Result<&str, BadId> {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
     let fits = (1..=ID_BYTES_MAX).contains(&text.len());
-    if fits && text.bytes().all(unreserved) {
-        Ok(text)
-    } else {
-        Err(BadId)
-    }
+    if fits && text.bytes().all(unreserved) { Ok(text) } else { Err(BadId) }
 }
 
 #[cfg(test)]

@@ -22,10 +22,7 @@ pub(crate) struct Member {
 
 impl Room {
     pub(crate) fn new(hasher: RandomState) -> Self {
-        Self {
-            members: Vec::new(),
-            seats: HashMap::with_hasher(hasher),
-        }
+        Self { members: Vec::new(), seats: HashMap::with_hasher(hasher) }
     }
 
     pub(crate) fn members(&self) -> &[Member] {
@@ -47,11 +44,7 @@ impl Room {
 
     /// Puts a member in, whose seat number is higher than all before.
     pub(crate) fn insert(&mut self, member: Member) {
-        assert!(
-            self.members
-                .last()
-                .is_none_or(|last| last.seat < member.seat)
-        );
+        assert!(self.members.last().is_none_or(|last| last.seat < member.seat));
         self.seats.insert(member.peer.clone(), member.seat);
         self.members.push(member);
     }
@@ -63,8 +56,6 @@ impl Room {
     }
 
     fn index(&self, seat: u64) -> Option<usize> {
-        self.members
-            .binary_search_by_key(&seat, |member| member.seat)
-            .ok()
+        self.members.binary_search_by_key(&seat, |member| member.seat).ok()
     }
 }

@@ -177,12 +177,7 @@ impl Session {
         if self.ended.is_some() {
             return None;
         }
-        let Config {
-            hello_timeout,
-            heartbeat_interval,
-            heartbeat_timeout,
-            ..
-        } = *self.config;
+        let Config { hello_timeout, heartbeat_interval, heartbeat_timeout, .. } = *self.config;
         Some(match (&self.state, self.asked) {
             (State::Greeting | State::Joining, _) => self.opened + hello_timeout,
             (State::Seated(_), None) => self.last_heard + heartbeat_interval,
@@ -248,12 +243,7 @@ impl Session {
         };
         self.state = State::Joining;
         let ice = self.ice.clone();
-        self.requests.push_back(Request::Join(Join {
-            room,
-            metadata,
-            ice,
-            id,
-        }));
+        self.requests.push_back(Request::Join(Join { room, metadata, ice, id }));
     }
 
     fn signal(&mut self, id: Option<u64>, to: &str, data: &RawValue) {
@@ -261,11 +251,7 @@ impl Session {
         let Ok(to) = PeerId::parse(to) else {
             return self.refuse_plainly(ErrorCode::NoSuchPeer, id);
         };
-        self.requests.push_back(Request::Signal(Signal {
-            to,
-            data: data.to_owned(),
-            id,
-        }));
+        self.requests.push_back(Request::Signal(Signal { to, data: data.to_owned(), id }));
     }
 
     fn refuse_plainly(&mut self, code: ErrorCode, id: Option<u64>) {
@@ -279,12 +265,7 @@ impl Session {
         if self.refusals > self.config.refusals_max {
             return self.close(CloseCode::Misbehaved);
         }
-        let error = ErrorFrame {
-            code,
-            text: text.into(),
-            retry: code.retry(),
-            id,
-        };
+        let error = ErrorFrame { code, text: text.into(), retry: code.retry(), id };
         let frame = FrameText::encode(&ServerFrame::Error(error));
         self.transmit(Transmit::Refusal(code, frame));
     }

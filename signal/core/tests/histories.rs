@@ -17,12 +17,7 @@ const ROOMS: [&str; 4] = ["a", "b", "c", "d"];
 
 /// Small, so that every limit is met often.
 fn config() -> Config {
-    Config {
-        room_members_max: 4,
-        rooms_max: 3,
-        members_max: 9,
-        ..Config::default()
-    }
+    Config { room_members_max: 4, rooms_max: 3, members_max: 9, ..Config::default() }
 }
 
 #[derive(Clone, Debug)]
@@ -66,12 +61,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let desk = Desk::new(config());
-        Self {
-            desk,
-            views: BTreeMap::new(),
-            last_session: 0,
-            last_signal: 0,
-        }
+        Self { desk, views: BTreeMap::new(), last_session: 0, last_signal: 0 }
     }
 
     fn run(&mut self, step: &Step) {
@@ -115,16 +105,7 @@ impl World {
         assert_eq!(peer.is_some(), fits);
         if let Some(peer) = peer {
             let (roster, gone, awaited) = (Vec::new(), HashSet::new(), BTreeMap::new());
-            self.views.insert(
-                session,
-                View {
-                    room: name,
-                    peer,
-                    roster,
-                    gone,
-                    awaited,
-                },
-            );
+            self.views.insert(session, View { room: name, peer, roster, gone, awaited });
         }
         self.tell(outputs);
     }
@@ -139,10 +120,7 @@ impl World {
         let sender = sender.peer.to_string();
         if passes {
             let view = self.views.get_mut(&to).unwrap();
-            view.awaited
-                .entry(sender)
-                .or_default()
-                .push_back(self.last_signal);
+            view.awaited.entry(sender).or_default().push_back(self.last_signal);
         }
         let outputs = self.desk.signal(from, &peer, &self.last_signal.to_string());
         let refused = matches!(outputs.as_slice(), [(_, Event::Refused { .. })]);
@@ -156,10 +134,7 @@ impl World {
                 Event::Refused { .. } => {}
                 Event::Close(_) => drop(self.views.remove(&to)),
                 Event::Seated { welcome: frame, .. } | Event::Frame(frame) => {
-                    self.views
-                        .get_mut(&to)
-                        .expect("a member")
-                        .read(&json(&frame));
+                    self.views.get_mut(&to).expect("a member").read(&json(&frame));
                 }
             }
         }
@@ -174,16 +149,9 @@ impl World {
             let others: Vec<_> = others.map(|(_, peer)| peer.to_string()).collect();
             let known: Vec<_> = view.roster.iter().map(|(peer, ..)| peer.clone()).collect();
             assert_eq!(known, others, "of {session}");
-            assert!(
-                view.awaited.values().all(VecDeque::is_empty),
-                "all was delivered"
-            );
+            assert!(view.awaited.values().all(VecDeque::is_empty), "all was delivered");
             for (peer, polite, offers) in &view.roster {
-                let other = self
-                    .views
-                    .values()
-                    .find(|view| view.peer.as_str() == peer)
-                    .unwrap();
+                let other = self.views.values().find(|view| view.peer.as_str() == peer).unwrap();
                 let me = view.peer.as_str();
                 let mirror = other.roster.iter().find(|(peer, ..)| peer == me).unwrap();
                 assert_eq!((mirror.1, mirror.2), (!polite, !offers), "one of each pair");
@@ -201,18 +169,13 @@ impl View {
         match frame["type"].as_str().unwrap() {
             "welcome" => {
                 assert_eq!(frame["peer"], self.peer.as_str());
-                frame["members"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .for_each(|member| self.meet(member));
+                frame["members"].as_array().unwrap().iter().for_each(|member| self.meet(member));
             }
             "joined" => self.meet(frame),
             "left" => {
                 let peer = frame["peer"].as_str().unwrap();
                 let index = self.roster.iter().position(|(known, ..)| known == peer);
-                self.roster
-                    .remove(index.expect("only who was there leaves"));
+                self.roster.remove(index.expect("only who was there leaves"));
                 self.gone.insert(peer.to_owned());
             }
             "signal" => {
@@ -231,10 +194,7 @@ impl View {
     fn meet(&mut self, member: &Value) {
         let peer = member["peer"].as_str().unwrap().to_owned();
         assert!(!self.gone.contains(&peer), "nobody has an id again");
-        assert!(
-            self.roster.iter().all(|(known, ..)| *known != peer),
-            "announced once"
-        );
+        assert!(self.roster.iter().all(|(known, ..)| *known != peer), "announced once");
         let flag = |name: &str| member[name].as_bool().unwrap();
         self.roster.push((peer, flag("polite"), flag("offers")));
     }

@@ -26,10 +26,7 @@ fn a_newcomer_learns_who_is_there_and_they_learn_of_it() {
         json!({"peer": peer.as_str(), "metadata": metadata, "polite": false, "offers": true})
     };
     assert_eq!(told[0].0, 3);
-    assert_eq!(
-        told[0].1["members"],
-        json!([member(&first, 1), member(&second, 2)])
-    );
+    assert_eq!(told[0].1["members"], json!([member(&first, 1), member(&second, 2)]));
     let joined = json!({
         "type": "joined",
         "peer": third.unwrap().as_str(),
@@ -46,9 +43,7 @@ fn a_signal_reaches_its_addressee_byte_for_byte_and_nobody_else() {
     let (ada, bob) = (desk.seat(1, "demo"), desk.seat(2, "demo"));
     desk.seat(3, "demo");
     let outputs = desk.signal(1, &bob, r#"{ "sdp":"a\u0062" , "n":1.0e2 }"#);
-    let [(2, signal_core::Event::Frame(frame))] = outputs.as_slice() else {
-        panic!("{outputs:?}")
-    };
+    let [(2, signal_core::Event::Frame(frame))] = outputs.as_slice() else { panic!("{outputs:?}") };
     let expected = r#"{"type":"signal","from":"FROM","data":{ "sdp":"a\u0062" , "n":1.0e2 }}"#;
     assert_eq!(frame.as_str(), expected.replace("FROM", ada.as_str()));
 }
@@ -90,10 +85,7 @@ fn a_slow_reader_loses_its_seat_and_is_closed() {
     desk.seat(1, "demo");
     let slow = desk.seat(2, "demo");
     let left = json!({"type": "left", "peer": slow.as_str(), "reason": "slow"});
-    assert_eq!(
-        told(&desk.full_outbox(2)),
-        [(1, left), (2, json!({"close": 4001}))]
-    );
+    assert_eq!(told(&desk.full_outbox(2)), [(1, left), (2, json!({"close": 4001}))]);
     assert_eq!(desk.hub.counts().slow, 1);
     let refused = json!({"refused": "no_such_peer", "id": 9});
     assert_eq!(told(&desk.signal(1, &slow, "1")), [(1, refused)]);
@@ -130,11 +122,7 @@ fn ten_thousand_joins_of_one_room_fill_it_and_no_more() {
 
 #[test]
 fn rooms_and_members_are_limited_and_come_free_again() {
-    let config = Config {
-        rooms_max: 2,
-        members_max: 3,
-        ..Config::default()
-    };
+    let config = Config { rooms_max: 2, members_max: 3, ..Config::default() };
     let mut desk = Desk::new(config);
     desk.seat(1, "a");
     desk.seat(2, "b");
@@ -154,9 +142,7 @@ fn each_seat_has_credentials_of_its_own_that_the_relay_accepts_for_their_time() 
         let (outputs, peer) = desk.join(session, "demo");
         let welcome = &told(&outputs)[0].1;
         assert_eq!(welcome["ice_ttl_s"], 3600);
-        let [stun, turn] = welcome["ice_servers"].as_array().unwrap().as_slice() else {
-            panic!()
-        };
+        let [stun, turn] = welcome["ice_servers"].as_array().unwrap().as_slice() else { panic!() };
         assert_eq!(stun, &json!({"urls": ["stun:192.0.2.1:3478"]}));
         let username = turn["username"].as_str().unwrap();
         assert_eq!(turn["credential"], password(&turn_key().secret, username));
@@ -171,20 +157,12 @@ fn each_seat_has_credentials_of_its_own_that_the_relay_accepts_for_their_time() 
 #[test]
 fn hubs_of_one_process_give_different_seat_numbers_and_peer_ids() {
     let hub = |number: u16| {
-        let seed = signal_core::Seed {
-            hub: number,
-            random: [number as u8; 32],
-        };
-        Desk {
-            hub: signal_core::Hub::new(Config::default(), Some(turn_key()), &seed),
-        }
+        let seed = signal_core::Seed { hub: number, random: [number as u8; 32] };
+        Desk { hub: signal_core::Hub::new(Config::default(), Some(turn_key()), &seed) }
     };
     let holder = |mut desk: Desk| {
         let (outputs, _) = desk.join(1, "demo");
-        told(&outputs)[0].1["ice_servers"][1]["username"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        told(&outputs)[0].1["ice_servers"][1]["username"].as_str().unwrap().to_owned()
     };
     let (zero, one) = (holder(hub(0)), holder(hub(1)));
     let seat = |name: &str| {
@@ -200,11 +178,7 @@ fn signals_and_metadata_do_not_show_in_logs() {
     let secret = support::raw(r#"{"sdp":"10.1.2.3"}"#);
     let metadata = signal_core::Metadata::new(Some(&secret), 1024).unwrap();
     let to = PeerId::parse("bob").unwrap();
-    let signal = signal_core::Signal {
-        to,
-        data: secret,
-        id: None,
-    };
+    let signal = signal_core::Signal { to, data: secret, id: None };
     let mut desk = desk();
     let peer = desk.seat(1, "demo");
     desk.seat(2, "demo");

@@ -27,10 +27,7 @@ impl Script {
     }
 
     fn with(config: Config) -> Self {
-        Self {
-            session: Session::new(Time::START, Arc::new(config), ice()),
-            now: Time::START,
-        }
+        Self { session: Session::new(Time::START, Arc::new(config), ice()), now: Time::START }
     }
 
     fn seated() -> Self {
@@ -71,19 +68,14 @@ impl Script {
 
     fn expect_join(&mut self, room: &str) -> &mut Self {
         let request = self.session.poll_request();
-        let Some(Request::Join(join)) = request else {
-            panic!("{request:?}")
-        };
+        let Some(Request::Join(join)) = request else { panic!("{request:?}") };
         assert_eq!((join.room.as_str(), join.ice), (room, ice()));
         self
     }
 
     fn expect_leave(&mut self, reason: LeaveReason) -> &mut Self {
         let request = self.session.poll_request();
-        assert!(
-            matches!(request, Some(Request::Leave(found)) if found == reason),
-            "{request:?}"
-        );
+        assert!(matches!(request, Some(Request::Leave(found)) if found == reason), "{request:?}");
         self.expect_no_request()
     }
 
@@ -107,9 +99,7 @@ impl Script {
 
     fn expect_error(&mut self, code: ErrorCode) -> Value {
         let transmit = self.session.poll_transmit();
-        let Some(Transmit::Refusal(found, frame)) = transmit else {
-            panic!("{transmit:?}")
-        };
+        let Some(Transmit::Refusal(found, frame)) = transmit else { panic!("{transmit:?}") };
         assert_eq!(found, code);
         let error = support::json(&frame);
         assert_eq!(error["code"], json!(code));
@@ -146,19 +136,14 @@ fn hello_is_due_within_five_seconds_however_often_it_is_refused() {
     script.expect_timeout(5000).at(4999).text("{}");
     script.expect_error(ErrorCode::MissingField);
     script.expect_timeout(5000).at(4999).expect_silence();
-    script
-        .at(5000)
-        .expect_end(End::Close(CloseCode::HelloTimeout))
-        .expect_no_request();
+    script.at(5000).expect_end(End::Close(CloseCode::HelloTimeout)).expect_no_request();
 }
 
 #[test]
 fn a_hub_that_does_not_answer_counts_as_no_hello() {
     let mut script = Script::new();
     script.text(HELLO).expect_join("demo");
-    script
-        .at(5000)
-        .expect_end(End::Close(CloseCode::HelloTimeout));
+    script.at(5000).expect_end(End::Close(CloseCode::HelloTimeout));
     // The seat that the hub may have given in the meantime is given back.
     script.expect_leave(LeaveReason::Lost);
 }
@@ -166,21 +151,13 @@ fn a_hub_that_does_not_answer_counts_as_no_hello() {
 #[test]
 fn a_refused_hello_may_be_followed_by_another() {
     let mut script = Script::new();
-    script
-        .text(r#"{"type":"hello","room":"demo","id":4}"#)
-        .expect_join("demo");
+    script.text(r#"{"type":"hello","room":"demo","id":4}"#).expect_join("demo");
     assert!(!script.session.wants_frames(), "until the hub has answered");
-    script.event(Event::Refused {
-        code: ErrorCode::RoomFull,
-        id: Some(4),
-    });
+    script.event(Event::Refused { code: ErrorCode::RoomFull, id: Some(4) });
     let error = script.expect_error(ErrorCode::RoomFull);
     assert_eq!((&error["retry"], &error["id"]), (&json!(true), &json!(4)));
     assert!(script.session.wants_frames());
-    script
-        .text(r#"{"type":"hello","room":"other"}"#)
-        .expect_join("other")
-        .seat();
+    script.text(r#"{"type":"hello","room":"other"}"#).expect_join("other").seat();
 }
 
 #[test]
@@ -207,11 +184,7 @@ fn room_ids_and_metadata_are_checked_before_anybody_sees_them() {
 #[test]
 fn only_hello_comes_first() {
     let mut script = Script::new();
-    for text in [
-        PING,
-        r#"{"type":"leave"}"#,
-        r#"{"type":"signal","to":"x","data":1}"#,
-    ] {
+    for text in [PING, r#"{"type":"leave"}"#, r#"{"type":"signal","to":"x","data":1}"#] {
         script.text(text);
         script.expect_error(ErrorCode::HelloFirst);
     }
@@ -221,9 +194,7 @@ fn only_hello_comes_first() {
 #[test]
 fn leave_gives_the_seat_back() {
     let mut script = Script::seated();
-    script
-        .text(r#"{"type":"leave"}"#)
-        .expect_end(End::Close(CloseCode::Normal));
+    script.text(r#"{"type":"leave"}"#).expect_end(End::Close(CloseCode::Normal));
     script.expect_leave(LeaveReason::Left);
 }
 
@@ -231,12 +202,7 @@ fn leave_gives_the_seat_back() {
 fn a_silent_client_is_asked_after_four_seconds_and_gone_after_nine() {
     let mut script = Script::seated();
     script.expect_timeout(4000).at(3999).expect_silence();
-    script
-        .at(4000)
-        .expect_ping()
-        .expect_timeout(9000)
-        .at(8999)
-        .expect_silence();
+    script.at(4000).expect_ping().expect_timeout(9000).at(8999).expect_silence();
     script.at(9000).expect_end(End::Close(CloseCode::Vanished));
     script.expect_leave(LeaveReason::Vanished);
 }
@@ -247,10 +213,7 @@ fn any_frame_is_a_sign_of_life() {
     script.at(4000).expect_ping();
     script.at(8000).sign_of_life();
     script.expect_timeout(12_000).at(12_000).expect_ping();
-    script
-        .at(16_000)
-        .text("junk")
-        .expect_error(ErrorCode::BadFrame);
+    script.at(16_000).text("junk").expect_error(ErrorCode::BadFrame);
     script.expect_timeout(20_000).at(20_000).expect_ping();
     script.at(24_000).binary();
     script.expect_error(ErrorCode::BinaryFrame);
@@ -261,10 +224,7 @@ fn any_frame_is_a_sign_of_life() {
 fn a_server_that_slept_asks_before_it_gives_clients_up() {
     let mut script = Script::seated();
     script.at(60_000).expect_ping().expect_silence();
-    script
-        .expect_timeout(65_000)
-        .at(65_000)
-        .expect_end(End::Close(CloseCode::Vanished));
+    script.expect_timeout(65_000).at(65_000).expect_end(End::Close(CloseCode::Vanished));
 }
 
 #[test]
@@ -273,9 +233,7 @@ fn the_sixty_fifth_refusal_closes() {
     for _ in 0..64 {
         script.text("junk").expect_error(ErrorCode::BadFrame);
     }
-    script
-        .text("junk")
-        .expect_end(End::Close(CloseCode::Misbehaved));
+    script.text("junk").expect_end(End::Close(CloseCode::Misbehaved));
     script.expect_leave(LeaveReason::Misbehaved);
 }
 
@@ -283,10 +241,7 @@ fn the_sixty_fifth_refusal_closes() {
 fn refusals_that_are_nobodys_fault_do_not_count() {
     let mut script = Script::seated();
     for _ in 0..1000 {
-        script.event(Event::Refused {
-            code: ErrorCode::NoSuchPeer,
-            id: None,
-        });
+        script.event(Event::Refused { code: ErrorCode::NoSuchPeer, id: None });
         script.expect_error(ErrorCode::NoSuchPeer);
     }
     script.expect_silence();
@@ -299,9 +254,7 @@ fn answers_that_nobody_takes_are_bounded() {
         script.text(PING);
     }
     assert_eq!(script.session.ended(), None);
-    script
-        .text(PING)
-        .expect_end(End::Close(CloseCode::SlowReader));
+    script.text(PING).expect_end(End::Close(CloseCode::SlowReader));
     script.expect_leave(LeaveReason::Slow);
 }
 
@@ -327,11 +280,7 @@ fn each_end_has_its_reason_and_only_the_first_counts() {
             Some(LeaveReason::Slow),
         ),
         // The server goes away with everybody in it: nobody is left to be told.
-        (
-            |session| session.close(CloseCode::Shutdown),
-            End::Close(CloseCode::Shutdown),
-            None,
-        ),
+        (|session| session.close(CloseCode::Shutdown), End::Close(CloseCode::Shutdown), None),
     ];
     for (ending, end, reason) in endings {
         let mut script = Script::seated();
@@ -348,15 +297,10 @@ fn each_end_has_its_reason_and_only_the_first_counts() {
 
 #[test]
 fn a_frame_over_the_limit_closes_whatever_the_transport_let_through() {
-    let mut script = Script::with(Config {
-        frame_bytes_max: 100,
-        ..Config::default()
-    });
+    let mut script = Script::with(Config { frame_bytes_max: 100, ..Config::default() });
     script.text(&format!("{PING}{}", " ".repeat(100 - PING.len())));
     script.expect_error(ErrorCode::HelloFirst);
-    script
-        .text(&" ".repeat(101))
-        .expect_end(End::Close(CloseCode::TooBig));
+    script.text(&" ".repeat(101)).expect_end(End::Close(CloseCode::TooBig));
 }
 
 #[test]

@@ -56,11 +56,7 @@ pub struct IceConfig {
 
 impl Default for IceConfig {
     fn default() -> Self {
-        Self {
-            secret: None,
-            ttl: Duration::from_secs(12 * 60 * 60),
-            turn: Vec::new(),
-        }
+        Self { secret: None, ttl: Duration::from_secs(12 * 60 * 60), turn: Vec::new() }
     }
 }
 

@@ -61,51 +61,24 @@ impl EdgeCounters {
         let closed = load(&self.closed);
         let open = load(&self.opened).saturating_sub(closed);
         let mut samples = vec![
-            Sample::gauge(
-                "signal_connections_open",
-                "Client connections there are.",
-                open,
-            ),
-            Sample::gauge(
-                "signal_rooms",
-                "Rooms with members.",
-                sum(|counts| counts.rooms),
-            ),
-            Sample::gauge(
-                "signal_members",
-                "Members of all rooms.",
-                sum(|counts| counts.members),
-            ),
+            Sample::gauge("signal_connections_open", "Client connections there are.", open),
+            Sample::gauge("signal_rooms", "Rooms with members.", sum(|counts| counts.rooms)),
+            Sample::gauge("signal_members", "Members of all rooms.", sum(|counts| counts.members)),
             Sample::counter("signal_joins", "Seats given.", sum(|counts| counts.joins)),
-            Sample::counter(
-                "signal_signals",
-                "Signals passed on.",
-                sum(|counts| counts.signals),
-            ),
+            Sample::counter("signal_signals", "Signals passed on.", sum(|counts| counts.signals)),
             Sample::counter(
                 "signal_slow_members",
                 "Seats taken away because too much was waiting for the member.",
                 sum(|counts| counts.slow),
             ),
         ];
-        let refusals = REFUSALS
-            .iter()
-            .zip(&self.refusals)
-            .map(|((_, label), counter)| {
-                Sample::counter(
-                    "signal_refusals",
-                    "Frames answered with an error.",
-                    load(counter),
-                )
+        let refusals = REFUSALS.iter().zip(&self.refusals).map(|((_, label), counter)| {
+            Sample::counter("signal_refusals", "Frames answered with an error.", load(counter))
                 .labelled("code", label)
-            });
+        });
         let ends = ENDS.iter().zip(&self.ends).map(|((_, label), counter)| {
-            Sample::counter(
-                "signal_connections_ended",
-                "Connections that ended.",
-                load(counter),
-            )
-            .labelled("how", label)
+            Sample::counter("signal_connections_ended", "Connections that ended.", load(counter))
+                .labelled("how", label)
         });
         samples.extend(refusals.chain(ends));
         samples

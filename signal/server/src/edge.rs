@@ -71,14 +71,7 @@ impl<'a> Edge<'a> {
         let ice = ice::urls(&edges.config.ice, local);
         let session = Session::new(edges.clock.now().time, edges.limits.clone(), ice);
         let (outbox, inbox) = outbox(&edges.limits);
-        Self {
-            edges,
-            id,
-            session,
-            shard: 0,
-            outbox,
-            inbox,
-        }
+        Self { edges, id, session, shard: 0, outbox, inbox }
     }
 
     /// Carries frames until the session ends, then closes the socket.
@@ -149,11 +142,7 @@ impl<'a> Edge<'a> {
                 outbox = Some(self.outbox.clone());
                 Span::current().record("room", join.room.as_str());
             }
-            let message = Message {
-                session: self.id,
-                request,
-                outbox,
-            };
+            let message = Message { session: self.id, request, outbox };
             if self.edges.shards[self.shard].send(message).await.is_err() {
                 self.session.close(CloseCode::Shutdown);
             }
@@ -196,9 +185,7 @@ impl<'a> Alarm<'a> {
     fn set(&mut self, now: Time, deadline: Option<Time>) {
         let Some(deadline) = deadline else { return };
         if self.at.is_none_or(|at| deadline < at) {
-            self.timer
-                .as_mut()
-                .reset(Instant::now() + deadline.since(now));
+            self.timer.as_mut().reset(Instant::now() + deadline.since(now));
             self.at = Some(deadline);
         }
     }

@@ -36,20 +36,14 @@ pub(crate) fn accept(
              between us drops the headers Connection and Upgrade: tell it to pass them on.\n",
         ));
     }
-    if headers
-        .get(header::SEC_WEBSOCKET_VERSION)
-        .is_none_or(|version| version != "13")
-    {
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(refusal(
             StatusCode::UPGRADE_REQUIRED,
             (header::SEC_WEBSOCKET_VERSION, "13"),
             "This server speaks version 13 of the protocol: send Sec-WebSocket-Version: 13.\n",
         ));
     }
-    let Some(key) = headers
-        .get(header::SEC_WEBSOCKET_KEY)
-        .filter(|key| is_key(key))
-    else {
+    let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key)) else {
         return Err(refusal(
             StatusCode::BAD_REQUEST,
             (header::UPGRADE, "websocket"),
@@ -77,10 +71,7 @@ fn answer(headers: &HeaderMap, key: &HeaderValue) -> Response<Body> {
     fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     fields.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     if has_word(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-        fields.insert(
-            header::SEC_WEBSOCKET_PROTOCOL,
-            HeaderValue::from_static(SUBPROTOCOL),
-        );
+        fields.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }
     answer
 }
@@ -94,26 +85,17 @@ fn refusal(
     *response.status_mut() = status;
     let (name, value) = hint;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response
-        .headers_mut()
-        .insert(name, HeaderValue::from_static(value));
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     Box::new(response)
 }
 
 /// Whether a list of words in headers has this one, in any case.
 fn has_word(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
-    let lists = headers
-        .get_all(name)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok());
-    lists
-        .flat_map(|list| list.split(','))
-        .any(|entry| entry.trim().eq_ignore_ascii_case(word))
+    let lists = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|entry| entry.trim().eq_ignore_ascii_case(word))
 }
 
 fn is_key(key: &HeaderValue) -> bool {
-    data_encoding::BASE64
-        .decode(key.as_bytes())
-        .is_ok_and(|bytes| bytes.len() == 16)
+    data_encoding::BASE64.decode(key.as_bytes()).is_ok_and(|bytes| bytes.len() == 16)
 }

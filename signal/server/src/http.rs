@@ -103,10 +103,7 @@ impl Http {
         }
         drop((listener, watching));
         stopping.send_replace(true);
-        if timeout(self.limits.shutdown_timeout, stopping.closed())
-            .await
-            .is_err()
-        {
+        if timeout(self.limits.shutdown_timeout, stopping.closed()).await.is_err() {
             warn!("requests under way didn't finish in time and are cut");
         }
     }
@@ -118,26 +115,10 @@ impl Http {
         let all = self.limits.connections_max.min(Semaphore::MAX_PERMITS);
         let open = all.saturating_sub(self.places.available_permits()) as u64;
         vec![
-            Sample::gauge(
-                "http_connections",
-                "Connections there are, WebSockets included.",
-                open,
-            ),
-            Sample::counter(
-                "http_accepted",
-                "Connections accepted.",
-                load(&self.accepted),
-            ),
-            Sample::counter(
-                "http_refused",
-                "Connections over the limit.",
-                load(&self.refused),
-            ),
-            Sample::counter(
-                "http_accept_failures",
-                "Failures to accept.",
-                load(&self.failed),
-            ),
+            Sample::gauge("http_connections", "Connections there are, WebSockets included.", open),
+            Sample::counter("http_accepted", "Connections accepted.", load(&self.accepted)),
+            Sample::counter("http_refused", "Connections over the limit.", load(&self.refused)),
+            Sample::counter("http_accept_failures", "Failures to accept.", load(&self.failed)),
         ]
     }
 
@@ -161,11 +142,7 @@ impl Http {
         };
         let _ = stream.set_nodelay(true);
         self.accepted.fetch_add(1, Ordering::Relaxed);
-        let connection = Connection {
-            peer,
-            local,
-            _place: Arc::new(place),
-        };
+        let connection = Connection { peer, local, _place: Arc::new(place) };
         tokio::spawn(serve_connection(
             self.limits.clone(),
             stream,
@@ -178,17 +155,10 @@ impl Http {
     async fn note_failure(&self, error: &io::Error) {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
         // The client gave up before we came to it.
-        if matches!(
-            error.kind(),
-            ConnectionAborted | ConnectionRefused | ConnectionReset
-        ) {
+        if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
             return;
         }
-        if self
-            .failed
-            .fetch_add(1, Ordering::Relaxed)
-            .is_power_of_two()
-        {
+        if self.failed.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
             warn!(%error, "can't accept connections; more open files (ulimit -n) may help");
         }
         sleep(ACCEPT_PAUSE).await;

@@ -12,32 +12,17 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) fn urls(config: &IceConfig, local: Option<IpAddr>) -> IceUrls {
     let addresses = addresses(&config.turn, local.map(|ip| ip.to_canonical()));
     IceUrls {
-        stun: addresses
-            .iter()
-            .map(|address| format!("stun:{address}"))
-            .collect(),
-        turn: addresses
-            .iter()
-            .map(|address| format!("turn:{address}?transport=udp"))
-            .collect(),
+        stun: addresses.iter().map(|address| format!("stun:{address}")).collect(),
+        turn: addresses.iter().map(|address| format!("turn:{address}?transport=udp")).collect(),
     }
 }
 
 fn addresses(listeners: &[TurnListener], local: Option<IpAddr>) -> Vec<SocketAddr> {
-    let public: Vec<_> = listeners
-        .iter()
-        .filter_map(|listener| listener.public)
-        .collect();
-    let bound: Vec<_> = listeners
-        .iter()
-        .filter_map(|listener| reached(listener.bound, local))
-        .collect();
+    let public: Vec<_> = listeners.iter().filter_map(|listener| listener.public).collect();
+    let bound: Vec<_> =
+        listeners.iter().filter_map(|listener| reached(listener.bound, local)).collect();
     let pick = |wanted: &dyn Fn(&SocketAddr) -> bool| -> Vec<_> {
-        bound
-            .iter()
-            .copied()
-            .filter(|address| wanted(address))
-            .collect()
+        bound.iter().copied().filter(|address| wanted(address)).collect()
     };
     let choices = [
         public,
@@ -45,10 +30,7 @@ fn addresses(listeners: &[TurnListener], local: Option<IpAddr>) -> Vec<SocketAdd
         pick(&|address| !address.ip().is_loopback()),
         pick(&|_| true),
     ];
-    let mut chosen = choices
-        .into_iter()
-        .find(|choice| !choice.is_empty())
-        .unwrap_or_default();
+    let mut chosen = choices.into_iter().find(|choice| !choice.is_empty()).unwrap_or_default();
     chosen.sort_unstable();
     chosen.dedup();
     chosen
@@ -70,47 +52,27 @@ mod tests {
 
     fn turn(bound: &str, public: Option<&str>) -> TurnListener {
         let public = public.map(|text| text.parse().unwrap());
-        TurnListener {
-            bound: bound.parse().unwrap(),
-            public,
-        }
+        TurnListener { bound: bound.parse().unwrap(), public }
     }
 
     fn told(listeners: &[TurnListener], local: &str) -> Vec<String> {
-        let config = IceConfig {
-            turn: listeners.to_vec(),
-            ..IceConfig::default()
-        };
+        let config = IceConfig { turn: listeners.to_vec(), ..IceConfig::default() };
         urls(&config, Some(local.parse().unwrap())).turn
     }
 
     #[test]
     fn a_public_address_is_all_that_is_told() {
-        let listeners = [
-            turn("10.0.0.5:3478", Some("203.0.113.7:3478")),
-            turn("127.0.0.1:3478", None),
-        ];
-        assert_eq!(
-            told(&listeners, "10.0.0.5"),
-            ["turn:203.0.113.7:3478?transport=udp"]
-        );
+        let listeners =
+            [turn("10.0.0.5:3478", Some("203.0.113.7:3478")), turn("127.0.0.1:3478", None)];
+        assert_eq!(told(&listeners, "10.0.0.5"), ["turn:203.0.113.7:3478?transport=udp"]);
     }
 
     #[test]
     fn the_address_that_the_client_reached_comes_first() {
         let listeners = [turn("10.0.0.5:3478", None), turn("127.0.0.1:3479", None)];
-        assert_eq!(
-            told(&listeners, "127.0.0.1"),
-            ["turn:127.0.0.1:3479?transport=udp"]
-        );
-        assert_eq!(
-            told(&listeners, "::ffff:10.0.0.5"),
-            ["turn:10.0.0.5:3478?transport=udp"]
-        );
-        assert_eq!(
-            told(&listeners, "192.0.2.9"),
-            ["turn:10.0.0.5:3478?transport=udp"]
-        );
+        assert_eq!(told(&listeners, "127.0.0.1"), ["turn:127.0.0.1:3479?transport=udp"]);
+        assert_eq!(told(&listeners, "::ffff:10.0.0.5"), ["turn:10.0.0.5:3478?transport=udp"]);
+        assert_eq!(told(&listeners, "192.0.2.9"), ["turn:10.0.0.5:3478?transport=udp"]);
     }
 
     #[test]
@@ -125,22 +87,13 @@ mod tests {
     #[test]
     fn a_wildcard_is_told_as_the_address_that_the_client_reached() {
         let listeners = [turn("0.0.0.0:3478", None)];
-        assert_eq!(
-            told(&listeners, "10.0.0.5"),
-            ["turn:10.0.0.5:3478?transport=udp"]
-        );
-        assert!(
-            told(&listeners, "2001:db8::1").is_empty(),
-            "an IPv4 socket isn't reached by IPv6"
-        );
+        assert_eq!(told(&listeners, "10.0.0.5"), ["turn:10.0.0.5:3478?transport=udp"]);
+        assert!(told(&listeners, "2001:db8::1").is_empty(), "an IPv4 socket isn't reached by IPv6");
     }
 
     #[test]
     fn stun_is_told_beside_turn() {
-        let config = IceConfig {
-            turn: vec![turn("192.0.2.1:3478", None)],
-            ..IceConfig::default()
-        };
+        let config = IceConfig { turn: vec![turn("192.0.2.1:3478", None)], ..IceConfig::default() };
         let urls = urls(&config, None);
         assert_eq!(urls.stun, ["stun:192.0.2.1:3478"]);
     }

@@ -18,18 +18,8 @@ use tokio::sync::mpsc::error::TrySendError;
 pub(crate) fn outbox(config: &Config) -> (Outbox, Inbox) {
     let (sender, receiver) = mpsc::channel(config.outbox_frames_max);
     let line = Arc::new(Line::default());
-    let outbox = Outbox {
-        queue: sender,
-        line: line.clone(),
-        bytes_max: config.outbox_bytes_max,
-    };
-    (
-        outbox,
-        Inbox {
-            queue: receiver,
-            line,
-        },
-    )
+    let outbox = Outbox { queue: sender, line: line.clone(), bytes_max: config.outbox_bytes_max };
+    (outbox, Inbox { queue: receiver, line })
 }
 
 /// The shard's end.
@@ -136,19 +126,12 @@ mod tests {
     fn frame(bytes: usize) -> Event {
         let shell = r#"{"type":"left","peer":"","reason":"left"}"#.len();
         let peer = "x".repeat(bytes.checked_sub(shell).unwrap()).into();
-        let left = ServerFrame::Left {
-            peer,
-            reason: LeaveReason::Left,
-        };
+        let left = ServerFrame::Left { peer, reason: LeaveReason::Left };
         Event::Frame(FrameText::encode(&left))
     }
 
     fn small() -> (Outbox, Inbox) {
-        let config = Config {
-            outbox_frames_max: 4,
-            outbox_bytes_max: 1000,
-            ..Config::default()
-        };
+        let config = Config { outbox_frames_max: 4, outbox_bytes_max: 1000, ..Config::default() };
         outbox(&config)
     }
 
@@ -181,16 +164,10 @@ mod tests {
     fn a_cut_overtakes_what_is_queued() {
         let (outbox, mut inbox) = small();
         outbox.push(frame(50)).unwrap();
-        assert!(
-            inbox.event(false).now_or_never().is_none(),
-            "nothing is to be taken"
-        );
+        assert!(inbox.event(false).now_or_never().is_none(), "nothing is to be taken");
         outbox.cut(CloseCode::SlowReader);
         let event = inbox.event(false).now_or_never();
-        assert!(
-            matches!(event, Some(Event::Close(CloseCode::SlowReader))),
-            "{event:?}"
-        );
+        assert!(matches!(event, Some(Event::Close(CloseCode::SlowReader))), "{event:?}");
     }
 
     #[tokio::test]
@@ -200,10 +177,7 @@ mod tests {
         tokio::task::yield_now().await;
         outbox.cut(CloseCode::SlowReader);
         let event = tokio::time::timeout(Duration::from_secs(5), waiting).await;
-        assert!(
-            matches!(event, Ok(Ok(Event::Close(CloseCode::SlowReader)))),
-            "{event:?}"
-        );
+        assert!(matches!(event, Ok(Ok(Event::Close(CloseCode::SlowReader)))), "{event:?}");
     }
 
     #[test]
@@ -214,9 +188,6 @@ mod tests {
         let (outbox, mut inbox) = small();
         drop(outbox);
         let event = inbox.event(true).now_or_never();
-        assert!(
-            matches!(event, Some(Event::Close(CloseCode::Shutdown))),
-            "{event:?}"
-        );
+        assert!(matches!(event, Some(Event::Close(CloseCode::Shutdown))), "{event:?}");
     }
 }

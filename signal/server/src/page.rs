@@ -29,11 +29,9 @@ pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Respo
 fn file(name: &str, headers: &HeaderMap) -> Response {
     let mut response = match Files::get(name) {
         Some(file) => found(name, file, headers),
-        None => (
-            StatusCode::NOT_FOUND,
-            "There is nothing here. The page is at /\n",
-        )
-            .into_response(),
+        None => {
+            (StatusCode::NOT_FOUND, "There is nothing here. The page is at /\n").into_response()
+        }
     };
     secure(response.headers_mut());
     response
@@ -50,10 +48,7 @@ fn found(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
     if headers.get(header::IF_NONE_MATCH) == Some(&tag) {
         return (StatusCode::NOT_MODIFIED, fresh).into_response();
     }
-    let kind = [(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(content_type(name)),
-    )];
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type(name)))];
     (fresh, kind, Body::from(file.data.into_owned())).into_response()
 }
 
@@ -75,12 +70,6 @@ fn content_type(name: &str) -> &'static str {
 
 fn secure(headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }

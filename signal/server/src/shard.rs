@@ -40,10 +40,7 @@ pub(crate) async fn run(
 ) {
     // Session ids are our own, so nobody can choose them to collide: the seeds needn't be secret.
     let hasher = RandomState::with_seeds(1, 2, 3, 4);
-    let mut shard = Shard {
-        hub,
-        outboxes: HashMap::with_hasher(hasher),
-    };
+    let mut shard = Shard { hub, outboxes: HashMap::with_hasher(hasher) };
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while messages.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let now = clock.now();
@@ -62,11 +59,7 @@ struct Shard {
 
 impl Shard {
     fn handle(&mut self, now: Now, message: Message) {
-        let Message {
-            session,
-            request,
-            outbox,
-        } = message;
+        let Message { session, request, outbox } = message;
         if let Some(outbox) = outbox {
             self.outboxes.insert(session, outbox);
         }
@@ -115,13 +108,7 @@ impl SharedCounts {
     }
 
     fn store(&self, counts: Counts) {
-        let Counts {
-            rooms,
-            members,
-            joins,
-            signals,
-            slow,
-        } = counts;
+        let Counts { rooms, members, joins, signals, slow } = counts;
         self.rooms.store(rooms, Ordering::Relaxed);
         self.members.store(members, Ordering::Relaxed);
         self.joins.store(joins, Ordering::Relaxed);

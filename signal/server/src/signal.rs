@@ -39,18 +39,12 @@ impl Signal {
         let shards = config.shards.clamp(1, usize::from(u16::MAX));
         let counts: Arc<[SharedCounts]> = (0..shards).map(|_| SharedCounts::default()).collect();
         let turn = config.ice.secret.clone();
-        let turn = turn.map(|secret| TurnKey {
-            secret,
-            ttl: config.ice.ttl,
-        });
+        let turn = turn.map(|secret| TurnKey { secret, ttl: config.ice.ttl });
         let limits = shard_limits(&config.hub, shards);
 
         let mut senders = Vec::with_capacity(shards);
         for number in 0..shards {
-            let seed = Seed {
-                hub: number as u16,
-                random: random()?,
-            };
+            let seed = Seed { hub: number as u16, random: random()? };
             let hub = Hub::new(limits.clone(), turn.clone(), &seed);
             let (sender, messages) = mpsc::channel(config.shard_queue_max);
             let counts = counts.clone();
@@ -71,9 +65,7 @@ impl Signal {
             stopping: watch::Sender::new(false),
             last_session: AtomicU64::new(0),
         };
-        Ok(Self {
-            edges: Arc::new(edges),
-        })
+        Ok(Self { edges: Arc::new(edges) })
     }
 
     /// The routes: `/v1/ws` and the page at `/` with its files. To be served by
@@ -90,6 +82,13 @@ impl Signal {
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
         self.edges.counters.samples(&self.edges.shard_counts)
+    }
+
+    /// Whether a shard ended by a panic, which the log tells. Nobody can join its rooms: end the
+    /// process, loudly.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.edges.shards.iter().any(mpsc::Sender::is_closed)
     }
 
     /// Closes every session with 4003 and waits until they are gone, `within` at most. Whoever

@@ -64,10 +64,7 @@ impl Socket {
             .max_message_size(Some(frame_bytes_max));
         let io = TokioIo::new(upgraded);
         let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        Self {
-            stream,
-            unflushed: 0,
-        }
+        Self { stream, unflushed: 0 }
     }
 
     /// Whether to send more: not while a write is stuck.
@@ -128,11 +125,7 @@ impl Socket {
         if read && let Poll::Ready(event) = self.poll_read(cx) {
             return Poll::Ready(event);
         }
-        if flushed {
-            Poll::Ready(SocketEvent::Flushed)
-        } else {
-            Poll::Pending
-        }
+        if flushed { Poll::Ready(SocketEvent::Flushed) } else { Poll::Pending }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
@@ -166,8 +159,5 @@ fn failure(error: &Error) -> SocketEvent {
 }
 
 fn close_frame(code: CloseCode) -> CloseFrame {
-    CloseFrame {
-        code: code.number().into(),
-        reason: Utf8Bytes::from_static(code.text()),
-    }
+    CloseFrame { code: code.number().into(), reason: Utf8Bytes::from_static(code.text()) }
 }

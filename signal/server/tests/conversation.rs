@@ -14,29 +14,20 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 fn with_relay() -> SignalConfig {
-    let bound = |text: &str| TurnListener {
-        bound: text.parse().unwrap(),
-        public: None,
-    };
+    let bound = |text: &str| TurnListener { bound: text.parse().unwrap(), public: None };
     let ice = IceConfig {
         secret: Some(Secret::from_text("north").unwrap()),
         ttl: Duration::from_secs(3600),
         turn: vec![bound("127.0.0.1:3478"), bound("[::1]:3478")],
     };
-    SignalConfig {
-        ice,
-        ..SignalConfig::default()
-    }
+    SignalConfig { ice, ..SignalConfig::default() }
 }
 
 #[tokio::test]
 async fn two_peers_meet_talk_and_part() {
     let server = Server::start(with_relay()).await;
     let (mut ada, alone) = server.join("demo").await;
-    assert_eq!(
-        (&alone["room"], &alone["members"]),
-        (&json!("demo"), &json!([]))
-    );
+    assert_eq!((&alone["room"], &alone["members"]), (&json!("demo"), &json!([])));
     assert_eq!(alone["heartbeat"], json!({"interval_s": 4, "timeout_s": 9}));
     let limits =
         json!({"frame_bytes_max": 65_536, "metadata_bytes_max": 1024, "members_max": 1024});
@@ -44,8 +35,7 @@ async fn two_peers_meet_talk_and_part() {
     let ada_id = alone["peer"].as_str().unwrap();
 
     let mut bob = server.connect().await;
-    bob.send(&json!({"type": "hello", "room": "demo", "metadata": {"name": "bob"}}))
-        .await;
+    bob.send(&json!({"type": "hello", "room": "demo", "metadata": {"name": "bob"}})).await;
     let welcome = bob.next().await;
     let bob_id = welcome["peer"].as_str().unwrap();
     let member = json!({"peer": ada_id, "metadata": {}, "polite": false, "offers": true});
@@ -67,19 +57,13 @@ async fn two_peers_meet_talk_and_part() {
     let verbatim = r#"{"type":"signal","from":"FROM","data":{ "sdp":"a\u0062", "n":1.0e2 }}"#;
     assert_eq!(relayed, verbatim.replace("FROM", bob_id));
     ada.signal(bob_id, json!("answer")).await;
-    assert_eq!(
-        bob.next().await,
-        json!({"type": "signal", "from": ada_id, "data": "answer"})
-    );
+    assert_eq!(bob.next().await, json!({"type": "signal", "from": ada_id, "data": "answer"}));
 
     bob.send(&json!({"type": "ping", "id": 7})).await;
     assert_eq!(bob.next().await, json!({"type": "pong", "id": 7}));
     bob.send(&json!({"type": "leave"})).await;
     bob.expect_close(1000).await;
-    assert_eq!(
-        ada.next().await,
-        json!({"type": "left", "peer": bob_id, "reason": "left"})
-    );
+    assert_eq!(ada.next().await, json!({"type": "left", "peer": bob_id, "reason": "left"}));
     ada.socket.close(None).await.unwrap();
     assert!(server.stop().await);
 }
@@ -90,20 +74,14 @@ async fn the_welcome_has_credentials_of_the_seat_for_the_address_that_the_client
     let (_ada, welcome) = server.join("demo").await;
     let servers = welcome["ice_servers"].as_array().unwrap();
     assert_eq!(servers[0], json!({"urls": ["stun:127.0.0.1:3478"]}));
-    assert_eq!(
-        servers[1]["urls"],
-        json!(["turn:127.0.0.1:3478?transport=udp"])
-    );
+    assert_eq!(servers[1]["urls"], json!(["turn:127.0.0.1:3478?transport=udp"]));
     assert_eq!(welcome["ice_ttl_s"], 3600);
 
     let username = servers[1]["username"].as_str().unwrap();
     let secret = Secret::from_text("north").unwrap();
     assert_eq!(servers[1]["credential"], password(&secret, username));
     let seat = SeatName::parse(Username::parse(username).unwrap().holder).unwrap();
-    assert_eq!(
-        (seat.room, seat.peer),
-        ("demo", welcome["peer"].as_str().unwrap())
-    );
+    assert_eq!((seat.room, seat.peer), ("demo", welcome["peer"].as_str().unwrap()));
 }
 
 #[tokio::test]
@@ -128,24 +106,16 @@ async fn signals_keep_their_order() {
 async fn the_subprotocol_is_selected_if_it_is_offered() {
     let server = Server::start(SignalConfig::default()).await;
     let url = format!("ws://{}/v1/ws", server.address);
-    for (offered, selected) in [
-        ("other, heliograph.v1", Some("heliograph.v1")),
-        ("other", None),
-    ] {
+    for (offered, selected) in [("other, heliograph.v1", Some("heliograph.v1")), ("other", None)] {
         let mut request = url.as_str().into_client_request().unwrap();
-        request
-            .headers_mut()
-            .insert("sec-websocket-protocol", offered.parse().unwrap());
+        request.headers_mut().insert("sec-websocket-protocol", offered.parse().unwrap());
         let stream = TcpStream::connect(server.address).await.unwrap();
         let answer = match patiently(client_async(request, stream)).await {
             Ok((_, response)) => response.headers().get("sec-websocket-protocol").cloned(),
             // The client refuses an answer without any of the subprotocols that it offered.
             Err(_) => None,
         };
-        assert_eq!(
-            answer.as_ref().map(|value| value.to_str().unwrap()),
-            selected
-        );
+        assert_eq!(answer.as_ref().map(|value| value.to_str().unwrap()), selected);
     }
 }
 
@@ -168,8 +138,7 @@ async fn the_counters_say_what_happened() {
     let server = Server::start(SignalConfig::default()).await;
     let (mut ada, welcome) = server.join("demo").await;
     let (mut bob, _) = server.join("demo").await;
-    bob.signal(welcome["peer"].as_str().unwrap(), json!(1))
-        .await;
+    bob.signal(welcome["peer"].as_str().unwrap(), json!(1)).await;
     assert_eq!(ada.next().await["type"], "joined");
     assert_eq!(ada.next().await["type"], "signal");
     bob.signal("nobody", json!(1)).await;

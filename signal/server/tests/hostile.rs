@@ -27,11 +27,7 @@ fn without_heartbeat() -> Config {
 
 /// One shard, so that bystanders and offenders share it.
 fn with(hub: Config) -> SignalConfig {
-    SignalConfig {
-        hub,
-        shards: 1,
-        ..SignalConfig::default()
-    }
+    SignalConfig { hub, shards: 1, ..SignalConfig::default() }
 }
 
 async fn server() -> Server {
@@ -54,11 +50,7 @@ async fn offender_and_witness(server: &Server) -> (Client, Client, String) {
     let (mut witness, _) = server.join("scene").await;
     let (offender, welcome) = server.join("scene").await;
     assert_eq!(witness.next().await["type"], "joined");
-    (
-        offender,
-        witness,
-        welcome["peer"].as_str().unwrap().to_owned(),
-    )
+    (offender, witness, welcome["peer"].as_str().unwrap().to_owned())
 }
 
 async fn expect_left(witness: &mut Client, peer: &str, reason: &str) {
@@ -95,10 +87,7 @@ async fn each_bad_frame_is_answered_and_the_connection_goes_on() {
         (r#"{"type":"dance","id":5}"#, "unknown_type"),
         (r#"{"type":"hello"}"#, "missing_field"),
         (r#"{"type":"hello","room":"a b"}"#, "bad_room"),
-        (
-            r#"{"type":"hello","room":"a","metadata":[]}"#,
-            "bad_metadata",
-        ),
+        (r#"{"type":"hello","room":"a","metadata":[]}"#, "bad_metadata"),
         (r#"{"type":"signal","to":"x","data":1}"#, "hello_first"),
         (r#"{"type":"leave"}"#, "hello_first"),
         (r#"{"type":"ping"}"#, "hello_first"),
@@ -106,29 +95,19 @@ async fn each_bad_frame_is_answered_and_the_connection_goes_on() {
         client.send_text(text).await;
         let error = client.expect_error(code).await;
         assert_eq!(error["retry"], false, "{text}");
-        assert_eq!(
-            error.get("id"),
-            code.eq("unknown_type").then_some(&json!(5)),
-            "{text}"
-        );
+        assert_eq!(error.get("id"), code.eq("unknown_type").then_some(&json!(5)), "{text}");
     }
     client.send_message(Message::binary(vec![0, 1, 2])).await;
     client.expect_error("binary_frame").await;
 
     let welcome = client.hello("scene").await;
-    client
-        .send(&json!({"type": "hello", "room": "scene"}))
-        .await;
+    client.send(&json!({"type": "hello", "room": "scene"})).await;
     client.expect_error("already_joined").await;
     client.send_text(r#"{"type":"signal","to":"x"}"#).await;
     client.expect_error("missing_field").await;
     for nobody in ["x", "", "not an id", welcome["peer"].as_str().unwrap()] {
         client.signal(nobody, json!(1)).await;
-        let code = if nobody.is_empty() {
-            "missing_field"
-        } else {
-            "no_such_peer"
-        };
+        let code = if nobody.is_empty() { "missing_field" } else { "no_such_peer" };
         client.expect_error(code).await;
     }
     client.send(&json!({"type": "ping"})).await;
@@ -170,12 +149,8 @@ async fn a_frame_of_64_kib_is_taken_and_a_larger_one_closes_the_connection() {
     let mut offender = server.connect().await;
     let part = |opcode| Message::Frame(Frame::message(vec![b' '; 30_000], opcode, false));
     offender.send_message(part(OpCode::Data(Data::Text))).await;
-    offender
-        .send_message(part(OpCode::Data(Data::Continue)))
-        .await;
-    offender
-        .send_message(part(OpCode::Data(Data::Continue)))
-        .await;
+    offender.send_message(part(OpCode::Data(Data::Continue))).await;
+    offender.send_message(part(OpCode::Data(Data::Continue))).await;
     offender.expect_close(1009).await;
     bystanders.stop().await;
 }
@@ -187,17 +162,11 @@ async fn a_client_in_the_midst_of_a_frame_that_is_too_large_learns_why_it_is_clo
     let server = server().await;
     let mut stream = open_by_hand(&server).await;
     let head = [&b"\x81\xFF"[..], &600_000_u64.to_be_bytes(), &[0; 4]].concat();
-    stream
-        .write_all(&[head, vec![b' '; 300_000]].concat())
-        .await
-        .unwrap();
+    stream.write_all(&[head, vec![b' '; 300_000]].concat()).await.unwrap();
     let mut answer = Vec::new();
     let end = patiently(stream.read_to_end(&mut answer)).await;
     assert!(end.is_ok(), "{end:?}");
-    assert_eq!(
-        (answer[0], u16::from_be_bytes([answer[2], answer[3]])),
-        (0x88, 1009)
-    );
+    assert_eq!((answer[0], u16::from_be_bytes([answer[2], answer[3]])), (0x88, 1009));
 }
 
 #[tokio::test]
@@ -222,10 +191,7 @@ async fn what_is_no_websocket_frame_closes_the_connection() {
         stream.write_all(bytes).await.unwrap();
         let mut close = [0; 4];
         patiently(stream.read_exact(&mut close)).await.unwrap();
-        assert_eq!(
-            (close[0], u16::from_be_bytes([close[2], close[3]])),
-            (0x88, 1002)
-        );
+        assert_eq!((close[0], u16::from_be_bytes([close[2], close[3]])), (0x88, 1002));
     }
     bystanders.stop().await;
 }
@@ -236,10 +202,7 @@ async fn bytes_cut_in_mid_frame_are_a_lost_connection() {
     let bystanders = Bystanders::start(&server).await;
     let (offender, mut witness, peer) = offender_and_witness(&server).await;
     let mut stream = offender.socket.into_inner();
-    stream
-        .write_all(b"\x81\xFE\x20\x00\0\0\0\0{\"type\":\"sig")
-        .await
-        .unwrap();
+    stream.write_all(b"\x81\xFE\x20\x00\0\0\0\0{\"type\":\"sig").await.unwrap();
     drop(stream);
     expect_left(&mut witness, &peer, "lost").await;
     bystanders.stop().await;
@@ -258,10 +221,7 @@ async fn a_client_that_closes_in_order_has_left() {
 #[tokio::test]
 async fn a_full_room_refuses_and_its_members_stay() {
     let members_max = 100;
-    let hub = Config {
-        room_members_max: members_max,
-        ..without_heartbeat()
-    };
+    let hub = Config { room_members_max: members_max, ..without_heartbeat() };
     let server = Server::start(with(hub)).await;
     let bystanders = Bystanders::start(&server).await;
     let mut members = Vec::new();
@@ -299,10 +259,7 @@ async fn a_client_that_never_reads_is_closed_and_nobody_waits_for_it() {
             break frame;
         }
     };
-    assert_eq!(
-        left,
-        json!({"type": "left", "peer": peer, "reason": "slow"})
-    );
+    assert_eq!(left, json!({"type": "left", "peer": peer, "reason": "slow"}));
     assert_eq!(server.counter("signal_slow_members"), 1);
     // Once it reads, it learns why.
     offender.expect_close(4001).await;
@@ -312,10 +269,7 @@ async fn a_client_that_never_reads_is_closed_and_nobody_waits_for_it() {
 #[tokio::test]
 async fn a_client_that_never_reads_at_all_is_cut_in_bounded_time() {
     let close_timeout = Duration::from_millis(200);
-    let config = SignalConfig {
-        close_timeout,
-        ..with(without_heartbeat())
-    };
+    let config = SignalConfig { close_timeout, ..with(without_heartbeat()) };
     let server = Server::start(config).await;
     let (offender, mut witness, peer) = offender_and_witness(&server).await;
     let load = "x".repeat(60_000);
@@ -347,10 +301,7 @@ async fn a_client_that_never_reads_its_own_answers_is_closed() {
             }
         }
     });
-    assert_eq!(
-        left.await,
-        json!({"type": "left", "peer": peer, "reason": "slow"})
-    );
+    assert_eq!(left.await, json!({"type": "left", "peer": peer, "reason": "slow"}));
     bystanders.stop().await;
 }
 
@@ -389,10 +340,7 @@ async fn what_follows_hello_at_once_waits_for_its_answer() {
         json!({"type": "signal", "to": to, "data": "early"}),
         json!({"type": "leave"}),
     ] {
-        bob.socket
-            .feed(Message::text(frame.to_string()))
-            .await
-            .unwrap();
+        bob.socket.feed(Message::text(frame.to_string())).await.unwrap();
     }
     bob.socket.flush().await.unwrap();
     assert_eq!(bob.next().await["type"], "welcome");
@@ -404,10 +352,8 @@ async fn what_follows_hello_at_once_waits_for_its_answer() {
 
 #[tokio::test]
 async fn a_server_with_a_stuck_client_still_ends_in_time() {
-    let config = SignalConfig {
-        close_timeout: Duration::from_millis(200),
-        ..SignalConfig::default()
-    };
+    let config =
+        SignalConfig { close_timeout: Duration::from_millis(200), ..SignalConfig::default() };
     let server = Server::start(config).await;
     let (stuck, _) = server.join("scene").await;
     let mut by_hand = open_by_hand(&server).await;

@@ -20,10 +20,7 @@ fn get(path: &str, headers: &str) -> String {
 
 fn header<'a>(answer: &'a str, name: &str) -> &'a str {
     let mut lines = answer.lines().filter_map(|line| line.split_once(": "));
-    lines
-        .find(|(found, _)| *found == name)
-        .unwrap_or_else(|| panic!("{name} in {answer}"))
-        .1
+    lines.find(|(found, _)| *found == name).unwrap_or_else(|| panic!("{name} in {answer}")).1
 }
 
 #[tokio::test]
@@ -35,17 +32,11 @@ async fn the_page_is_served_with_a_strict_policy() {
     assert_eq!(header(&answer, "x-content-type-options"), "nosniff");
     assert_eq!(header(&answer, "referrer-policy"), "no-referrer");
     let policy = header(&answer, "content-security-policy");
-    assert!(
-        policy.contains("default-src 'self'; connect-src 'self' ws: wss:"),
-        "{policy}"
-    );
+    assert!(policy.contains("default-src 'self'; connect-src 'self' ws: wss:"), "{policy}");
     assert!(!policy.contains("unsafe"), "{policy}");
 
     let script = server.exchange(&get("/app.js", "")).await;
-    assert_eq!(
-        header(&script, "content-type"),
-        "text/javascript; charset=utf-8"
-    );
+    assert_eq!(header(&script, "content-type"), "text/javascript; charset=utf-8");
 }
 
 #[tokio::test]
@@ -55,25 +46,15 @@ async fn a_file_that_has_not_changed_is_not_sent_again() {
     assert_eq!(header(&first, "cache-control"), "no-cache");
     let known = format!("if-none-match: {}\r\n", header(&first, "etag"));
     let second = server.exchange(&get("/index.html", &known)).await;
-    assert!(
-        second.starts_with("HTTP/1.1 304 ") && second.ends_with("\r\n\r\n"),
-        "{second}"
-    );
-    let other = server
-        .exchange(&get("/index.html", "if-none-match: \"x\"\r\n"))
-        .await;
+    assert!(second.starts_with("HTTP/1.1 304 ") && second.ends_with("\r\n\r\n"), "{second}");
+    let other = server.exchange(&get("/index.html", "if-none-match: \"x\"\r\n")).await;
     assert!(other.starts_with("HTTP/1.1 200 "), "{other}");
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_not_found() {
     let server = server().await;
-    for path in [
-        "/nothing",
-        "/v1/nothing",
-        "/../Cargo.toml",
-        "/%2e%2e/Cargo.toml",
-    ] {
+    for path in ["/nothing", "/v1/nothing", "/../Cargo.toml", "/%2e%2e/Cargo.toml"] {
         let answer = server.exchange(&get(path, "")).await;
         assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
     }
@@ -91,63 +72,33 @@ async fn a_refused_upgrade_says_what_to_do() {
     };
     let version = "sec-websocket-version: 13\r\n";
     for (request, status, advice) in [
+        (request("POST", "content-length: 0\r\n".to_owned()), "405", "with GET"),
+        (request("GET", format!("{version}{key}")), "426", "new WebSocket(url)"),
+        (request("GET", format!("{upgrade}{key}")), "426", "Sec-WebSocket-Version: 13"),
+        (request("GET", format!("{upgrade}{version}")), "400", "Sec-WebSocket-Key"),
         (
-            request("POST", "content-length: 0\r\n".to_owned()),
-            "405",
-            "with GET",
-        ),
-        (
-            request("GET", format!("{version}{key}")),
-            "426",
-            "new WebSocket(url)",
-        ),
-        (
-            request("GET", format!("{upgrade}{key}")),
-            "426",
-            "Sec-WebSocket-Version: 13",
-        ),
-        (
-            request("GET", format!("{upgrade}{version}")),
-            "400",
-            "Sec-WebSocket-Key",
-        ),
-        (
-            request(
-                "GET",
-                format!("{upgrade}{version}sec-websocket-key: short\r\n"),
-            ),
+            request("GET", format!("{upgrade}{version}sec-websocket-key: short\r\n")),
             "400",
             "16 bytes",
         ),
     ] {
         let answer = server.exchange(&request).await;
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{answer}"
-        );
-        assert!(
-            answer.contains("text/plain") && answer.contains(advice),
-            "{answer}"
-        );
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("text/plain") && answer.contains(advice), "{answer}");
     }
 }
 
 #[tokio::test]
 async fn a_half_open_request_is_closed() {
-    let limits = HttpLimits {
-        header_read_timeout: Duration::from_millis(200),
-        ..HttpLimits::default()
-    };
+    let limits =
+        HttpLimits { header_read_timeout: Duration::from_millis(200), ..HttpLimits::default() };
     let server = Server::start_limited(SignalConfig::default(), limits).await;
     let mut slow = TcpStream::connect(server.address).await.unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     for stream in [&mut slow, &mut silent] {
         let answer = read_to_end(stream).await;
-        assert!(
-            answer.is_empty() || answer.starts_with("HTTP/1.1 408 "),
-            "{answer}"
-        );
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
     }
     server.expect_counter("http_connections", 0).await;
 }
@@ -165,10 +116,7 @@ async fn a_head_that_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn connections_over_the_limit_are_told_to_come_back() {
-    let limits = HttpLimits {
-        connections_max: 2,
-        ..HttpLimits::default()
-    };
+    let limits = HttpLimits { connections_max: 2, ..HttpLimits::default() };
     let server = Server::start_limited(SignalConfig::default(), limits).await;
     let (mut ada, _) = server.join("demo").await;
     let (bob, _) = server.join("demo").await;
@@ -191,17 +139,11 @@ async fn connections_over_the_limit_are_told_to_come_back() {
 async fn a_request_under_way_may_finish() {
     let server = server().await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").await.unwrap();
     server.expect_counter("http_accepted", 1).await;
     let stopping = tokio::spawn(server.stop());
     stream.write_all(b"\r\n").await.unwrap();
     let answer = read_to_end(&mut stream).await;
-    assert!(
-        answer.is_empty() || answer.starts_with("HTTP/1.1 200 "),
-        "{answer}"
-    );
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(patiently(stopping).await.unwrap());
 }

@@ -9,13 +9,8 @@ use std::net::SocketAddr;
 /// What an answer says beside its class.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Success {
-    Allocated {
-        relayed: SocketAddr,
-        lifetime_s: u32,
-    },
-    Refreshed {
-        lifetime_s: u32,
-    },
+    Allocated { relayed: SocketAddr, lifetime_s: u32 },
+    Refreshed { lifetime_s: u32 },
     Permitted,
     Bound,
 }
@@ -93,10 +88,7 @@ impl Server {
         self.counters.count_success();
         let mut writer = begin(request, Class::Success, scratch);
         match success {
-            Success::Allocated {
-                relayed,
-                lifetime_s,
-            } => {
+            Success::Allocated { relayed, lifetime_s } => {
                 writer.xor_address(attribute::XOR_RELAYED_ADDRESS, relayed);
                 writer.attribute(attribute::LIFETIME, &lifetime_s.to_be_bytes());
                 writer.xor_address(attribute::XOR_MAPPED_ADDRESS, request.client.address);
@@ -121,12 +113,7 @@ impl Server {
 }
 
 fn begin<'a>(request: &Request<'_>, class: Class, scratch: &'a mut Scratch) -> Writer<'a> {
-    Writer::new(
-        &mut scratch.bytes,
-        class,
-        request.method,
-        request.transaction(),
-    )
+    Writer::new(&mut scratch.bytes, class, request.method, request.transaction())
 }
 
 fn unknown_attributes(writer: &mut Writer<'_>, request: &Request<'_>) {

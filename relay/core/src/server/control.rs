@@ -37,10 +37,7 @@ impl Server {
             return Err(ErrorCode::StaleNonce);
         }
         let name = str::from_utf8(name).map_err(|_| ErrorCode::Unauthorized)?;
-        let known = self
-            .table
-            .of_client(request.client)
-            .map(|slot| self.table.get(slot));
+        let known = self.table.of_client(request.client).map(|slot| self.table.get(slot));
         let user = match known.filter(|allocation| *allocation.user == *name) {
             Some(allocation) => known_user(request, name, allocation),
             None => self.checker.check(request.now.unix, name, &request.message),
@@ -73,10 +70,7 @@ impl Server {
         let wanted = self.wanted_port(request)?;
         let lifetime_s = self.lifetime_s(request)?;
         self.check_quota(user)?;
-        let stocked = self
-            .stock
-            .take(wanted)
-            .ok_or(ErrorCode::InsufficientCapacity)?;
+        let stocked = self.stock.take(wanted).ok_or(ErrorCode::InsufficientCapacity)?;
         let expires = request.now.time + Duration::from_secs(lifetime_s.into());
         let relayed = stocked.advertised;
         self.table.insert(Allocation {
@@ -94,10 +88,7 @@ impl Server {
         self.ports.take(relayed, self.worker);
         self.effects.push_back(Effect::PortTaken(stocked.port));
         self.counters.allocations_begun += 1;
-        Ok(Success::Allocated {
-            relayed,
-            lifetime_s,
-        })
+        Ok(Success::Allocated { relayed, lifetime_s })
     }
 
     fn wanted_port(&self, request: &Request<'_>) -> Result<Wanted, ErrorCode> {
@@ -123,19 +114,9 @@ impl Server {
             Some(_) => return Err(ErrorCode::BadRequest),
         };
         let family = self.wanted_family(fields.family)?;
-        let listener = self
-            .config
-            .listeners
-            .get(usize::from(request.client.listener.0));
-        let listener = listener
-            .expect("the shell names listeners of the config")
-            .local
-            .ip();
-        Ok(Wanted {
-            family,
-            is_even,
-            listener,
-        })
+        let listener = self.config.listeners.get(usize::from(request.client.listener.0));
+        let listener = listener.expect("the shell names listeners of the config").local.ip();
+        Ok(Wanted { family, is_even, listener })
     }
 
     fn wanted_family(&self, value: Option<&[u8]>) -> Result<Family, ErrorCode> {
@@ -149,19 +130,12 @@ impl Server {
             Some(_) => return Err(ErrorCode::BadRequest),
         };
         let is_there = self.ports.any(|address| Family::of(*address) == family);
-        if is_there {
-            Ok(family)
-        } else {
-            Err(ErrorCode::AddressFamilyNotSupported)
-        }
+        if is_there { Ok(family) } else { Err(ErrorCode::AddressFamilyNotSupported) }
     }
 
     /// What the client asks for, but no less than the default and no more than the most.
     fn lifetime_s(&self, request: &Request<'_>) -> Result<u32, ErrorCode> {
-        let asked_s = request
-            .lifetime_s()
-            .map_err(|_| ErrorCode::BadRequest)?
-            .unwrap_or(0);
+        let asked_s = request.lifetime_s().map_err(|_| ErrorCode::BadRequest)?.unwrap_or(0);
         let asked = Duration::from_secs(asked_s.into());
         let lifetime = asked.clamp(self.config.lifetime_default, self.config.lifetime_max);
         Ok(u32::try_from(lifetime.as_secs()).expect("the config's lifetimes fit"))
@@ -233,14 +207,12 @@ impl Server {
             return Err(ErrorCode::Forbidden);
         }
         let (now, max) = (request.now.time, self.config.channels_max);
-        self.table
-            .get(slot)
-            .peers
-            .can_bind(now, number, peer, max)
-            .map_err(|unbound| match unbound {
+        self.table.get(slot).peers.can_bind(now, number, peer, max).map_err(
+            |unbound| match unbound {
                 Unbound::Taken => ErrorCode::BadRequest,
                 Unbound::Full => ErrorCode::InsufficientCapacity,
-            })?;
+            },
+        )?;
         self.check_permissions_fit(request, slot, [peer.ip()].into_iter())?;
         self.permit(request, slot, peer.ip());
         self.table.get_mut(slot).peers.bind(now, number, peer);
@@ -249,10 +221,7 @@ impl Server {
 
     /// The allocation of the client, if this user made it.
     fn own_allocation(&self, request: &Request<'_>, user: User<'_>) -> Result<Slot, ErrorCode> {
-        let slot = self
-            .table
-            .of_client(request.client)
-            .ok_or(ErrorCode::AllocationMismatch)?;
+        let slot = self.table.of_client(request.client).ok_or(ErrorCode::AllocationMismatch)?;
         if *self.table.get(slot).user != *user.name {
             return Err(ErrorCode::WrongCredentials);
         }
@@ -278,24 +247,13 @@ impl Server {
         peers: impl Iterator<Item = IpAddr>,
     ) -> Result<(), ErrorCode> {
         let max = self.config.permissions_max;
-        let fits = self
-            .table
-            .get(slot)
-            .peers
-            .can_permit(request.now.time, peers, max);
-        if fits {
-            Ok(())
-        } else {
-            Err(ErrorCode::InsufficientCapacity)
-        }
+        let fits = self.table.get(slot).peers.can_permit(request.now.time, peers, max);
+        if fits { Ok(()) } else { Err(ErrorCode::InsufficientCapacity) }
     }
 
     fn permit(&mut self, request: &Request<'_>, slot: Slot, peer: IpAddr) {
         let on_network = self.config.policy.permits(peer);
-        self.table
-            .get_mut(slot)
-            .peers
-            .permit(request.now.time, peer, on_network);
+        self.table.get_mut(slot).peers.permit(request.now.time, peer, on_network);
     }
 
     fn family(&self, slot: Slot) -> Family {
@@ -318,10 +276,7 @@ fn known_user<'a>(
     if has_expired && request.method == Method::Refresh && !request.is_farewell() {
         return None;
     }
-    request
-        .message
-        .is_signed_with(&key)
-        .then_some(User { name, key, kind })
+    request.message.is_signed_with(&key).then_some(User { name, key, kind })
 }
 
 /// RFC 8656 §7.2: a retransmitted Allocate gets the answer of the first one, another one 437.
@@ -334,8 +289,5 @@ fn retransmitted(
         return Err(ErrorCode::AllocationMismatch);
     }
     let (relayed, lifetime_s) = (allocation.relayed, allocation.lifetime_s);
-    Ok(Success::Allocated {
-        relayed,
-        lifetime_s,
-    })
+    Ok(Success::Allocated { relayed, lifetime_s })
 }

@@ -36,11 +36,7 @@ impl Checker {
             let key = Key::long_term(&user.name, &config.realm, &user.password);
             static_keys.insert(user.name.clone(), key);
         }
-        Self {
-            realm: config.realm.clone(),
-            secrets: config.secrets.clone(),
-            static_keys,
-        }
+        Self { realm: config.realm.clone(), secrets: config.secrets.clone(), static_keys }
     }
 
     /// The user `name`, if `message` is signed with a password of that user which is good now.
@@ -51,11 +47,7 @@ impl Checker {
         message: &Message<'_>,
     ) -> Option<User<'a>> {
         if let Some(key) = self.static_keys.get(name) {
-            let user = User {
-                name,
-                key: *key,
-                kind: UserKind::Static,
-            };
+            let user = User { name, key: *key, kind: UserKind::Static };
             return message.is_signed_with(key).then_some(user);
         }
         let expires = Username::parse(name)?.expires;
@@ -67,11 +59,7 @@ impl Checker {
             .iter()
             .map(|secret| Key::long_term(name, &self.realm, &password(secret, name)));
         let key = keys.into_iter().find(|key| message.is_signed_with(key))?;
-        Some(User {
-            name,
-            key,
-            kind: UserKind::Holder { expires },
-        })
+        Some(User { name, key, kind: UserKind::Holder { expires } })
     }
 }
 

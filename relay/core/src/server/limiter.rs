@@ -21,14 +21,9 @@ pub(super) struct Limiter {
 
 impl Limiter {
     pub(super) fn new(config: &Config, hasher: RandomState) -> Self {
-        let interval = Duration::from_secs(1)
-            .checked_div(config.unauthenticated_rate)
-            .unwrap_or_default();
-        let buckets = if interval.is_zero() {
-            0
-        } else {
-            config.unauthenticated_buckets
-        };
+        let interval =
+            Duration::from_secs(1).checked_div(config.unauthenticated_rate).unwrap_or_default();
+        let buckets = if interval.is_zero() { 0 } else { config.unauthenticated_buckets };
         Self {
             full_at: vec![Time::START; buckets].into(),
             interval,

@@ -57,11 +57,7 @@ impl Peers {
         max: usize,
     ) -> bool {
         let mut new: Vec<IpAddr> = Vec::new();
-        let live = self
-            .permissions
-            .iter()
-            .filter(|permission| now < permission.expires)
-            .count();
+        let live = self.permissions.iter().filter(|permission| now < permission.expires).count();
         for peer in peers {
             if self.permission(now, peer).is_none() && !new.contains(&peer) {
                 if live + new.len() >= max {
@@ -75,13 +71,8 @@ impl Peers {
 
     /// Installs or refreshes a permission. Whether it fits was asked before.
     pub(super) fn permit(&mut self, now: Time, peer: IpAddr, on_network: bool) {
-        self.permissions
-            .retain(|permission| now < permission.expires && permission.peer != peer);
-        self.permissions.push(Permission {
-            peer,
-            on_network,
-            expires: now + PERMISSION_LIFETIME,
-        });
+        self.permissions.retain(|permission| now < permission.expires && permission.peer != peer);
+        self.permissions.push(Permission { peer, on_network, expires: now + PERMISSION_LIFETIME });
     }
 
     /// The peer of a live channel.
@@ -109,16 +100,8 @@ impl Peers {
         match (self.channel_peer(now, number), self.channel_to(now, peer)) {
             (Some(bound), _) if bound == peer => Ok(()),
             (None, None) => {
-                let live = self
-                    .channels
-                    .iter()
-                    .filter(|channel| now < channel.expires)
-                    .count();
-                if live < max {
-                    Ok(())
-                } else {
-                    Err(Unbound::Full)
-                }
+                let live = self.channels.iter().filter(|channel| now < channel.expires).count();
+                if live < max { Ok(()) } else { Err(Unbound::Full) }
             }
             (Some(_), _) | (None, Some(_)) => Err(Unbound::Taken),
         }
@@ -126,12 +109,7 @@ impl Peers {
 
     /// Binds or refreshes a channel. Whether it can be bound was asked before.
     pub(super) fn bind(&mut self, now: Time, number: ChannelNumber, peer: SocketAddr) {
-        self.channels
-            .retain(|channel| now < channel.expires && channel.number != number);
-        self.channels.push(Channel {
-            number,
-            peer,
-            expires: now + CHANNEL_LIFETIME,
-        });
+        self.channels.retain(|channel| now < channel.expires && channel.number != number);
+        self.channels.push(Channel { number, peer, expires: now + CHANNEL_LIFETIME });
     }
 }

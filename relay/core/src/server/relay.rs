@@ -23,12 +23,7 @@ impl Server {
         let Some(slot) = self.table.of_client(client) else {
             return Verdict::Drop(Reason::NoAllocation);
         };
-        match self
-            .table
-            .get(slot)
-            .peers
-            .channel_peer(now.time, message.channel)
-        {
+        match self.table.get(slot).peers.channel_peer(now.time, message.channel) {
             Some(peer) => self.send_to_peer(now, slot, peer, message.data, scratch),
             None => Verdict::Drop(Reason::NoChannel),
         }
@@ -50,11 +45,9 @@ impl Server {
             | Method::CreatePermission
             | Method::ChannelBind => return Verdict::Drop(Reason::BadIndication),
         }
-        let (Ok(peer), Some(data), []) = (
-            request.peer(),
-            request.fields.data,
-            request.fields.unknown.kinds(),
-        ) else {
+        let (Ok(peer), Some(data), []) =
+            (request.peer(), request.fields.data, request.fields.unknown.kinds())
+        else {
             return Verdict::Drop(Reason::BadIndication);
         };
         match self.table.of_client(request.client) {
@@ -102,13 +95,7 @@ impl Server {
         let Some(slot) = self.table.of_relayed(to) else {
             return Verdict::Drop(Reason::NoAllocation);
         };
-        if self
-            .table
-            .get(slot)
-            .peers
-            .permission(now.time, from.ip())
-            .is_none()
-        {
+        if self.table.get(slot).peers.permission(now.time, from.ip()).is_none() {
             return Verdict::Drop(Reason::NoPermission);
         }
         let verdict = self.send_to_client(now, slot, from, body, scratch);
@@ -138,12 +125,7 @@ impl Server {
             }
             Some(worker) => {
                 self.counters.handed_over.count(body);
-                return Verdict::Handover {
-                    worker,
-                    from,
-                    to: peer,
-                    body,
-                };
+                return Verdict::Handover { worker, from, to: peer, body };
             }
             None => {}
         }
@@ -151,13 +133,7 @@ impl Server {
             return Verdict::Drop(Reason::PeerDenied);
         }
         self.counters.client_to_peer.count(body);
-        Verdict::Send(Transmit {
-            via: At::Port(port),
-            to: peer,
-            head: &[],
-            body,
-            pad: 0,
-        })
+        Verdict::Send(Transmit { via: At::Port(port), to: peer, head: &[], body, pad: 0 })
     }
 
     /// By the channel to the peer if there is one, else in a Data indication.
@@ -188,13 +164,7 @@ impl Server {
             (Some(_) | None, Ok(_) | Err(_)) => return Verdict::Drop(Reason::TooLong),
         };
         let via = At::Listener(client.listener);
-        Verdict::Send(Transmit {
-            via,
-            to: client.address,
-            head,
-            body,
-            pad,
-        })
+        Verdict::Send(Transmit { via, to: client.address, head, body, pad })
     }
 
     fn next_transaction(&mut self) -> TransactionId {

@@ -35,11 +35,7 @@ pub(super) enum Family {
 
 impl Family {
     pub(super) fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() {
-            Self::V4
-        } else {
-            Self::V6
-        }
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 }
 
@@ -48,11 +44,7 @@ impl Stock {
         if !self.hosts.contains(&bound.ip()) {
             self.hosts.push(bound.ip());
         }
-        self.ports.push(StockedPort {
-            port,
-            bound,
-            advertised,
-        });
+        self.ports.push(StockedPort { port, bound, advertised });
     }
 
     /// Takes the oldest port that fits.
@@ -66,7 +58,7 @@ impl Stock {
         let fits = |stocked: &StockedPort| {
             Family::of(stocked.advertised.ip()) == wanted.family
                 && (!here_only || stocked.bound.ip() == wanted.listener)
-                && (!wanted.is_even || stocked.advertised.port() % 2 == 0)
+                && (!wanted.is_even || stocked.advertised.port().is_multiple_of(2))
         };
         let is_elsewhere = |stocked: &StockedPort| {
             stocked.bound.ip().is_loopback() != wanted.listener.is_loopback()
@@ -89,11 +81,8 @@ mod tests {
             let address = address.parse().unwrap();
             stock.put(PortId(number as u32), address, address);
         }
-        let wanted = Wanted {
-            family: Family::V6,
-            is_even: false,
-            listener: "192.0.2.1".parse().unwrap(),
-        };
+        let wanted =
+            Wanted { family: Family::V6, is_even: false, listener: "192.0.2.1".parse().unwrap() };
         let taken = |stock: &mut Stock| stock.take(wanted).map(|stocked| stocked.port);
         assert_eq!(taken(&mut stock), Some(PortId(1)));
         assert_eq!(taken(&mut stock), Some(PortId(0)));

@@ -48,10 +48,7 @@ impl Table {
 
     /// How many allocations count together with those of this user.
     pub(super) fn quota_used(&self, user: &str, kind: UserKind) -> usize {
-        self.quotas
-            .get(quota_name(user, kind))
-            .copied()
-            .unwrap_or(0)
+        self.quotas.get(quota_name(user, kind)).copied().unwrap_or(0)
     }
 
     pub(super) fn of_client(&self, client: Client) -> Option<Slot> {
@@ -67,15 +64,11 @@ impl Table {
     }
 
     pub(super) fn get(&self, slot: Slot) -> &Allocation {
-        self.slots[slot.0 as usize]
-            .as_ref()
-            .expect("a slot is good while its allocation lives")
+        self.slots[slot.0 as usize].as_ref().expect("a slot is good while its allocation lives")
     }
 
     pub(super) fn get_mut(&mut self, slot: Slot) -> &mut Allocation {
-        self.slots[slot.0 as usize]
-            .as_mut()
-            .expect("a slot is good while its allocation lives")
+        self.slots[slot.0 as usize].as_mut().expect("a slot is good while its allocation lives")
     }
 
     pub(super) fn insert(&mut self, allocation: Allocation) {
@@ -92,15 +85,13 @@ impl Table {
         self.by_relayed.insert(allocation.relayed, slot);
         let quota = quota_name(&allocation.user, allocation.user_kind);
         *self.quotas.entry(quota.into()).or_default() += 1;
-        self.deadlines
-            .push(Reverse((allocation.expires, allocation.port)));
+        self.deadlines.push(Reverse((allocation.expires, allocation.port)));
         self.slots[slot.0 as usize] = Some(allocation);
     }
 
     pub(super) fn remove(&mut self, slot: Slot) -> Allocation {
-        let allocation = self.slots[slot.0 as usize]
-            .take()
-            .expect("a slot is good while its allocation lives");
+        let allocation =
+            self.slots[slot.0 as usize].take().expect("a slot is good while its allocation lives");
         self.free.push(slot);
         self.by_port[allocation.port.0 as usize] = None;
         self.by_client.remove(&allocation.client);
@@ -111,10 +102,7 @@ impl Table {
     }
 
     fn release_quota(&mut self, quota: &str) {
-        let used = self
-            .quotas
-            .get_mut(quota)
-            .expect("a live allocation is counted");
+        let used = self.quotas.get_mut(quota).expect("a live allocation is counted");
         *used -= 1;
         if *used == 0 {
             self.quotas.remove(quota);
@@ -186,10 +174,7 @@ mod tests {
     fn allocation(port: u16, expires: Time) -> Allocation {
         let address = SocketAddr::new([192, 0, 2, 1].into(), port);
         Allocation {
-            client: Client {
-                listener: ListenerId(0),
-                address,
-            },
+            client: Client { listener: ListenerId(0), address },
             port: PortId(port.into()),
             relayed: address,
             expires,
@@ -214,11 +199,7 @@ mod tests {
             table.set_expires(slot, second(1900));
             table.remove(slot);
         }
-        assert!(
-            table.deadlines.len() <= 2 * 101 + DEADLINES_SPARE,
-            "{}",
-            table.deadlines.len()
-        );
+        assert!(table.deadlines.len() <= 2 * 101 + DEADLINES_SPARE, "{}", table.deadlines.len());
         for port in 0..100 {
             let expired = table.pop_expired(second(1000 + port)).unwrap();
             assert_eq!(table.remove(expired).port, PortId(port as u32));

@@ -22,15 +22,11 @@ pub fn decode_xor_address(
     let ip = match *family {
         FAMILY_IPV4 => {
             let bytes: [u8; 4] = address.try_into().map_err(|_| Malformed::Address)?;
-            IpAddr::V4(Ipv4Addr::from_bits(
-                u32::from_be_bytes(bytes) ^ MAGIC_COOKIE,
-            ))
+            IpAddr::V4(Ipv4Addr::from_bits(u32::from_be_bytes(bytes) ^ MAGIC_COOKIE))
         }
         FAMILY_IPV6 => {
             let bytes: [u8; 16] = address.try_into().map_err(|_| Malformed::Address)?;
-            IpAddr::V6(Ipv6Addr::from_bits(
-                u128::from_be_bytes(bytes) ^ ipv6_mask(transaction),
-            ))
+            IpAddr::V6(Ipv6Addr::from_bits(u128::from_be_bytes(bytes) ^ ipv6_mask(transaction)))
         }
         _ => return Err(Malformed::Address),
     };

@@ -84,10 +84,7 @@ mod tests {
             let data = ChannelData::parse(&bytes).unwrap();
             assert_eq!((data.channel.number(), data.data), (0x4001, &b"x"[..]));
         }
-        assert_eq!(
-            ChannelData::parse(&[0x40, 0, 0, 0, 1, 2, 3, 4]),
-            Err(Malformed::Trailing)
-        );
+        assert_eq!(ChannelData::parse(&[0x40, 0, 0, 0, 1, 2, 3, 4]), Err(Malformed::Trailing));
     }
 
     #[test]
@@ -99,18 +96,11 @@ mod tests {
 
     #[test]
     fn channels_are_0x4000_to_0x7fff() {
-        for (number, channel) in [
-            (0x3fff_u16, false),
-            (0x4000, true),
-            (0x7fff, true),
-            (0x8000, false),
-        ] {
+        for (number, channel) in
+            [(0x3fff_u16, false), (0x4000, true), (0x7fff, true), (0x8000, false)]
+        {
             let [high, low] = number.to_be_bytes();
-            assert_eq!(
-                ChannelData::parse(&[high, low, 0, 0]).is_ok(),
-                channel,
-                "{number:#x}"
-            );
+            assert_eq!(ChannelData::parse(&[high, low, 0, 0]).is_ok(), channel, "{number:#x}");
         }
     }
 }

@@ -27,9 +27,7 @@ impl Key {
         for part in [username, ":", realm, ":", password] {
             md5.update(part.as_bytes());
         }
-        Self {
-            bytes: md5.finalize().into(),
-        }
+        Self { bytes: md5.finalize().into() }
     }
 
     fn hmac(&self) -> Hmac<Sha1> {
@@ -74,7 +72,5 @@ pub(super) fn fingerprint(message: &[u8]) -> u32 {
 /// What the length field of `message` says with one more attribute of `value_bytes`.
 fn length_field(message: &[u8], value_bytes: usize) -> [u8; 2] {
     let length = message.len() - super::HEADER_BYTES + 4 + value_bytes;
-    u16::try_from(length)
-        .expect("a message fits its length field")
-        .to_be_bytes()
+    u16::try_from(length).expect("a message fits its length field").to_be_bytes()
 }

@@ -51,12 +51,8 @@ impl<'a> Message<'a> {
     /// What is wrong with it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         check_header(bytes)?;
-        let mut message = Self {
-            bytes,
-            end: bytes.len(),
-            has_integrity: false,
-            has_fingerprint: false,
-        };
+        let mut message =
+            Self { bytes, end: bytes.len(), has_integrity: false, has_fingerprint: false };
         let mut at = HEADER_BYTES;
         while at < bytes.len() {
             let (kind, value, next) = attribute_at(bytes, at).ok_or(Malformed::Attribute)?;
@@ -108,10 +104,7 @@ impl<'a> Message<'a> {
     /// RFC 8489 §14.5.
     #[must_use]
     pub fn attributes(&self) -> Attributes<'a> {
-        Attributes {
-            bytes: &self.bytes[..self.end],
-            at: HEADER_BYTES,
-        }
+        Attributes { bytes: &self.bytes[..self.end], at: HEADER_BYTES }
     }
 
     /// Whether there is a MESSAGE-INTEGRITY, right or wrong.
@@ -172,11 +165,7 @@ fn check_fingerprint(before: &[u8], value: &[u8], is_last: bool) -> Result<(), M
     let is_right = is_last
         && value.len() == FINGERPRINT_BYTES
         && value == integrity::fingerprint(before).to_be_bytes();
-    if is_right {
-        Ok(())
-    } else {
-        Err(Malformed::Fingerprint)
-    }
+    if is_right { Ok(()) } else { Err(Malformed::Fingerprint) }
 }
 
 /// Type, value and the place of the next attribute; nothing if this one reaches beyond the end.

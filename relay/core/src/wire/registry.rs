@@ -34,9 +34,7 @@ impl Method {
     /// The method with this number; nothing if the relay doesn't know it.
     #[must_use]
     pub fn from_number(number: u16) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|method| method.number() == number)
+        Self::ALL.into_iter().find(|method| method.number() == number)
     }
 
     /// Its number, 12 bits. RFC 8489 §18.2, RFC 8656 §18.
@@ -224,18 +222,8 @@ mod tests {
 
     #[test]
     fn the_order_of_all_is_the_order_of_declaration() {
-        assert!(
-            Method::ALL
-                .iter()
-                .enumerate()
-                .all(|(place, method)| *method as usize == place)
-        );
-        assert!(
-            ErrorCode::ALL
-                .iter()
-                .enumerate()
-                .all(|(place, code)| *code as usize == place)
-        );
+        assert!(Method::ALL.iter().enumerate().all(|(place, method)| *method as usize == place));
+        assert!(ErrorCode::ALL.iter().enumerate().all(|(place, code)| *code as usize == place));
     }
 
     #[test]

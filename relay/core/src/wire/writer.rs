@@ -29,11 +29,7 @@ impl<'b> Writer<'b> {
         buffer[..2].copy_from_slice(&message_type(class, method.number()).to_be_bytes());
         buffer[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
         buffer[8..HEADER_BYTES].copy_from_slice(&transaction.0);
-        Self {
-            buffer,
-            len: HEADER_BYTES,
-            transaction,
-        }
+        Self { buffer, len: HEADER_BYTES, transaction }
     }
 
     /// Adds an attribute.

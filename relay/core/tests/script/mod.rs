@@ -3,10 +3,7 @@
 
 #![allow(unreachable_pub, reason = "a module of several test crates")]
 #![allow(dead_code, reason = "each test file uses its part")]
-#![allow(
-    clippy::wrong_self_convention,
-    reason = "a datagram comes from a client"
-)]
+#![allow(clippy::wrong_self_convention, reason = "a datagram comes from a client")]
 
 mod outcome;
 
@@ -44,15 +41,9 @@ pub const START: u64 = 1_800_000_000;
 pub const ALICE: Client = Client::of([1, 1, 1, 1], 1111, "alice");
 pub const CAROL: Client = Client::of([3, 3, 3, 3], 3333, "carol");
 /// Alice's address, but Carol's password.
-pub const CAROL_AT_ALICE: Client = Client {
-    address: ALICE.address,
-    ..CAROL
-};
-pub const DAVE_V6: Client = Client {
-    address: v6(0xd, 4444),
-    listener: ListenerId(1),
-    ..Client::of([0; 4], 0, "alice")
-};
+pub const CAROL_AT_ALICE: Client = Client { address: ALICE.address, ..CAROL };
+pub const DAVE_V6: Client =
+    Client { address: v6(0xd, 4444), listener: ListenerId(1), ..Client::of([0; 4], 0, "alice") };
 pub const BOB: SocketAddr = v4([8, 8, 8, 8], 8888);
 pub const BOB_AGAIN: SocketAddr = v4([8, 8, 8, 8], 9999);
 pub const EVE: SocketAddr = v4([9, 9, 9, 9], 9999);
@@ -78,12 +69,7 @@ pub struct Client {
 
 impl Client {
     pub const fn of(ip: [u8; 4], port: u16, user: &'static str) -> Self {
-        Self {
-            address: v4(ip, port),
-            listener: ListenerId(0),
-            user,
-            password: "secret",
-        }
+        Self { address: v4(ip, port), listener: ListenerId(0), user, password: "secret" }
     }
 }
 
@@ -111,17 +97,11 @@ pub struct Script {
 
 /// The users and listeners of every script.
 pub fn config() -> Config {
-    let user = |name: &str| StaticUser {
-        name: name.into(),
-        password: "secret".into(),
-    };
+    let user = |name: &str| StaticUser { name: name.into(), password: "secret".into() };
     Config {
         realm: REALM.into(),
         users: vec![user("alice"), user("carol")],
-        listeners: vec![
-            Listener { local: LISTENER },
-            Listener { local: LISTENER_V6 },
-        ],
+        listeners: vec![Listener { local: LISTENER }, Listener { local: LISTENER_V6 }],
         ..Config::default()
     }
 }
@@ -206,10 +186,7 @@ impl Script {
 
     pub fn handover(&mut self, from: SocketAddr, to: SocketAddr, body: &[u8]) -> Outcome {
         let now = self.now();
-        Outcome::of(
-            self.server
-                .handle_handover(now, from, to, body, &mut self.scratch),
-        )
+        Outcome::of(self.server.handle_handover(now, from, to, body, &mut self.scratch))
     }
 
     pub fn channel_data(&mut self, client: Client, channel: u16, data: &[u8]) -> Outcome {
@@ -296,12 +273,8 @@ impl Script {
         let mut transaction = [8; 12];
         transaction[..8].copy_from_slice(&self.last_transaction.to_be_bytes());
         let mut buffer = [0; 2048];
-        let mut writer = Writer::new(
-            &mut buffer,
-            Class::Request,
-            method,
-            wire::TransactionId(transaction),
-        );
+        let mut writer =
+            Writer::new(&mut buffer, Class::Request, method, wire::TransactionId(transaction));
         for (kind, value) in attributes {
             writer.attribute(*kind, value);
         }
@@ -328,10 +301,7 @@ impl Script {
             return nonce.clone();
         }
         let challenge = encode(&self.begin(ALLOCATE, MessageClass::Request).build());
-        let nonce = self
-            .from_client(client, &challenge)
-            .expect_answer(client)
-            .nonce();
+        let nonce = self.from_client(client, &challenge).expect_answer(client).nonce();
         self.nonces.insert(client.address, nonce.clone());
         nonce
     }
@@ -364,18 +334,13 @@ impl Script {
     }
 
     pub fn try_permit(&mut self, client: Client, peers: &[SocketAddr]) -> Answer {
-        let peers = peers
-            .iter()
-            .map(|peer| XorPeerAddress::from(*peer).into())
-            .collect();
+        let peers = peers.iter().map(|peer| XorPeerAddress::from(*peer).into()).collect();
         self.ask(client, CREATE_PERMMISSION, peers)
     }
 
     pub fn try_bind(&mut self, client: Client, channel: u16, peer: SocketAddr) -> Answer {
-        let attributes = vec![
-            ChannelNumber::new(channel).into(),
-            XorPeerAddress::from(peer).into(),
-        ];
+        let attributes =
+            vec![ChannelNumber::new(channel).into(), XorPeerAddress::from(peer).into()];
         self.ask(client, CHANNEL_BIND, attributes)
     }
 
@@ -421,10 +386,7 @@ pub fn key(client: Client) -> HMACKey {
 
 pub fn encode(message: &StunMessage) -> Vec<u8> {
     let mut bytes = vec![0; 2048];
-    let length = MessageEncoderBuilder::default()
-        .build()
-        .encode(&mut bytes, message)
-        .unwrap();
+    let length = MessageEncoderBuilder::default().build().encode(&mut bytes, message).unwrap();
     bytes.truncate(length);
     bytes
 }

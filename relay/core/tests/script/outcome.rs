@@ -13,17 +13,8 @@ use stun_rs::{DecoderContextBuilder, MessageClass, MessageDecoderBuilder, StunMe
 /// A verdict that owns what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    Send {
-        via: At,
-        to: SocketAddr,
-        bytes: Vec<u8>,
-    },
-    Handover {
-        worker: WorkerId,
-        from: SocketAddr,
-        to: SocketAddr,
-        body: Vec<u8>,
-    },
+    Send { via: At, to: SocketAddr, bytes: Vec<u8> },
+    Handover { worker: WorkerId, from: SocketAddr, to: SocketAddr, body: Vec<u8> },
     Done,
     Drop(Reason),
 }
@@ -34,23 +25,11 @@ impl Outcome {
             Verdict::Send(transmit) => {
                 let mut bytes = [transmit.head, transmit.body].concat();
                 bytes.resize(bytes.len() + transmit.pad, 0);
-                Self::Send {
-                    via: transmit.via,
-                    to: transmit.to,
-                    bytes,
-                }
+                Self::Send { via: transmit.via, to: transmit.to, bytes }
             }
-            Verdict::Handover {
-                worker,
-                from,
-                to,
-                body,
-            } => Self::Handover {
-                worker,
-                from,
-                to,
-                body: body.to_vec(),
-            },
+            Verdict::Handover { worker, from, to, body } => {
+                Self::Handover { worker, from, to, body: body.to_vec() }
+            }
             Verdict::Done => Self::Done,
             Verdict::Drop(reason) => Self::Drop(reason),
         }
@@ -82,14 +61,7 @@ impl Outcome {
     #[track_caller]
     pub fn expect_to_peer(self, relayed: SocketAddr, peer: SocketAddr, data: &[u8]) {
         let via = At::Port(port_at(relayed));
-        assert_eq!(
-            self,
-            Self::Send {
-                via,
-                to: peer,
-                bytes: data.to_vec()
-            }
-        );
+        assert_eq!(self, Self::Send { via, to: peer, bytes: data.to_vec() });
     }
 
     #[track_caller]
@@ -100,24 +72,12 @@ impl Outcome {
     #[track_caller]
     pub fn expect_data_indication(self, client: Client, peer: SocketAddr, data: &[u8]) {
         let bytes = self.expect_to_client(client);
-        let (message, length) = MessageDecoderBuilder::default()
-            .build()
-            .decode(&bytes)
-            .unwrap();
+        let (message, length) = MessageDecoderBuilder::default().build().decode(&bytes).unwrap();
         assert_eq!(length, bytes.len());
-        assert_eq!(
-            (message.method(), message.class()),
-            (DATA, MessageClass::Indication)
-        );
-        let from = message
-            .get::<XorPeerAddress>()
-            .unwrap()
-            .expect_xor_peer_address();
+        assert_eq!((message.method(), message.class()), (DATA, MessageClass::Indication));
+        let from = message.get::<XorPeerAddress>().unwrap().expect_xor_peer_address();
         assert_eq!(*from.socket_address(), peer);
-        assert_eq!(
-            message.get::<Data>().unwrap().expect_data().as_bytes(),
-            data
-        );
+        assert_eq!(message.get::<Data>().unwrap().expect_data().as_bytes(), data);
     }
 }
 
@@ -132,12 +92,8 @@ impl Answer {
     /// Reads it, and checks its MESSAGE-INTEGRITY and FINGERPRINT if they are there.
     #[track_caller]
     fn read(client: Client, bytes: Vec<u8>) -> Self {
-        let context = DecoderContextBuilder::default()
-            .with_key(key(client))
-            .with_validation();
-        let decoder = MessageDecoderBuilder::default()
-            .with_context(context.build())
-            .build();
+        let context = DecoderContextBuilder::default().with_key(key(client)).with_validation();
+        let decoder = MessageDecoderBuilder::default().with_context(context.build()).build();
         let (message, length) = decoder.decode(&bytes).unwrap();
         assert_eq!(length, bytes.len());
         Self { message, bytes }
@@ -154,12 +110,7 @@ impl Answer {
 
     #[track_caller]
     pub fn expect_success(self) -> Self {
-        assert_eq!(
-            self.message.class(),
-            MessageClass::SuccessResponse,
-            "{:?}",
-            self.code()
-        );
+        assert_eq!(self.message.class(), MessageClass::SuccessResponse, "{:?}", self.code());
         self
     }
 
@@ -172,12 +123,7 @@ impl Answer {
 
     #[track_caller]
     pub fn nonce(&self) -> String {
-        self.message
-            .get::<Nonce>()
-            .unwrap()
-            .expect_nonce()
-            .as_str()
-            .to_owned()
+        self.message.get::<Nonce>().unwrap().expect_nonce().as_str().to_owned()
     }
 
     #[track_caller]
@@ -194,11 +140,7 @@ impl Answer {
 
     #[track_caller]
     pub fn lifetime_s(&self) -> u32 {
-        self.message
-            .get::<LifeTime>()
-            .unwrap()
-            .expect_life_time()
-            .as_u32()
+        self.message.get::<LifeTime>().unwrap().expect_life_time().as_u32()
     }
 
     #[track_caller]

@@ -16,10 +16,7 @@ pub(crate) struct Bell {
 
 impl Bell {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            event: File::from(sys::eventfd()?),
-            rung: AtomicBool::new(false),
-        })
+        Ok(Self { event: File::from(sys::eventfd()?), rung: AtomicBool::new(false) })
     }
 
     /// Wakes the other thread. What was written before is visible to it after [`Self::answer`].

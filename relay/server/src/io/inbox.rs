@@ -30,11 +30,7 @@ const STRIDE_BYTES: usize = DATAGRAM_BYTES + 192;
 impl Inbox {
     /// Room for `room` datagrams.
     pub(crate) fn new(room: usize) -> Self {
-        Self {
-            bytes: vec![0; room * STRIDE_BYTES],
-            origins: Vec::with_capacity(room),
-            room,
-        }
+        Self { bytes: vec![0; room * STRIDE_BYTES], origins: Vec::with_capacity(room), room }
     }
 
     /// For how many more datagrams there is room.
@@ -58,9 +54,7 @@ impl Inbox {
     ) -> io::Result<()> {
         let most = most.min(self.room());
         let begin = self.origins.len() * STRIDE_BYTES;
-        let buffers = self.bytes[begin..]
-            .chunks_exact_mut(STRIDE_BYTES)
-            .take(most);
+        let buffers = self.bytes[begin..].chunks_exact_mut(STRIDE_BYTES).take(most);
         let buffers = buffers.map(|buffer| &mut buffer[..DATAGRAM_BYTES]);
         sys::receive(socket, buffers, |from, len| {
             self.origins.push(Origin { at, from, len });
@@ -84,9 +78,7 @@ impl Inbox {
 
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbox")
-            .field("datagrams", &self.origins.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Inbox").field("datagrams", &self.origins.len()).finish_non_exhaustive()
     }
 }
 
@@ -112,10 +104,7 @@ mod tests {
         let got: Vec<_> = inbox.datagrams().map(|received| received.bytes).collect();
         assert_eq!(got, [&b"one"[..], b"", &long]);
         for received in inbox.datagrams() {
-            assert_eq!(
-                (received.at, received.from),
-                (at, far.local_addr().unwrap())
-            );
+            assert_eq!((received.at, received.from), (at, far.local_addr().unwrap()));
         }
     }
 
@@ -129,9 +118,6 @@ mod tests {
     }
 
     fn pair() -> (UdpSocket, UdpSocket) {
-        (
-            UdpSocket::bind("127.0.0.1:0").unwrap(),
-            UdpSocket::bind("127.0.0.1:0").unwrap(),
-        )
+        (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap())
     }
 }

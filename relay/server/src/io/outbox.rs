@@ -14,15 +14,11 @@ pub(crate) struct Outbox<'a> {
 impl<'a> Outbox<'a> {
     /// Room for `room` datagrams. More fit, at the cost of the heap.
     pub(crate) fn new(room: usize) -> Self {
-        Self {
-            transmits: Vec::with_capacity(room),
-            order: Vec::with_capacity(room),
-        }
+        Self { transmits: Vec::with_capacity(room), order: Vec::with_capacity(room) }
     }
 
     pub(crate) fn push(&mut self, transmit: Transmit<'a>) {
-        self.order
-            .push(key(transmit.via) << 32 | self.transmits.len() as u64);
+        self.order.push(key(transmit.via) << 32 | self.transmits.len() as u64);
         self.transmits.push(transmit);
     }
 
@@ -54,15 +50,8 @@ impl<'a> Outbox<'a> {
         self.transmits.clear();
         self.order.clear();
         // Collecting an emptied Vec into one whose items have the same layout keeps its memory.
-        let transmits = self
-            .transmits
-            .into_iter()
-            .map(|_| unreachable!("cleared"))
-            .collect();
-        Outbox {
-            transmits,
-            order: self.order,
-        }
+        let transmits = self.transmits.into_iter().map(|_| unreachable!("cleared")).collect();
+        Outbox { transmits, order: self.order }
     }
 }
 
@@ -177,20 +166,8 @@ mod tests {
         let (near, far) = (socket(), socket());
         let mut outbox = Outbox::new(4);
         let to = far.local_addr().unwrap();
-        outbox.push(Transmit {
-            via: LISTENER,
-            to,
-            head: b"head",
-            body: b"body",
-            pad: 2,
-        });
-        outbox.push(Transmit {
-            via: LISTENER,
-            to,
-            head: b"",
-            body: b"",
-            pad: 0,
-        });
+        outbox.push(Transmit { via: LISTENER, to, head: b"head", body: b"body", pad: 2 });
+        outbox.push(Transmit { via: LISTENER, to, head: b"", body: b"", pad: 0 });
         let mut failures = SendFailures::default();
         outbox.send(|_| Some(near.as_fd()), &mut failures);
         assert_eq!(receive(&far), b"headbody\0\0");
@@ -204,28 +181,11 @@ mod tests {
         let to = far.local_addr().unwrap();
         let long = vec![0; 65_508];
         let mut outbox = Outbox::new(1);
-        for (via, body) in [
-            (PORT, &b"1"[..]),
-            (LISTENER, b"2"),
-            (PORT, &long),
-            (PORT, b"3"),
-        ] {
-            outbox.push(Transmit {
-                via,
-                to,
-                head: b"",
-                body,
-                pad: 0,
-            });
+        for (via, body) in [(PORT, &b"1"[..]), (LISTENER, b"2"), (PORT, &long), (PORT, b"3")] {
+            outbox.push(Transmit { via, to, head: b"", body, pad: 0 });
         }
         let mut failures = SendFailures::default();
-        let sockets = |at| {
-            Some(if at == PORT {
-                port.as_fd()
-            } else {
-                listener.as_fd()
-            })
-        };
+        let sockets = |at| Some(if at == PORT { port.as_fd() } else { listener.as_fd() });
         outbox.send(sockets, &mut failures);
         let mut got = [receive(&far), receive(&far), receive(&far)];
         got.sort();
@@ -241,13 +201,7 @@ mod tests {
         let mut failures = SendFailures::default();
         let mut send = |to: SocketAddr| {
             let mut outbox = Outbox::new(1);
-            outbox.push(Transmit {
-                via: PORT,
-                to,
-                head: b"",
-                body: b"x",
-                pad: 0,
-            });
+            outbox.push(Transmit { via: PORT, to, head: b"", body: b"x", pad: 0 });
             outbox.send(|_| Some(near.as_fd()), &mut failures);
         };
         send(nobody);
@@ -260,13 +214,7 @@ mod tests {
     fn a_datagram_of_a_closed_port_is_counted() {
         let mut outbox = Outbox::new(1);
         let to = "127.0.0.1:9".parse().unwrap();
-        outbox.push(Transmit {
-            via: PORT,
-            to,
-            head: b"",
-            body: b"x",
-            pad: 0,
-        });
+        outbox.push(Transmit { via: PORT, to, head: b"", body: b"x", pad: 0 });
         let mut failures = SendFailures::default();
         outbox.send(|_| None, &mut failures);
         assert_eq!(failures.count(SendFailure::Closed), 1);
@@ -276,13 +224,7 @@ mod tests {
     fn a_cleared_outbox_is_empty_and_keeps_its_memory() {
         let mut outbox = Outbox::new(8);
         let to = "127.0.0.1:9".parse().unwrap();
-        outbox.push(Transmit {
-            via: PORT,
-            to,
-            head: b"",
-            body: b"x",
-            pad: 0,
-        });
+        outbox.push(Transmit { via: PORT, to, head: b"", body: b"x", pad: 0 });
         let memory = outbox.transmits.as_ptr() as usize;
         let cleared: Outbox<'static> = outbox.cleared();
         assert_eq!(cleared.transmits.len() + cleared.order.len(), 0);
@@ -298,9 +240,7 @@ mod tests {
 
     fn socket() -> UdpSocket {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         socket
     }
 

@@ -28,10 +28,7 @@ impl Poller {
     /// turn next.
     pub(crate) fn new(turn_sockets: usize) -> io::Result<Self> {
         let events = vec![epoll_event { events: 0, u64: 0 }; turn_sockets.max(1)];
-        Ok(Self {
-            epoll: sys::epoll_create()?,
-            events,
-        })
+        Ok(Self { epoll: sys::epoll_create()?, events })
     }
 
     pub(crate) fn watch_bell(&self, bell: BorrowedFd<'_>) -> io::Result<()> {
@@ -47,11 +44,7 @@ impl Poller {
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
         // Rounded up: to wake a little too early would mean to spin until it is time.
         let timeout_ms = timeout.map_or(-1, |timeout| {
-            timeout
-                .as_nanos()
-                .div_ceil(1_000_000)
-                .try_into()
-                .unwrap_or(i32::MAX)
+            timeout.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(i32::MAX)
         });
         sys::epoll_wait(self.epoll.as_fd(), &mut self.events, timeout_ms)
     }
@@ -62,18 +55,13 @@ impl Poller {
             return Ready::Bell;
         }
         let error = event.events & libc::EPOLLERR as u32 != 0;
-        Ready::Socket {
-            at: at(event.u64),
-            error,
-        }
+        Ready::Socket { at: at(event.u64), error }
     }
 }
 
 impl fmt::Debug for Poller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Poller")
-            .field("epoll", &self.epoll)
-            .finish_non_exhaustive()
+        f.debug_struct("Poller").field("epoll", &self.epoll).finish_non_exhaustive()
     }
 }
 

@@ -1,9 +1,6 @@
 //! The system calls that neither std nor socket2 have. The one file of this package with `unsafe`.
 
-#![expect(
-    unsafe_code,
-    reason = "calls into libc; everything it gives out is safe to use"
-)]
+#![expect(unsafe_code, reason = "calls into libc; everything it gives out is safe to use")]
 
 use libc::{c_int, c_uint, c_void, epoll_event, iovec, mmsghdr, msghdr, sockaddr_in, sockaddr_in6};
 use relay_core::Transmit;
@@ -36,16 +33,8 @@ pub(crate) fn receive<'a>(
     let mut headers = [const { MaybeUninit::<mmsghdr>::uninit() }; CALL_DATAGRAMS];
     let mut count = 0;
     for (i, buffer) in buffers.take(CALL_DATAGRAMS).enumerate() {
-        parts[i].write(iovec {
-            iov_base: buffer.as_mut_ptr().cast(),
-            iov_len: buffer.len(),
-        });
-        headers[i].write(header(
-            names[i].as_mut_ptr(),
-            NAME_BYTES,
-            parts[i].as_mut_ptr(),
-            1,
-        ));
+        parts[i].write(iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() });
+        headers[i].write(header(names[i].as_mut_ptr(), NAME_BYTES, parts[i].as_mut_ptr(), 1));
         count += 1;
     }
     // SAFETY: the first `count` headers are written, each pointing to a name and a part that
@@ -65,10 +54,7 @@ pub(crate) fn receive<'a>(
         // SAFETY: written above, and since then by the kernel.
         let header = unsafe { header.assume_init_ref() };
         let from = read_name(name, header.msg_hdr.msg_namelen);
-        each(
-            from.expect("an IP socket names the sender"),
-            header.msg_len as usize,
-        );
+        each(from.expect("an IP socket names the sender"), header.msg_len as usize);
     }
     Ok(())
 }
@@ -91,10 +77,7 @@ pub(crate) fn send<'a, 'd: 'a>(
         let mut used = 0;
         for bytes in bytes.into_iter().filter(|bytes| !bytes.is_empty()) {
             let base: *const u8 = bytes.as_ptr();
-            parts[i][used].write(iovec {
-                iov_base: base.cast_mut().cast(),
-                iov_len: bytes.len(),
-            });
+            parts[i][used].write(iovec { iov_base: base.cast_mut().cast(), iov_len: bytes.len() });
             used += 1;
         }
         let parts = parts[i].as_mut_ptr().cast();
@@ -196,11 +179,7 @@ fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -
 /// A new epoll instance.
 pub(crate) fn epoll_create() -> io::Result<OwnedFd> {
     // SAFETY: no pointers; the descriptor is new and nobody else's.
-    unsafe {
-        Ok(OwnedFd::from_raw_fd(check(libc::epoll_create1(
-            libc::EPOLL_CLOEXEC,
-        ))?))
-    }
+    unsafe { Ok(OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?)) }
 }
 
 /// Watches `watched` for input, level-triggered. Closing it ends that.
@@ -209,18 +188,10 @@ pub(crate) fn epoll_add(
     watched: BorrowedFd<'_>,
     token: u64,
 ) -> io::Result<()> {
-    let mut event = epoll_event {
-        events: libc::EPOLLIN as u32,
-        u64: token,
-    };
+    let mut event = epoll_event { events: libc::EPOLLIN as u32, u64: token };
     // SAFETY: the event outlives the call.
     check(unsafe {
-        libc::epoll_ctl(
-            epoll.as_raw_fd(),
-            libc::EPOLL_CTL_ADD,
-            watched.as_raw_fd(),
-            &mut event,
-        )
+        libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, watched.as_raw_fd(), &mut event)
     })?;
     Ok(())
 }
@@ -247,10 +218,7 @@ pub(crate) fn epoll_wait(
 pub(crate) fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: no pointers; the descriptor is new and nobody else's.
     unsafe {
-        Ok(OwnedFd::from_raw_fd(check(libc::eventfd(
-            0,
-            libc::EFD_CLOEXEC | libc::EFD_NONBLOCK,
-        ))?))
+        Ok(OwnedFd::from_raw_fd(check(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?))
     }
 }
 
@@ -281,10 +249,7 @@ pub(crate) fn pin_thread(nth: usize) -> io::Result<()> {
 /// Raises this process's limit of open files as far as it may go by itself, and says how far that
 /// is.
 pub(crate) fn raise_open_files() -> io::Result<u64> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the struct outlives the call.
     check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
     if limit.rlim_cur < limit.rlim_max {
@@ -296,11 +261,7 @@ pub(crate) fn raise_open_files() -> io::Result<u64> {
 }
 
 fn check(result: c_int) -> io::Result<c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 const NAME_BYTES: u32 = size_of::<sockaddr_in6>() as u32;
@@ -312,10 +273,7 @@ fn header(name: *mut sockaddr_in6, name_bytes: u32, parts: *mut iovec, count: us
     header.msg_namelen = name_bytes;
     header.msg_iov = parts;
     header.msg_iovlen = count as _;
-    mmsghdr {
-        msg_hdr: header,
-        msg_len: 0,
-    }
+    mmsghdr { msg_hdr: header, msg_len: 0 }
 }
 
 /// Writes a socket address in the kernel's form, and says how long it is.
@@ -325,9 +283,7 @@ fn write_name(name: &mut MaybeUninit<sockaddr_in6>, address: SocketAddr) -> u32 
             let v4 = sockaddr_in {
                 sin_family: libc::AF_INET as libc::sa_family_t,
                 sin_port: v4.port().to_be(),
-                sin_addr: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(v4.ip().octets()),
-                },
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
                 sin_zero: [0; 8],
             };
             // SAFETY: a sockaddr_in6 is longer than a sockaddr_in and aligned alike.
@@ -339,9 +295,7 @@ fn write_name(name: &mut MaybeUninit<sockaddr_in6>, address: SocketAddr) -> u32 
                 sin6_family: libc::AF_INET6 as libc::sa_family_t,
                 sin6_port: v6.port().to_be(),
                 sin6_flowinfo: v6.flowinfo(),
-                sin6_addr: libc::in6_addr {
-                    s6_addr: v6.ip().octets(),
-                },
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
                 sin6_scope_id: v6.scope_id(),
             });
             NAME_BYTES

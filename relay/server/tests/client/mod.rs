@@ -31,10 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) fn config() -> RelayConfig {
     RelayConfig {
         core: Config {
-            users: vec![StaticUser {
-                name: NAME.to_owned(),
-                password: PASSWORD.to_owned(),
-            }],
+            users: vec![StaticUser { name: NAME.to_owned(), password: PASSWORD.to_owned() }],
             policy: PeerPolicy {
                 allow: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
                 ..PeerPolicy::default()
@@ -60,11 +57,7 @@ pub(crate) fn counter(relay: &Relay, name: &str, label: Option<&str>) -> u64 {
     };
     let samples = relay.counters();
     assert!(samples.iter().any(named), "no counter {name} {label:?}");
-    samples
-        .into_iter()
-        .filter(named)
-        .map(|sample| sample.value)
-        .sum()
+    samples.into_iter().filter(named).map(|sample| sample.value).sum()
 }
 
 /// Waits until a condition holds that others bring about.
@@ -112,22 +105,12 @@ impl Client {
     }
 
     pub(crate) fn to(server: SocketAddr) -> Self {
-        let socket = peer(if server.is_ipv4() {
-            "127.0.0.1:0"
-        } else {
-            "[::1]:0"
-        });
-        Self {
-            socket,
-            server,
-            challenge: None,
-            incoming: VecDeque::new(),
-        }
+        let socket = peer(if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" });
+        Self { socket, server, challenge: None, incoming: VecDeque::new() }
     }
 
     pub(crate) fn binding(&mut self) {
-        self.exchange(BINDING, |request| request)
-            .expect("Binding succeeds");
+        self.exchange(BINDING, |request| request).expect("Binding succeeds");
     }
 
     pub(crate) fn try_allocate(&mut self) -> Result<SocketAddr, u16> {
@@ -139,9 +122,7 @@ impl Client {
             }
             request
         })?;
-        let relayed = answer
-            .get::<XorRelayedAddress>()
-            .expect("XOR-RELAYED-ADDRESS");
+        let relayed = answer.get::<XorRelayedAddress>().expect("XOR-RELAYED-ADDRESS");
         Ok(*relayed.as_xor_relayed_address().unwrap().socket_address())
     }
 
@@ -150,9 +131,7 @@ impl Client {
     }
 
     pub(crate) fn refresh(&mut self, lifetime_s: u32) -> Result<(), u16> {
-        self.exchange(REFRESH, |request| {
-            request.with_attribute(LifeTime::from(lifetime_s))
-        })?;
+        self.exchange(REFRESH, |request| request.with_attribute(LifeTime::from(lifetime_s)))?;
         Ok(())
     }
 
@@ -246,13 +225,10 @@ impl Client {
         let (bytes, from) = receive_from(&self.socket);
         assert_eq!(from, self.server);
         if bytes[0] >> 6 == 1 {
-            let [c0, c1, l0, l1, data @ ..] = &bytes[..] else {
-                panic!("short ChannelData")
-            };
+            let [c0, c1, l0, l1, data @ ..] = &bytes[..] else { panic!("short ChannelData") };
             assert_eq!(usize::from(u16::from_be_bytes([*l0, *l1])), data.len());
             let channel = u16::from_be_bytes([*c0, *c1]);
-            self.incoming
-                .push_back(Incoming::Channel(channel, data.to_vec()));
+            self.incoming.push_back(Incoming::Channel(channel, data.to_vec()));
             return None;
         }
         let message = self.decode(&bytes);
@@ -260,15 +236,10 @@ impl Client {
             return Some(message);
         }
         assert_eq!(message.method(), DATA);
-        let peer = message
-            .get::<XorPeerAddress>()
-            .unwrap()
-            .as_xor_peer_address()
-            .unwrap();
+        let peer = message.get::<XorPeerAddress>().unwrap().as_xor_peer_address().unwrap();
         let data = message.get::<Data>().unwrap().as_data().unwrap();
         let data = data.as_bytes().to_vec();
-        self.incoming
-            .push_back(Incoming::Indication(*peer.socket_address(), data));
+        self.incoming.push_back(Incoming::Indication(*peer.socket_address(), data));
         None
     }
 
@@ -276,16 +247,10 @@ impl Client {
     fn decode(&self, bytes: &[u8]) -> StunMessage {
         let mut decoder = MessageDecoderBuilder::default();
         if let Some((realm, _)) = &self.challenge {
-            let context = DecoderContextBuilder::default()
-                .with_key(key(realm))
-                .with_validation();
+            let context = DecoderContextBuilder::default().with_key(key(realm)).with_validation();
             decoder = decoder.with_context(context.build());
         }
-        decoder
-            .build()
-            .decode(bytes)
-            .expect("a well-formed message")
-            .0
+        decoder.build().decode(bytes).expect("a well-formed message").0
     }
 }
 

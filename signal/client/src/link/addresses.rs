@@ -32,15 +32,8 @@ impl ToSocketAddrs for LocalAddresses {
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         let interfaces = if_addrs::get_if_addrs()?;
-        let addresses = choose(
-            self.loopback,
-            interfaces.iter().map(|interface| interface.ip()),
-        );
-        Ok(addresses
-            .into_iter()
-            .map(|ip| SocketAddr::new(ip, 0))
-            .collect::<Vec<_>>()
-            .into_iter())
+        let addresses = choose(self.loopback, interfaces.iter().map(|interface| interface.ip()));
+        Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect::<Vec<_>>().into_iter())
     }
 }
 
@@ -74,28 +67,15 @@ mod tests {
 
     fn chosen(loopback: Loopback, interfaces: &[&str]) -> Vec<String> {
         let interfaces = interfaces.iter().map(|ip| ip.parse().unwrap());
-        choose(loopback, interfaces)
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        choose(loopback, interfaces).iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn loopback_is_bound_where_it_leads_somewhere() {
-        let host = [
-            "127.0.0.1",
-            "::1",
-            "10.0.0.2",
-            "fe80::1",
-            "169.254.3.3",
-            "2001:db8::2",
-            "10.0.0.2",
-        ];
+        let host =
+            ["127.0.0.1", "::1", "10.0.0.2", "fe80::1", "169.254.3.3", "2001:db8::2", "10.0.0.2"];
         assert_eq!(chosen(Loopback::Unused, &host), ["10.0.0.2", "2001:db8::2"]);
-        assert_eq!(
-            chosen(Loopback::Used, &host),
-            ["10.0.0.2", "2001:db8::2", "127.0.0.1"]
-        );
+        assert_eq!(chosen(Loopback::Used, &host), ["10.0.0.2", "2001:db8::2", "127.0.0.1"]);
         assert_eq!(chosen(Loopback::Only, &host), ["127.0.0.1"]);
         assert_eq!(
             chosen(Loopback::Unused, &["127.0.0.1"]),

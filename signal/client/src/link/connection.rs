@@ -49,10 +49,7 @@ impl Connection {
                 build(setup, &notices, MulticastDnsMode::Disabled).await?
             }
         };
-        let reliable = RTCDataChannelInit {
-            negotiated: Some(0),
-            ..RTCDataChannelInit::default()
-        };
+        let reliable = RTCDataChannelInit { negotiated: Some(0), ..RTCDataChannelInit::default() };
         let lossy = RTCDataChannelInit {
             negotiated: Some(1),
             ordered: false,
@@ -60,9 +57,7 @@ impl Connection {
             ..RTCDataChannelInit::default()
         };
         Ok(Self {
-            reliable: inner
-                .create_data_channel("reliable", Some(reliable))
-                .await?,
+            reliable: inner.create_data_channel("reliable", Some(reliable)).await?,
             lossy: inner.create_data_channel("lossy", Some(lossy)).await?,
             inner,
         })
@@ -83,26 +78,18 @@ impl Connection {
     pub(super) async fn offer(&self) -> Result<Description> {
         let offer = self.inner.create_offer(None).await?;
         self.inner.set_local_description(offer.clone()).await?;
-        Ok(Description {
-            kind: Kind::Offer,
-            sdp: offer.sdp,
-        })
+        Ok(Description { kind: Kind::Offer, sdp: offer.sdp })
     }
 
     /// Makes an answer and sets it, so that gathering starts.
     pub(super) async fn answer(&self) -> Result<Description> {
         let answer = self.inner.create_answer(None).await?;
         self.inner.set_local_description(answer.clone()).await?;
-        Ok(Description {
-            kind: Kind::Answer,
-            sdp: answer.sdp,
-        })
+        Ok(Description { kind: Kind::Answer, sdp: answer.sdp })
     }
 
     pub(super) async fn rollback(&self) -> Result<()> {
-        self.inner
-            .set_local_description(RTCSessionDescription::rollback(None)?)
-            .await
+        self.inner.set_local_description(RTCSessionDescription::rollback(None)?).await
     }
 
     pub(super) async fn accept(&self, description: Description) -> Result<()> {
@@ -151,9 +138,7 @@ async fn build(
         .with_relay_acceptance_min_wait(Some(relay_wait))
         .with_multicast_dns_mode(mdns)
         .build();
-    let handler = Handler {
-        notices: notices.clone(),
-    };
+    let handler = Handler { notices: notices.clone() };
     let inner = PeerConnectionBuilder::new()
         .with_configuration(configuration)
         .with_setting_engine(settings)

@@ -89,11 +89,7 @@ impl LinkHandle {
 
     /// Hands a signal over, or drops it if too many wait.
     pub(crate) fn signal(&self, data: &RawValue) {
-        if self
-            .inputs
-            .try_send(Input::Signal(data.to_owned()))
-            .is_err()
-        {
+        if self.inputs.try_send(Input::Signal(data.to_owned())).is_err() {
             tracing::warn!("a signal is dropped: too many of this peer are waiting");
         }
     }
@@ -124,10 +120,7 @@ async fn run(
         }
         Err(error) => {
             let trouble = Trouble::Local(error.to_string());
-            let _ = inbox.push(Event::Disconnected {
-                peer: peer.clone(),
-                trouble,
-            });
+            let _ = inbox.push(Event::Disconnected { peer: peer.clone(), trouble });
             (None, left.await.ok())
         }
     };
@@ -250,11 +243,7 @@ impl Link {
                 // A connection that stands isn't harmed by it.
                 tracing::debug!(peer = %self.config.peer.id(), %error, "a description is refused");
                 let trouble = Trouble::BadDescription(error.to_string());
-                return if self.connected {
-                    Ok(())
-                } else {
-                    self.report(trouble)
-                };
+                return if self.connected { Ok(()) } else { self.report(trouble) };
             }
         }
         Ok(())
@@ -301,10 +290,7 @@ impl Link {
             return Ok(());
         };
         let bytes_max = match connection.sctp().await {
-            Some(sctp) => sctp
-                .max_message_size()
-                .await
-                .map_or(usize::MAX, |max| max as usize),
+            Some(sctp) => sctp.max_message_size().await.map_or(usize::MAX, |max| max as usize),
             None => usize::MAX,
         };
         self.config.peer.open(OpenChannels {
@@ -315,39 +301,26 @@ impl Link {
         });
         self.connected = true;
         tracing::debug!(peer = %self.config.peer.id(), %path, "connected");
-        self.config.inbox.push(Event::Connected {
-            peer: self.config.peer.clone(),
-            path,
-        })?;
+        self.config.inbox.push(Event::Connected { peer: self.config.peer.clone(), path })?;
         self.announced.send_replace(true);
         Ok(())
     }
 
     /// Tells the program of trouble, if it thinks that the peer is connected.
     fn lose(&mut self, trouble: Trouble) -> Result<(), Closed> {
-        if self.connected {
-            self.report(trouble)
-        } else {
-            Ok(())
-        }
+        if self.connected { self.report(trouble) } else { Ok(()) }
     }
 
     fn report(&mut self, trouble: Trouble) -> Result<(), Closed> {
         self.connected = false;
         tracing::debug!(peer = %self.config.peer.id(), %trouble, "not connected");
-        self.config.inbox.push(Event::Disconnected {
-            peer: self.config.peer.clone(),
-            trouble,
-        })
+        self.config.inbox.push(Event::Disconnected { peer: self.config.peer.clone(), trouble })
     }
 
     /// Sends a signal to the peer. Without a signaling connection it goes nowhere, which
     /// `SignalingLost` has said.
     async fn send(&self, signal: Signal) -> Result<(), Closed> {
-        let outgoing = Outgoing {
-            to: self.config.peer.clone(),
-            data: signal.encode(),
-        };
+        let outgoing = Outgoing { to: self.config.peer.clone(), data: signal.encode() };
         self.config.signals.send(outgoing).await.map_err(|_| Closed)
     }
 
@@ -372,10 +345,7 @@ struct Pump {
 async fn pump(mut pump: Pump) -> Result<(), Closed> {
     while let Some(event) = pump.source.poll().await {
         if let DataChannelEvent::OnMessage(message) = event {
-            pump.announced
-                .wait_for(|announced| *announced)
-                .await
-                .map_err(|_| Closed)?;
+            pump.announced.wait_for(|announced| *announced).await.map_err(|_| Closed)?;
             let data = if message.is_string {
                 Data::Text(String::from_utf8_lossy(&message.data).into_owned())
             } else {
@@ -393,11 +363,7 @@ async fn pump(mut pump: Pump) -> Result<(), Closed> {
 
 impl Pump {
     async fn deliver(&self, data: Data) -> Result<(), Closed> {
-        let message = Event::Message {
-            peer: self.peer.clone(),
-            channel: self.channel,
-            data,
-        };
+        let message = Event::Message { peer: self.peer.clone(), channel: self.channel, data };
         match self.channel {
             Channel::Reliable => self.inbox.push_reliable(message).await,
             Channel::Lossy => {
@@ -410,9 +376,6 @@ impl Pump {
     }
 
     async fn notify(&self, notice: Notice) -> Result<(), Closed> {
-        self.notices
-            .send(Input::Notice(notice))
-            .await
-            .map_err(|_| Closed)
+        self.notices.send(Input::Notice(notice)).await.map_err(|_| Closed)
     }
 }

@@ -33,12 +33,7 @@ pub(crate) struct Negotiation {
 
 impl Negotiation {
     pub(crate) fn new(polite: bool) -> Self {
-        Self {
-            polite,
-            offered: false,
-            remote: None,
-            held: Vec::new(),
-        }
+        Self { polite, offered: false, remote: None, held: Vec::new() }
     }
 
     /// An own offer is set and goes out.
@@ -92,12 +87,7 @@ impl Negotiation {
     }
 
     fn accept(&mut self, description: Description, actions: &mut Vec<Action>) {
-        self.remote = Some(
-            description
-                .username_fragment()
-                .unwrap_or_default()
-                .to_owned(),
-        );
+        self.remote = Some(description.username_fragment().unwrap_or_default().to_owned());
         actions.push(Action::Accept(description));
     }
 
@@ -105,11 +95,8 @@ impl Negotiation {
     /// ignored or was taken back.
     fn release(&mut self, actions: &mut Vec<Action>) {
         let held = std::mem::take(&mut self.held);
-        actions.extend(
-            held.into_iter()
-                .filter(|candidate| self.belongs(candidate))
-                .map(Action::Add),
-        );
+        actions
+            .extend(held.into_iter().filter(|candidate| self.belongs(candidate)).map(Action::Add));
     }
 
     fn belongs(&self, candidate: &Candidate) -> bool {
@@ -128,17 +115,11 @@ mod tests {
     use std::collections::VecDeque;
 
     fn description(kind: Kind, fragment: &str) -> Description {
-        Description {
-            kind,
-            sdp: format!("v=0\r\na=ice-ufrag:{fragment}\r\n"),
-        }
+        Description { kind, sdp: format!("v=0\r\na=ice-ufrag:{fragment}\r\n") }
     }
 
     fn candidate(fragment: Option<&str>) -> Candidate {
-        Candidate {
-            username_fragment: fragment.map(str::to_owned),
-            ..Candidate::default()
-        }
+        Candidate { username_fragment: fragment.map(str::to_owned), ..Candidate::default() }
     }
 
     #[test]
@@ -162,16 +143,10 @@ mod tests {
     fn candidates_of_an_ignored_offer_are_not_added() {
         let mut side = Negotiation::new(false);
         side.handle_offered();
-        assert_eq!(
-            side.handle_signal(description(Kind::Offer, "ignored").into()),
-            []
-        );
+        assert_eq!(side.handle_signal(description(Kind::Offer, "ignored").into()), []);
         assert_eq!(side.handle_signal(candidate(Some("ignored")).into()), []);
         let answer = description(Kind::Answer, "b");
-        assert_eq!(
-            side.handle_signal(answer.clone().into()),
-            [Action::Accept(answer)]
-        );
+        assert_eq!(side.handle_signal(answer.clone().into()), [Action::Accept(answer)]);
         assert_eq!(
             side.handle_signal(candidate(Some("b")).into()),
             [Action::Add(candidate(Some("b")))]
@@ -182,14 +157,8 @@ mod tests {
     fn the_answer_to_an_offer_that_was_taken_back_is_ignored() {
         let mut side = Negotiation::new(true);
         side.handle_offered();
-        assert_eq!(
-            side.handle_signal(description(Kind::Offer, "b").into())[0],
-            Action::Rollback
-        );
-        assert_eq!(
-            side.handle_signal(description(Kind::Answer, "b").into()),
-            []
-        );
+        assert_eq!(side.handle_signal(description(Kind::Offer, "b").into())[0], Action::Rollback);
+        assert_eq!(side.handle_signal(description(Kind::Answer, "b").into()), []);
     }
 
     #[test]
@@ -199,8 +168,7 @@ mod tests {
             side.handle_signal(candidate(None).into());
         }
         assert_eq!(
-            side.handle_signal(description(Kind::Offer, "a").into())
-                .len(),
+            side.handle_signal(description(Kind::Offer, "a").into()).len(),
             2 + CANDIDATES_HELD_MAX
         );
     }
@@ -235,13 +203,7 @@ mod tests {
             let id = format!("{}{}", self.name, self.offers);
             self.pending = Some(id.clone());
             self.negotiation.handle_offered();
-            out.push_back(
-                Description {
-                    kind: Kind::Offer,
-                    sdp: id,
-                }
-                .into(),
-            );
+            out.push_back(Description { kind: Kind::Offer, sdp: id }.into());
         }
 
         fn receive(&mut self, signal: Signal, out: &mut VecDeque<Signal>) {
@@ -251,10 +213,7 @@ mod tests {
                     Action::Rollback => {
                         assert!(self.pending.take().is_some(), "nothing to take back");
                     }
-                    Action::Accept(Description {
-                        kind: Kind::Offer,
-                        sdp,
-                    }) => {
+                    Action::Accept(Description { kind: Kind::Offer, sdp }) => {
                         assert!(self.pending.is_none(), "an implicit rollback");
                         remote = Some(sdp);
                     }
@@ -269,13 +228,7 @@ mod tests {
                     Action::Answer => {
                         self.agreed.clone_from(&remote);
                         let sdp = remote.take().expect("an offer to answer");
-                        out.push_back(
-                            Description {
-                                kind: Kind::Answer,
-                                sdp,
-                            }
-                            .into(),
-                        );
+                        out.push_back(Description { kind: Kind::Answer, sdp }.into());
                     }
                     Action::Add(_) => {}
                 }

@@ -35,11 +35,7 @@ impl Path {
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.is_relayed() {
-            "relayed"
-        } else {
-            "direct"
-        };
+        let how = if self.is_relayed() { "relayed" } else { "direct" };
         write!(f, "{how} ({} to {})", self.local, self.remote)
     }
 }
@@ -62,10 +58,7 @@ pub(crate) async fn selected(connection: &dyn PeerConnection) -> Option<Path> {
     let pair = ice.get_selected_candidate_pair().await.ok()??;
     let locals = ice.get_local_candidates().await.unwrap_or_default();
     let remotes = ice.get_remote_candidates().await.unwrap_or_default();
-    Some(Path {
-        local: kind(pair.local(), &locals)?,
-        remote: kind(pair.remote(), &remotes)?,
-    })
+    Some(Path { local: kind(pair.local(), &locals)?, remote: kind(pair.remote(), &remotes)? })
 }
 
 /// The candidate's type. One that a check revealed before its signal came stays "peer reflexive" in
@@ -89,12 +82,7 @@ mod tests {
     use super::*;
 
     fn candidate(typ: RTCIceCandidateType, port: u16) -> RTCIceCandidate {
-        RTCIceCandidate {
-            address: "192.0.2.1".to_owned(),
-            port,
-            typ,
-            ..RTCIceCandidate::default()
-        }
+        RTCIceCandidate { address: "192.0.2.1".to_owned(), port, typ, ..RTCIceCandidate::default() }
     }
 
     #[test]

@@ -43,11 +43,7 @@ impl Runtime for KickRuntime {
             passes.set(left.checked_sub(1).unwrap_or(EXTRA_PASSES));
             left > 0
         });
-        if kick == Ok(true) {
-            Box::pin(ready(()))
-        } else {
-            TokioRuntime.sleep(duration)
-        }
+        if kick == Ok(true) { Box::pin(ready(())) } else { TokioRuntime.sleep(duration) }
     }
 
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -97,12 +93,7 @@ mod tests {
     async fn each_real_sleep_of_a_driver_is_followed_by_passes_without_one() {
         let (report, passes) = oneshot::channel();
         KickRuntime.spawn(Box::pin(async move {
-            let sleep = || {
-                KickRuntime
-                    .sleep(Duration::from_secs(3600))
-                    .now_or_never()
-                    .is_some()
-            };
+            let sleep = || KickRuntime.sleep(Duration::from_secs(3600)).now_or_never().is_some();
             let _ = report.send((0..10).map(|_| sleep()).collect::<Vec<bool>>());
         }));
         let (real, kick) = (false, true);
@@ -115,12 +106,7 @@ mod tests {
     #[tokio::test]
     async fn everybody_else_sleeps_as_asked() {
         for _ in 0..10 {
-            assert!(
-                KickRuntime
-                    .sleep(Duration::from_secs(3600))
-                    .now_or_never()
-                    .is_none()
-            );
+            assert!(KickRuntime.sleep(Duration::from_secs(3600)).now_or_never().is_none());
         }
     }
 }

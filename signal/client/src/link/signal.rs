@@ -56,19 +56,13 @@ impl Signal {
 
 impl From<Description> for Signal {
     fn from(description: Description) -> Self {
-        Self {
-            description: Some(description),
-            candidate: None,
-        }
+        Self { description: Some(description), candidate: None }
     }
 }
 
 impl From<Candidate> for Signal {
     fn from(candidate: Candidate) -> Self {
-        Self {
-            description: None,
-            candidate: Some(candidate),
-        }
+        Self { description: None, candidate: Some(candidate) }
     }
 }
 
@@ -76,9 +70,7 @@ impl Description {
     /// The ICE user fragment (RFC 8839 §5.4), by which a candidate says to which description it
     /// belongs.
     pub(crate) fn username_fragment(&self) -> Option<&str> {
-        self.sdp
-            .lines()
-            .find_map(|line| line.trim_end().strip_prefix("a=ice-ufrag:"))
+        self.sdp.lines().find_map(|line| line.trim_end().strip_prefix("a=ice-ufrag:"))
     }
 }
 
@@ -100,10 +92,7 @@ mod tests {
             r#"{"candidate":{"candidate":"candidate:1 1 udp 2 x.local 9 typ host",
                 "sdpMid":"0","sdpMLineIndex":0,"usernameFragment":"Xy+1"}}"#,
         );
-        assert_eq!(
-            candidate.candidate.unwrap().username_fragment.as_deref(),
-            Some("Xy+1")
-        );
+        assert_eq!(candidate.candidate.unwrap().username_fragment.as_deref(), Some("Xy+1"));
         assert_eq!(parse(r#"{"candidate":null}"#), Signal::default());
     }
 
@@ -121,10 +110,7 @@ mod tests {
                 r#""sdpMLineIndex":0,"usernameFragment":null}}"#
             ),
         );
-        let rollback = Description {
-            kind: Kind::Rollback,
-            sdp: String::new(),
-        };
+        let rollback = Description { kind: Kind::Rollback, sdp: String::new() };
         assert_eq!(
             Signal::from(rollback).encode().get(),
             r#"{"description":{"type":"rollback","sdp":""}}"#

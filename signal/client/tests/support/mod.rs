@@ -48,12 +48,7 @@ impl Server {
     pub(crate) async fn start(behaviour: Behaviour) -> Self {
         let members = Members::default();
         Self::serve(move |number, socket, connections| {
-            connections.spawn(serve(
-                number,
-                socket,
-                Arc::clone(&members),
-                behaviour.clone(),
-            ));
+            connections.spawn(serve(number, socket, Arc::clone(&members), behaviour.clone()));
         })
         .await
     }
@@ -83,11 +78,7 @@ impl Server {
             let mut connections = JoinSet::new();
             for number in 1.. {
                 let (tcp, _): (_, SocketAddr) = listener.accept().await.unwrap();
-                handle(
-                    number,
-                    accept_hdr_async(tcp, upgrade).await.unwrap(),
-                    &mut connections,
-                );
+                handle(number, accept_hdr_async(tcp, upgrade).await.unwrap(), &mut connections);
             }
         });
         Self { url, _tasks: tasks }
@@ -101,9 +92,7 @@ fn upgrade(
 ) -> Result<Response, tokio_tungstenite::tungstenite::handshake::server::ErrorResponse> {
     assert_eq!(request.uri().path(), "/v1/ws");
     assert_eq!(request.headers()["sec-websocket-protocol"], SUBPROTOCOL);
-    response
-        .headers_mut()
-        .insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
+    response.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
     Ok(response)
 }
 
@@ -129,10 +118,8 @@ async fn serve(
         };
         match ClientMessage::parse(&text).unwrap().frame {
             ClientFrame::Hello { metadata, .. } => {
-                let metadata = metadata.map_or_else(
-                    || RawValue::from_string("{}".into()).unwrap(),
-                    ToOwned::to_owned,
-                );
+                let metadata = metadata
+                    .map_or_else(|| RawValue::from_string("{}".into()).unwrap(), ToOwned::to_owned);
                 join_room(me, &metadata, &outgoing, &members, &behaviour);
             }
             ClientFrame::Signal { to, data } => {
@@ -149,14 +136,7 @@ async fn serve(
     members.lock().unwrap().remove(&me);
     let others: Vec<u32> = members.lock().unwrap().keys().copied().collect();
     for other in others {
-        send(
-            &members,
-            &peer(other),
-            &ServerFrame::Left {
-                peer: peer(me).into(),
-                reason,
-            },
-        );
+        send(&members, &peer(other), &ServerFrame::Left { peer: peer(me).into(), reason });
     }
 }
 
@@ -169,16 +149,9 @@ fn join_room(
 ) {
     let mut members = members.lock().unwrap();
     // The newcomer offers and is polite.
-    let joined = Member {
-        peer: peer(me).into(),
-        metadata,
-        polite: false,
-        offers: behaviour.glare,
-    };
+    let joined = Member { peer: peer(me).into(), metadata, polite: false, offers: behaviour.glare };
     for (other, _) in members.values() {
-        other
-            .try_send(Message::text(ServerFrame::Joined(joined.clone()).encode()))
-            .unwrap();
+        other.try_send(Message::text(ServerFrame::Joined(joined.clone()).encode())).unwrap();
     }
     let others = members.iter().map(|(id, (_, metadata))| Member {
         peer: peer(*id).into(),
@@ -192,19 +165,10 @@ fn join_room(
         members: others.collect(),
         ice_servers: behaviour.ice_servers.clone(),
         ice_ttl_s: 60,
-        heartbeat: Heartbeat {
-            interval_s: 20,
-            timeout_s: 60,
-        },
-        limits: Limits {
-            frame_bytes_max: 65_536,
-            metadata_bytes_max: 1024,
-            members_max: 8,
-        },
+        heartbeat: Heartbeat { interval_s: 20, timeout_s: 60 },
+        limits: Limits { frame_bytes_max: 65_536, metadata_bytes_max: 1024, members_max: 8 },
     };
-    outgoing
-        .try_send(Message::text(ServerFrame::Welcome(welcome).encode()))
-        .unwrap();
+    outgoing.try_send(Message::text(ServerFrame::Welcome(welcome).encode())).unwrap();
     members.insert(me, (outgoing.clone(), metadata.to_owned()));
 }
 
@@ -222,24 +186,12 @@ fn peer(number: u32) -> String {
 /// Joins, as somebody with a name.
 pub(crate) async fn join_as(server: &Server, name: &str) -> Room {
     let metadata = serde_json::json!({ "name": name });
-    join(
-        &server.url,
-        "demo",
-        Options {
-            metadata,
-            ..Options::default()
-        },
-    )
-    .await
-    .unwrap()
+    join(&server.url, "demo", Options { metadata, ..Options::default() }).await.unwrap()
 }
 
 /// The next event, or a panic.
 pub(crate) async fn next(room: &mut Room) -> Event {
-    timeout(PATIENCE, room.next())
-        .await
-        .expect("an event in time")
-        .expect("an open room")
+    timeout(PATIENCE, room.next()).await.expect("an event in time").expect("an open room")
 }
 
 /// Waits until somebody is connected.
@@ -276,17 +228,10 @@ pub(crate) struct Mallory {
 
 impl Mallory {
     pub(crate) async fn join(server: &Server) -> Self {
-        let mut request = format!("{}/v1/ws", server.url)
-            .into_client_request()
-            .unwrap();
-        request
-            .headers_mut()
-            .insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
+        let mut request = format!("{}/v1/ws", server.url).into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
         let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
-        socket
-            .send(Message::text(r#"{"type":"hello","room":"demo"}"#))
-            .await
-            .unwrap();
+        socket.send(Message::text(r#"{"type":"hello","room":"demo"}"#)).await.unwrap();
         Self { socket }
     }
 

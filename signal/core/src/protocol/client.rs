@@ -52,9 +52,7 @@ impl<'a> ClientMessage<'a> {
             id: None,
         })?;
         let id = envelope.id;
-        let frame = envelope
-            .frame()
-            .map_err(|(code, text)| Unreadable { code, text, id })?;
+        let frame = envelope.frame().map_err(|(code, text)| Unreadable { code, text, id })?;
         Ok(Self { id, frame })
     }
 
@@ -69,11 +67,8 @@ impl<'a> ClientMessage<'a> {
             id: Option<u64>,
         }
         // Flattening buffers nothing when it writes, so the raw values stay as they are.
-        serde_json::to_string(&Out {
-            frame: &self.frame,
-            id: self.id,
-        })
-        .expect("strings and raw values have a JSON form")
+        serde_json::to_string(&Out { frame: &self.frame, id: self.id })
+            .expect("strings and raw values have a JSON form")
     }
 }
 
@@ -99,10 +94,7 @@ impl<'a> Envelope<'a> {
         match &*self.kind {
             "" => Err(missing("a frame", "type")),
             "hello" if self.room.is_empty() => Err(missing("hello", "room")),
-            "hello" => Ok(ClientFrame::Hello {
-                room: self.room,
-                metadata: self.metadata,
-            }),
+            "hello" => Ok(ClientFrame::Hello { room: self.room, metadata: self.metadata }),
             "signal" if self.to.is_empty() => Err(missing("signal", "to")),
             "signal" => match self.data {
                 Some(data) => Ok(ClientFrame::Signal { to: self.to, data }),
@@ -119,10 +111,7 @@ impl<'a> Envelope<'a> {
 }
 
 fn missing(frame: &str, field: &str) -> (ErrorCode, String) {
-    (
-        ErrorCode::MissingField,
-        format!("{frame} needs the field \"{field}\""),
-    )
+    (ErrorCode::MissingField, format!("{frame} needs the field \"{field}\""))
 }
 
 #[cfg(test)]
@@ -141,13 +130,8 @@ mod tests {
         );
         let message = ClientMessage::parse(text).unwrap();
         assert_eq!(message.id, Some(7));
-        let ClientFrame::Signal { to, data } = message.frame else {
-            panic!("a signal")
-        };
-        assert_eq!(
-            (&*to, data.get()),
-            ("bob", r#"{"sdp":"a\u0020b", "n":1.0e2 }"#)
-        );
+        let ClientFrame::Signal { to, data } = message.frame else { panic!("a signal") };
+        assert_eq!((&*to, data.get()), ("bob", r#"{"sdp":"a\u0020b", "n":1.0e2 }"#));
     }
 
     #[test]
@@ -177,32 +161,17 @@ mod tests {
 
     #[test]
     fn an_unreadable_request_keeps_its_id_where_it_can() {
-        assert_eq!(
-            ClientMessage::parse(r#"{"type":"dance","id":9}"#)
-                .unwrap_err()
-                .id,
-            Some(9)
-        );
+        assert_eq!(ClientMessage::parse(r#"{"type":"dance","id":9}"#).unwrap_err().id, Some(9));
     }
 
     #[test]
     fn a_frame_reads_back_as_it_was_written() {
         let data = RawValue::from_string(r#"{"candidate": "x"}"#.to_owned()).unwrap();
-        let frame = ClientFrame::Signal {
-            to: "bob".into(),
-            data: &data,
-        };
+        let frame = ClientFrame::Signal { to: "bob".into(), data: &data };
         let text = ClientMessage { id: Some(3), frame }.encode();
-        assert_eq!(
-            text,
-            r#"{"type":"signal","to":"bob","data":{"candidate": "x"},"id":3}"#
-        );
+        assert_eq!(text, r#"{"type":"signal","to":"bob","data":{"candidate": "x"},"id":3}"#);
         assert_eq!(ClientMessage::parse(&text).unwrap().encode(), text);
-        let bare = ClientMessage {
-            id: None,
-            frame: ClientFrame::Leave,
-        }
-        .encode();
+        let bare = ClientMessage { id: None, frame: ClientFrame::Leave }.encode();
         assert_eq!(bare, r#"{"type":"leave"}"#);
     }
 }

@@ -162,11 +162,7 @@ mod tests {
 
     #[test]
     fn the_hundreds_of_a_close_code_say_whether_to_reconnect() {
-        for close in [
-            CloseCode::HelloTimeout,
-            CloseCode::SlowReader,
-            CloseCode::Shutdown,
-        ] {
+        for close in [CloseCode::HelloTimeout, CloseCode::SlowReader, CloseCode::Shutdown] {
             assert!(CloseCode::should_reconnect(close.number()));
         }
         assert!(CloseCode::should_reconnect(1006), "a broken connection");

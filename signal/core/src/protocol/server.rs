@@ -168,9 +168,7 @@ impl<'a> ServerFrame<'a> {
                 Self::Signal { from, data }
             }
             "error" => Self::Error(serde_json::from_str(text)?),
-            "pong" => Self::Pong {
-                id: serde_json::from_str::<Pong>(text)?.id,
-            },
+            "pong" => Self::Pong { id: serde_json::from_str::<Pong>(text)?.id },
             _ => Self::Unknown,
         })
     }
@@ -197,12 +195,8 @@ mod tests {
     #[test]
     fn a_frame_reads_back_as_it_was_written() {
         let metadata = raw(r#"{"name": "ada"}"#);
-        let member = Member {
-            peer: "ada".into(),
-            metadata: &metadata,
-            polite: true,
-            offers: false,
-        };
+        let member =
+            Member { peer: "ada".into(), metadata: &metadata, polite: true, offers: false };
         let welcome = Welcome {
             room: "demo".into(),
             peer: "bob".into(),
@@ -213,15 +207,8 @@ mod tests {
                 credential: Some("x".to_owned()),
             }],
             ice_ttl_s: 60,
-            heartbeat: Heartbeat {
-                interval_s: 4,
-                timeout_s: 9,
-            },
-            limits: Limits {
-                frame_bytes_max: 65_536,
-                metadata_bytes_max: 1024,
-                members_max: 8,
-            },
+            heartbeat: Heartbeat { interval_s: 4, timeout_s: 9 },
+            limits: Limits { frame_bytes_max: 65_536, metadata_bytes_max: 1024, members_max: 8 },
         };
         let error = ErrorFrame {
             code: ErrorCode::NoSuchPeer,
@@ -232,14 +219,8 @@ mod tests {
         for frame in [
             ServerFrame::Welcome(welcome),
             ServerFrame::Joined(member),
-            ServerFrame::Left {
-                peer: "ada".into(),
-                reason: LeaveReason::Vanished,
-            },
-            ServerFrame::Signal {
-                from: "ada".into(),
-                data: &raw("[ 1,2 ]"),
-            },
+            ServerFrame::Left { peer: "ada".into(), reason: LeaveReason::Vanished },
+            ServerFrame::Signal { from: "ada".into(), data: &raw("[ 1,2 ]") },
             ServerFrame::Error(error),
             ServerFrame::Pong { id: None },
         ] {
@@ -250,26 +231,15 @@ mod tests {
 
     #[test]
     fn what_a_newer_server_adds_is_ignored() {
-        assert!(matches!(
-            ServerFrame::parse(r#"{"type":"dance"}"#),
-            Ok(ServerFrame::Unknown)
-        ));
+        assert!(matches!(ServerFrame::parse(r#"{"type":"dance"}"#), Ok(ServerFrame::Unknown)));
         let text = r#"{"type":"left","peer":"ada","reason":"bored","at":7}"#;
-        let Ok(ServerFrame::Left { reason, .. }) = ServerFrame::parse(text) else {
-            panic!()
-        };
+        let Ok(ServerFrame::Left { reason, .. }) = ServerFrame::parse(text) else { panic!() };
         assert_eq!(reason, LeaveReason::Unknown);
     }
 
     #[test]
     fn what_is_no_frame_is_an_error() {
-        for bad in [
-            "",
-            "[]",
-            "{}",
-            r#"{"type":"signal","from":"ada"}"#,
-            r#"{"type":1}"#,
-        ] {
+        for bad in ["", "[]", "{}", r#"{"type":"signal","from":"ada"}"#, r#"{"type":1}"#] {
             assert!(ServerFrame::parse(bad).is_err(), "{bad}");
         }
     }

@@ -12,18 +12,10 @@ use signal_core::{
 };
 use std::time::Duration;
 
-pub(crate) const NOW: Now = Now {
-    time: Time::START,
-    unix: UnixTime {
-        seconds: 1_700_000_000,
-    },
-};
+pub(crate) const NOW: Now = Now { time: Time::START, unix: UnixTime { seconds: 1_700_000_000 } };
 
 pub(crate) fn turn_key() -> TurnKey {
-    TurnKey {
-        secret: Secret::from_text("north").unwrap(),
-        ttl: Duration::from_secs(3600),
-    }
+    TurnKey { secret: Secret::from_text("north").unwrap(), ttl: Duration::from_secs(3600) }
 }
 
 pub(crate) fn ice() -> IceUrls {
@@ -53,25 +45,15 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(config: Config) -> Self {
-        let seed = Seed {
-            hub: 1,
-            random: [7; 32],
-        };
-        Self {
-            hub: Hub::new(config, Some(turn_key()), &seed),
-        }
+        let seed = Seed { hub: 1, random: [7; 32] };
+        Self { hub: Hub::new(config, Some(turn_key()), &seed) }
     }
 
     /// Asks for a seat. The outputs, and the peer id if it was given.
     pub(crate) fn join(&mut self, session: u64, name: &str) -> (Vec<(u64, Event)>, Option<PeerId>) {
         let metadata = raw(&format!(r#"{{"session": {session}}}"#));
         let metadata = Metadata::new(Some(&metadata), 1024).unwrap();
-        let join = Join {
-            room: room(name),
-            metadata,
-            ice: ice(),
-            id: Some(session),
-        };
+        let join = Join { room: room(name), metadata, ice: ice(), id: Some(session) };
         self.hub.handle_join(NOW, SessionId(session), join);
         let outputs = self.drain();
         let peer = outputs.iter().find_map(|(_, event)| match event {
@@ -87,11 +69,7 @@ impl Desk {
     }
 
     pub(crate) fn signal(&mut self, session: u64, to: &PeerId, data: &str) -> Vec<(u64, Event)> {
-        let signal = Signal {
-            to: to.clone(),
-            data: raw(data),
-            id: Some(9),
-        };
+        let signal = Signal { to: to.clone(), data: raw(data), id: Some(9) };
         self.hub.handle_signal(SessionId(session), &signal);
         self.drain()
     }
@@ -120,8 +98,5 @@ pub(crate) fn told(outputs: &[(u64, Event)]) -> Vec<(u64, Value)> {
         Event::Refused { code, id } => serde_json::json!({"refused": code, "id": id}),
         Event::Close(code) => serde_json::json!({"close": code.number()}),
     };
-    outputs
-        .iter()
-        .map(|(to, event)| (*to, value(event)))
-        .collect()
+    outputs.iter().map(|(to, event)| (*to, value(event))).collect()
 }

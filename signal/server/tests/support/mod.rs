@@ -41,23 +41,13 @@ impl Server {
         let (http, router) = (Arc::new(Http::new(limits)), signal.router());
         let server = http.clone();
         let serving = tokio::spawn(async move { server.serve(listener, router, stopped).await });
-        Self {
-            address,
-            signal,
-            http,
-            stop,
-            serving,
-        }
+        Self { address, signal, http, stop, serving }
     }
 
     /// The value of a counter, summed over its labels.
     pub(crate) fn counter(&self, name: &str) -> u64 {
         let samples = [self.signal.samples(), self.http.samples()].concat();
-        samples
-            .iter()
-            .filter(|sample| sample.name == name)
-            .map(|sample| sample.value)
-            .sum()
+        samples.iter().filter(|sample| sample.name == name).map(|sample| sample.value).sum()
     }
 
     /// Waits until a counter has a value: counts are published after the frames that they count.
@@ -68,11 +58,7 @@ impl Server {
             }
         };
         let waiting = tokio::time::timeout(PATIENCE, reached);
-        assert!(
-            waiting.await.is_ok(),
-            "{name} is {}, not {value}",
-            self.counter(name)
-        );
+        assert!(waiting.await.is_ok(), "{name} is {}, not {value}", self.counter(name));
     }
 
     pub(crate) async fn connect(&self) -> Client {
@@ -136,8 +122,7 @@ impl Client {
     }
 
     pub(crate) async fn signal(&mut self, to: &str, data: Value) {
-        self.send(&json!({"type": "signal", "to": to, "data": data}))
-            .await;
+        self.send(&json!({"type": "signal", "to": to, "data": data})).await;
     }
 
     /// The next frame's text.
@@ -158,15 +143,8 @@ impl Client {
     /// Expects an error with this code.
     pub(crate) async fn expect_error(&mut self, code: &str) -> Value {
         let error = self.next().await;
-        assert_eq!(
-            (&error["type"], &error["code"]),
-            (&json!("error"), &json!(code)),
-            "{error}"
-        );
-        assert!(
-            error["text"].as_str().is_some_and(|text| !text.is_empty()),
-            "{error}"
-        );
+        assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!(code)), "{error}");
+        assert!(error["text"].as_str().is_some_and(|text| !text.is_empty()), "{error}");
         error
     }
 
@@ -183,10 +161,7 @@ impl Client {
             }
         }
         let end = patiently(self.socket.next()).await;
-        assert!(
-            matches!(end, None | Some(Err(Error::Io(_) | Error::Protocol(_)))),
-            "{end:?}"
-        );
+        assert!(matches!(end, None | Some(Err(Error::Io(_) | Error::Protocol(_)))), "{end:?}");
     }
 }
 
@@ -238,7 +213,5 @@ pub(crate) async fn read_to_end(stream: &mut TcpStream) -> String {
 }
 
 pub(crate) async fn patiently<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .expect("it takes too long")
+    tokio::time::timeout(PATIENCE, future).await.expect("it takes too long")
 }
