@@ -18,8 +18,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-/// How often the halves are asked whether a part of them failed. Its clients wait so much longer for
-/// a restart.
+/// How often the halves are asked whether a part of them failed. Its clients wait so much longer
+/// for a restart.
 const FAILURE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// For how long sessions may take to be closed at the end; then they are cut.
