@@ -134,6 +134,8 @@ async function measure() {
     paths.set(member, path);
     people.measure(member, path, lightOf(member), performance.now());
   }
+  const waitedMs = room.shown.reduce((sum, member) => sum + lightOf(member).twin.stalledMs, 0);
+  $("waited").textContent = waitedMs > 0 ? `(${(waitedMs / 1000).toFixed(1)} s so far)` : "";
   setTimeout(measure, MEASURE_MS);
 }
 

@@ -217,7 +217,7 @@ export class Field {
     const { context } = this;
     const [x, y] = this.#at(light.position);
     const shines = light.shines(now);
-    if (shines) this.#halo(x, y, color);
+    if (shines) this.#halo(x, y);
     context.fillStyle = color;
     star(context, x, y, shines ? 17 : 12, 3.2);
     context.fillStyle = this.colors.core;
@@ -227,17 +227,17 @@ export class Field {
     this.#label(name, x, y - 19 < 14 ? y + 28 : y - 19, this.colors.ink);
   }
 
-  #halo(x, y, color) {
+  /** Sunlight, whoever's mirror it is. */
+  #halo(x, y) {
     const { context } = this;
     const glow = context.createRadialGradient(x, y, 0, x, y, 46);
-    glow.addColorStop(0, color);
-    glow.addColorStop(1, "transparent");
-    context.globalAlpha = 0.75;
+    glow.addColorStop(0, "rgb(255 236 170 / 95%)");
+    glow.addColorStop(0.35, "rgb(255 214 110 / 55%)");
+    glow.addColorStop(1, "rgb(255 200 80 / 0%)");
     context.fillStyle = glow;
     context.beginPath();
     context.arc(x, y, 46, 0, 2 * Math.PI);
     context.fill();
-    context.globalAlpha = 1;
   }
 
   #label(text, x, y, color) {
