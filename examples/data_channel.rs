@@ -133,7 +133,7 @@ impl Player {
                 println!("{} not connected: {trouble}", label(&peer));
             }
             Event::PeerLeft { peer, reason } => {
-                println!("{} left ({reason:?})", label(&peer));
+                println!("{} is gone: {reason}", label(&peer));
                 self.left = self.contacts.remove(peer.id());
             }
             Event::SignalingLost(error) => println!("signaling lost: {error}"),

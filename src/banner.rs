@@ -52,6 +52,9 @@ pub(crate) fn text(config: &Config, addresses: &Addresses) -> String {
             }
         });
     }
+    if !config.only_this_machine() && config.public_ip.is_empty() {
+        text.push_str("Behind a NAT or in a cloud, add --public-ip IP.\n");
+    }
     text.push_str("Ctrl-C ends it.\n");
     text
 }

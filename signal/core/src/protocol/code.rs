@@ -86,6 +86,12 @@ pub enum LeaveReason {
     Unknown,
 }
 
+impl fmt::Display for LeaveReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
 /// The WebSocket close codes. From 4000 a client should reconnect, from 4100 it should not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseCode {
