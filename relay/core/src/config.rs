@@ -149,4 +149,29 @@ impl std::fmt::Debug for StaticUser {
 pub struct Listener {
     /// The address that the socket is bound to; never a wildcard.
     pub local: SocketAddr,
+    /// What clients reach it by. One address can have a listener for each.
+    pub transport: Transport,
+}
+
+/// What a client's messages come by. RFC 8656 §3.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A datagram is a message.
+    Udp,
+    /// The shell cuts messages out of the stream: see
+    /// [`stream_message_bytes`](crate::wire::stream_message_bytes).
+    Tcp,
+    /// The same, over TLS.
+    Tls,
+}
+
+impl Transport {
+    /// Whether messages are cut out of a stream of bytes.
+    #[must_use]
+    pub const fn is_stream(self) -> bool {
+        match self {
+            Self::Udp => false,
+            Self::Tcp | Self::Tls => true,
+        }
+    }
 }

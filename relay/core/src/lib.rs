@@ -23,7 +23,7 @@ mod server;
 pub mod wire;
 
 pub use config::{
-    CHANNEL_LIFETIME, Config, InvalidConfig, Listener, PERMISSION_LIFETIME, StaticUser,
+    CHANNEL_LIFETIME, Config, InvalidConfig, Listener, PERMISSION_LIFETIME, StaticUser, Transport,
 };
 pub use counters::{Counters, Flow};
 pub use packet::{

@@ -31,7 +31,7 @@ pub struct Received<'a> {
     pub at: At,
     /// The address it came from.
     pub from: SocketAddr,
-    /// The whole UDP payload.
+    /// The whole UDP payload, or one whole message of a stream.
     pub bytes: &'a [u8],
 }
 

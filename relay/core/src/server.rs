@@ -18,8 +18,8 @@ mod table;
 
 use crate::wire::{Class, Message, Method};
 use crate::{
-    At, Config, Counters, Effect, ListenerId, PortId, Reason, Received, RelayedPorts, Scratch,
-    Verdict, WorkerId,
+    At, Config, Counters, Effect, Listener, ListenerId, PortId, Reason, Received, RelayedPorts,
+    Scratch, Verdict, WorkerId,
 };
 use ahash::RandomState;
 use credentials::Checker;
@@ -134,6 +134,17 @@ impl Server {
         self.counted(verdict)
     }
 
+    /// Takes note that a client's stream is closed, with which its allocation ends.
+    ///
+    /// The 5-tuple of a stream is its connection: without it nothing reaches the client any more,
+    /// and another connection from the same address is another client.
+    pub fn handle_client_gone(&mut self, now: Now, listener: ListenerId, address: SocketAddr) {
+        self.end_expired(now);
+        if let Some(slot) = self.table.of_client(Client { listener, address }) {
+            self.end(slot);
+        }
+    }
+
     /// Ends what has outlived its lifetime.
     pub fn handle_timeout(&mut self, now: Now) {
         self.end_expired(now);
@@ -233,6 +244,12 @@ impl Server {
         let is_it = |own: &SocketAddr| own.port() == port && own.ip() == ip;
         self.config.listeners.iter().any(|listener| is_it(&listener.local))
             || self.config.never_peers.iter().any(is_it)
+    }
+
+    /// The listener that a client came by.
+    fn listener(&self, listener: ListenerId) -> &Listener {
+        let listener = self.config.listeners.get(usize::from(listener.0));
+        listener.expect("the shell names listeners of the config")
     }
 
     fn end_expired(&mut self, now: Now) {

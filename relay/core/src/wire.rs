@@ -8,6 +8,7 @@ mod channel;
 mod integrity;
 mod message;
 mod registry;
+mod stream;
 mod writer;
 
 pub use address::{decode_xor_address, encode_xor_address};
@@ -15,6 +16,7 @@ pub use channel::{ChannelData, ChannelNumber};
 pub use integrity::Key;
 pub use message::{Attributes, Class, Message, TransactionId};
 pub use registry::{ErrorCode, Method, attribute};
+pub use stream::{STREAM_MESSAGE_BYTES_MAX, stream_message_bytes};
 pub use writer::Writer;
 pub(crate) use writer::padding;
 
@@ -57,4 +59,7 @@ pub enum Malformed {
     /// An address of an unknown family, or of a wrong length.
     #[error("no address")]
     Address,
+    /// A message in a stream that is longer than there is room for.
+    #[error("the message is too long")]
+    TooLong,
 }

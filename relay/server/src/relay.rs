@@ -14,7 +14,7 @@ use crate::worker::Worker;
 use heliograph_base::{Clock, Sample};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use relay_core::{Listener, RelayedPorts, Server, WorkerId};
+use relay_core::{Listener, RelayedPorts, Server, Transport, WorkerId};
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -149,7 +149,7 @@ impl Plan {
         let mut relay_ips = Vec::new();
         core.listeners.clear();
         for ListenerAddress { bound, advertised } in listening.iter().map(|one| one.address) {
-            core.listeners.push(Listener { local: bound });
+            core.listeners.push(Listener { local: bound, transport: Transport::Udp });
             if advertised != bound {
                 core.never_peers.push(advertised);
             }

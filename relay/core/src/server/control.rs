@@ -114,8 +114,7 @@ impl Server {
             Some(_) => return Err(ErrorCode::BadRequest),
         };
         let family = self.wanted_family(fields.family)?;
-        let listener = self.config.listeners.get(usize::from(request.client.listener.0));
-        let listener = listener.expect("the shell names listeners of the config").local.ip();
+        let listener = self.listener(request.client.listener).local.ip();
         Ok(Wanted { family, is_even, listener })
     }
 

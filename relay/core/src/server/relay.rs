@@ -148,11 +148,13 @@ impl Server {
         let allocation = self.table.get(slot);
         let client = allocation.client;
         let channel = allocation.peers.channel_to(now.time, peer);
+        let is_stream = self.listener(client.listener).transport.is_stream();
         let (head, pad) = match (channel, u16::try_from(body.len())) {
             (Some(channel), Ok(length)) => {
                 let head = &mut scratch.bytes[..ChannelData::HEADER_BYTES];
                 head.copy_from_slice(&ChannelData::header(channel, length));
-                (&*head, 0)
+                // RFC 8656 §12.5: padded over streams; "over UDP, the padding is not required".
+                (&*head, if is_stream { padding(body.len()) } else { 0 })
             }
             (None, Ok(_)) if body.len() <= Writer::DATA_BYTES_MAX => {
                 let transaction = self.next_transaction();

@@ -13,7 +13,7 @@ use heliograph_base::{Now, Time, UnixTime};
 use relay_core::wire::{self, Class, Key, Method, Writer, attribute};
 use relay_core::{
     At, Config, Effect, Listener, ListenerId, PortId, Received, RelayedPorts, Scratch, Server,
-    StaticUser, WorkerId,
+    StaticUser, Transport, WorkerId,
 };
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -101,9 +101,13 @@ pub fn config() -> Config {
     Config {
         realm: REALM.into(),
         users: vec![user("alice"), user("carol")],
-        listeners: vec![Listener { local: LISTENER }, Listener { local: LISTENER_V6 }],
+        listeners: vec![listener(LISTENER, Transport::Udp), listener(LISTENER_V6, Transport::Udp)],
         ..Config::default()
     }
+}
+
+pub const fn listener(local: SocketAddr, transport: Transport) -> Listener {
+    Listener { local, transport }
 }
 
 /// The table of relayed addresses on [`RELAY_IP`] and [`RELAY_IP_V6`].
@@ -304,6 +308,11 @@ impl Script {
         let nonce = self.from_client(client, &challenge).expect_answer(client).nonce();
         self.nonces.insert(client.address, nonce.clone());
         nonce
+    }
+
+    /// The client asks for a nonce again when it needs one.
+    pub fn forget_nonce(&mut self, client: Client) {
+        self.nonces.remove(&client.address);
     }
 
     /// Asks, again if the nonce was stale.
