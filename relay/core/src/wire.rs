@@ -13,9 +13,9 @@ mod writer;
 
 pub use address::{decode_xor_address, encode_xor_address};
 pub use channel::{ChannelData, ChannelNumber};
-pub use integrity::Key;
+pub use integrity::{Key, user_hash};
 pub use message::{Attributes, Class, Message, TransactionId};
-pub use registry::{ErrorCode, Method, attribute};
+pub use registry::{ErrorCode, Method, PasswordAlgorithm, attribute};
 pub use stream::{STREAM_MESSAGE_BYTES_MAX, stream_message_bytes};
 pub use writer::Writer;
 pub(crate) use writer::padding;
@@ -47,7 +47,7 @@ pub enum Malformed {
     /// An attribute reaches beyond the message.
     #[error("an attribute reaches beyond the message")]
     Attribute,
-    /// MESSAGE-INTEGRITY hasn't 20 bytes.
+    /// MESSAGE-INTEGRITY hasn't 20 bytes, or MESSAGE-INTEGRITY-SHA256 not 16, 20, 24, 28 or 32.
     #[error("MESSAGE-INTEGRITY has a wrong length")]
     Integrity,
     /// FINGERPRINT has a wrong length or value, or isn't last.

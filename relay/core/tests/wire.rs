@@ -6,7 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use relay_core::wire::{
     ChannelData, Class, ErrorCode, HEADER_BYTES, Key, MAGIC_COOKIE, Malformed, Message, Method,
-    TransactionId, Writer, attribute, decode_xor_address, encode_xor_address,
+    PasswordAlgorithm, TransactionId, Writer, attribute, decode_xor_address, encode_xor_address,
+    user_hash,
 };
 use std::net::{IpAddr, SocketAddr};
 use stun_rs::attributes::stun::{Fingerprint, MessageIntegrity, Nonce, Realm, UserName};
@@ -79,6 +80,140 @@ fn the_long_term_request_of_rfc_5769_is_signed_with_its_password() {
     let name = "\u{30DE}\u{30C8}\u{30EA}\u{30C3}\u{30AF}\u{30B9}";
     assert!(message.is_signed_with(&Key::long_term(name, "example.org", "TheMatrIX")));
     assert!(!message.is_signed_with(&Key::long_term(name, "example.org", "TheMatrix")));
+}
+
+/// RFC 8489 Appendix B.1, as corrected by errata 6268.
+const SHA256_REQUEST: &str = "00010090 2112a442 78ad3433 c6ad72c0 29da412e 001e0020 4a3cf38f \
+    ef6992bd a952c678 0417da0f 24819415 569e60b2 05c46e41 407f1704 00150029 6f624d61 744a6f73 \
+    32414141 43662f2f 3439396b 39353464 364f4c33 346f4c39 46535476 79363473 41000000 0014000b \
+    6578616d 706c652e 6f726700 001d0004 00020000 001c0020 b5c7bf00 5b6c52a2 1c51c5e8 92f81924 \
+    136296cb 927c4314 9309278c c6518e65";
+
+fn matrix(algorithm: PasswordAlgorithm, password: &str) -> Key {
+    let name = "\u{30DE}\u{30C8}\u{30EA}\u{30C3}\u{30AF}\u{30B9}";
+    Key::long_term_by(algorithm, name, "example.org", password)
+}
+
+#[test]
+fn the_sha256_request_of_rfc_8489_is_signed_with_its_password_and_names_its_user() {
+    let bytes = hex(SHA256_REQUEST);
+    let message = Message::parse(&bytes).unwrap();
+    assert!(message.has_integrity() && !message.has_truncated_integrity());
+    assert!(message.is_signed_with(&matrix(PasswordAlgorithm::Sha256, "TheMatrIX")));
+    assert!(!message.is_signed_with(&matrix(PasswordAlgorithm::Sha256, "TheMatrix")));
+    assert!(!message.is_signed_with(&matrix(PasswordAlgorithm::Md5, "TheMatrIX")));
+    let value = |wanted| message.attributes().find(|(kind, _)| *kind == wanted).unwrap().1;
+    let name = "\u{30DE}\u{30C8}\u{30EA}\u{30C3}\u{30AF}\u{30B9}";
+    assert_eq!(value(attribute::USERHASH), user_hash(name, "example.org"));
+    let algorithm = PasswordAlgorithm::from_value(value(attribute::PASSWORD_ALGORITHM));
+    assert_eq!(algorithm, Some(PasswordAlgorithm::Sha256));
+}
+
+#[test]
+fn the_writer_makes_the_sha256_request_of_rfc_8489() {
+    let expected = hex(SHA256_REQUEST);
+    let message = Message::parse(&expected).unwrap();
+    let mut buffer = [0xff; 200];
+    let id = message.transaction();
+    let mut writer = Writer::new(&mut buffer, Class::Request, Method::Binding, id);
+    for (kind, value) in message.attributes() {
+        writer.attribute(kind, value);
+    }
+    writer.integrity_sha256(&matrix(PasswordAlgorithm::Sha256, "TheMatrIX"));
+    assert_eq!(writer.finish(), expected);
+}
+
+/// A Binding request with both MACs; `cut` bytes of the second are missing.
+fn signed_twice(key: &Key, cut: usize) -> Vec<u8> {
+    let write = |buffer: &mut [u8], value: &[u8]| {
+        let id = TransactionId([5; 12]);
+        let mut writer = Writer::new(buffer, Class::Request, Method::Binding, id);
+        writer.attribute(attribute::USERNAME, b"alice");
+        writer.integrity(key);
+        writer.attribute(attribute::MESSAGE_INTEGRITY_SHA256, value);
+        writer.finish().to_vec()
+    };
+    let mut buffer = [0; 200];
+    let message = write(&mut buffer, &vec![0; 32 - cut]);
+    let at = message.len() - (32 - cut) - 4;
+    // As if it were written by hand: the MAC of what comes before, with the length as it will be.
+    let mut before = message[..at].to_vec();
+    before[2..4].copy_from_slice(&message[2..4]);
+    let mac = hmac_sha256(key, &before);
+    write(&mut buffer, &mac[..32 - cut])
+}
+
+/// HMAC as RFC 2104 spells it out: a second opinion.
+fn hmac_sha256(key: &Key, message: &[u8]) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    assert_eq!(*key, Key::long_term_by(PasswordAlgorithm::Sha256, "alice", "test", "secret"));
+    let key = Sha256::digest(b"alice:test:secret");
+    let pad = |byte: u8| {
+        let mut block = [byte; 64];
+        block.iter_mut().zip(key).for_each(|(block, key)| *block ^= key);
+        block
+    };
+    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
+    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
+}
+
+/// RFC 8489 §14.6: "The value will be at most 32 bytes, but it MUST be at least 16 bytes and MUST
+/// be a multiple of 4 bytes."
+#[test]
+fn message_integrity_sha256_may_be_cut_to_16_bytes_in_steps_of_4() {
+    let key = Key::long_term_by(PasswordAlgorithm::Sha256, "alice", "test", "secret");
+    let other = Key::long_term_by(PasswordAlgorithm::Sha256, "alice", "test", "guess");
+    for cut in 0..=32 {
+        let bytes = signed_twice(&key, cut);
+        let Ok(message) = Message::parse(&bytes) else {
+            assert!(cut > 16 || cut % 4 != 0, "{cut}");
+            assert_eq!(Message::parse(&bytes).unwrap_err(), Malformed::Integrity);
+            continue;
+        };
+        assert!(cut <= 16 && cut % 4 == 0, "{cut}");
+        assert!(message.is_signed_with(&key) && !message.is_signed_with(&other));
+        assert_eq!(message.has_truncated_integrity(), cut > 0);
+    }
+}
+
+/// RFC 8489 §14.5: "With the exception of the MESSAGE-INTEGRITY-SHA256 and FINGERPRINT attributes,
+/// which appear after MESSAGE-INTEGRITY, agents MUST ignore all other attributes that follow
+/// MESSAGE-INTEGRITY."
+#[test]
+fn what_follows_a_mac_is_not_there_but_its_sibling_and_fingerprint() {
+    let key = Key::long_term_by(PasswordAlgorithm::Sha256, "alice", "test", "secret");
+    let mut buffer = [0; 300];
+    let id = TransactionId([5; 12]);
+    let mut writer = Writer::new(&mut buffer, Class::Request, Method::Binding, id);
+    writer.attribute(attribute::USERNAME, b"alice");
+    writer.integrity(&Key::long_term("alice", "test", "wrong"));
+    writer.attribute(attribute::REALM, b"test");
+    writer.integrity_sha256(&key);
+    writer.attribute(attribute::LIFETIME, &[0; 4]);
+    writer.integrity(&Key::long_term("alice", "test", "wrong"));
+    writer.fingerprint();
+    let message = Message::parse(writer.finish()).unwrap();
+    let kinds: Vec<_> = message.attributes().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, [attribute::USERNAME]);
+    assert!(message.is_signed_with(&key) && message.has_fingerprint());
+}
+
+/// RFC 8489 §14: "The padding bits MUST be set to zero on sending".
+#[test]
+fn padding_is_zero_whatever_the_buffer_held() {
+    for length in 0..9 {
+        let mut buffer = [0xff; 100];
+        let id = TransactionId([5; 12]);
+        let mut writer = Writer::new(&mut buffer, Class::Error, Method::Binding, id);
+        writer.attribute(attribute::REALM, &vec![b'r'; length]);
+        writer.error_code(ErrorCode::Unauthorized, &"p".repeat(length));
+        let bytes = writer.finish();
+        let zeros = |from: usize| bytes[from..].iter().take_while(|byte| **byte == 0).count();
+        let pad = length.next_multiple_of(4) - length;
+        assert!(zeros(HEADER_BYTES + 4 + length) >= pad, "{length}: {bytes:x?}");
+        assert_eq!(zeros(bytes.len() - pad), pad, "{length}: {bytes:x?}");
+        assert!(Message::parse(bytes).is_ok());
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Reading a STUN message. RFC 8489 §5, §14.
 
-use super::integrity::{self, FINGERPRINT_BYTES, INTEGRITY_BYTES};
+use super::integrity::{
+    self, FINGERPRINT_BYTES, INTEGRITY_BYTES, INTEGRITY_SHA256_BYTES, INTEGRITY_SHA256_BYTES_MIN,
+};
 use super::{HEADER_BYTES, Key, MAGIC_COOKIE, Malformed, attribute};
 
 /// Whether a message asks, tells or answers.
@@ -36,10 +38,13 @@ pub struct TransactionId(pub [u8; 12]);
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
-    /// Where the attributes that count end: at MESSAGE-INTEGRITY or FINGERPRINT, or with the
-    /// message.
+    /// Where the attributes that count end: at MESSAGE-INTEGRITY, its SHA-256 sibling or
+    /// FINGERPRINT, or with the message.
     end: usize,
-    has_integrity: bool,
+    /// Where MESSAGE-INTEGRITY begins.
+    integrity_at: Option<usize>,
+    /// Where MESSAGE-INTEGRITY-SHA256 begins, and how long its value is.
+    integrity_sha256: Option<(usize, usize)>,
     has_fingerprint: bool,
 }
 
@@ -51,8 +56,13 @@ impl<'a> Message<'a> {
     /// What is wrong with it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         check_header(bytes)?;
-        let mut message =
-            Self { bytes, end: bytes.len(), has_integrity: false, has_fingerprint: false };
+        let mut message = Self {
+            bytes,
+            end: bytes.len(),
+            integrity_at: None,
+            integrity_sha256: None,
+            has_fingerprint: false,
+        };
         let mut at = HEADER_BYTES;
         while at < bytes.len() {
             let (kind, value, next) = attribute_at(bytes, at).ok_or(Malformed::Attribute)?;
@@ -60,12 +70,21 @@ impl<'a> Message<'a> {
                 check_fingerprint(&bytes[..at], value, next == bytes.len())?;
                 message.has_fingerprint = true;
                 message.end = message.end.min(at);
-            } else if kind == attribute::MESSAGE_INTEGRITY && !message.has_integrity {
+            } else if kind == attribute::MESSAGE_INTEGRITY && !message.has_integrity() {
                 if value.len() != INTEGRITY_BYTES {
                     return Err(Malformed::Integrity);
                 }
-                message.has_integrity = true;
+                message.integrity_at = Some(at);
                 message.end = at;
+            } else if kind == attribute::MESSAGE_INTEGRITY_SHA256
+                && message.integrity_sha256.is_none()
+            {
+                let lengths = INTEGRITY_SHA256_BYTES_MIN..=INTEGRITY_SHA256_BYTES;
+                if !lengths.contains(&value.len()) || !value.len().is_multiple_of(4) {
+                    return Err(Malformed::Integrity);
+                }
+                message.integrity_sha256 = Some((at, value.len()));
+                message.end = message.end.min(at);
             }
             at = next;
         }
@@ -98,19 +117,27 @@ impl<'a> Message<'a> {
         TransactionId(id)
     }
 
-    /// The attributes that count, in order: those before MESSAGE-INTEGRITY and FINGERPRINT.
+    /// The attributes that count, in order: those before MESSAGE-INTEGRITY, its SHA-256 sibling
+    /// and FINGERPRINT.
     ///
-    /// Whatever follows MESSAGE-INTEGRITY isn't protected by it, so it is as if it weren't there.
-    /// RFC 8489 §14.5.
+    /// RFC 8489 §14.5: "With the exception of the MESSAGE-INTEGRITY-SHA256 and FINGERPRINT
+    /// attributes, which appear after MESSAGE-INTEGRITY, agents MUST ignore all other attributes
+    /// that follow MESSAGE-INTEGRITY." §14.6 says the same of MESSAGE-INTEGRITY-SHA256.
     #[must_use]
     pub fn attributes(&self) -> Attributes<'a> {
         Attributes { bytes: &self.bytes[..self.end], at: HEADER_BYTES }
     }
 
-    /// Whether there is a MESSAGE-INTEGRITY, right or wrong.
+    /// Whether there is a MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256, right or wrong.
     #[must_use]
     pub const fn has_integrity(&self) -> bool {
-        self.has_integrity
+        self.integrity_at.is_some() || self.integrity_sha256.is_some()
+    }
+
+    /// Whether MESSAGE-INTEGRITY-SHA256 is there, but cut short.
+    #[must_use]
+    pub fn has_truncated_integrity(&self) -> bool {
+        self.integrity_sha256.is_some_and(|(_, length)| length < INTEGRITY_SHA256_BYTES)
     }
 
     /// Whether there is a FINGERPRINT; if so it is right.
@@ -119,13 +146,18 @@ impl<'a> Message<'a> {
         self.has_fingerprint
     }
 
-    /// Whether there is a MESSAGE-INTEGRITY, and it was made with `key`.
+    /// Whether it was signed with `key`: if MESSAGE-INTEGRITY-SHA256 is there only that counts,
+    /// else MESSAGE-INTEGRITY. RFC 8489 §9.2.4.
     #[must_use]
     pub fn is_signed_with(&self, key: &Key) -> bool {
-        if !self.has_integrity {
-            return false;
+        if let Some((at, length)) = self.integrity_sha256 {
+            let (message, rest) = self.bytes.split_at(at);
+            return integrity::integrity_sha256_matches(key, message, &rest[4..4 + length]);
         }
-        let (message, rest) = self.bytes.split_at(self.end);
+        let Some(at) = self.integrity_at else {
+            return false;
+        };
+        let (message, rest) = self.bytes.split_at(at);
         integrity::integrity_matches(key, message, &rest[4..4 + INTEGRITY_BYTES])
     }
 

@@ -66,6 +66,34 @@ impl Method {
     }
 }
 
+/// How a key is made of a password. RFC 8489 §18.5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordAlgorithm {
+    /// 16 bytes; what all clients knew before RFC 8489.
+    Md5,
+    /// 32 bytes.
+    Sha256,
+}
+
+impl PasswordAlgorithm {
+    /// All of them, the preferred one first.
+    pub const ALL: [Self; 2] = [Self::Sha256, Self::Md5];
+
+    /// The value of PASSWORD-ALGORITHMS that names all of them, the preferred one first.
+    pub const LIST: [u8; 8] = [0, 2, 0, 0, 0, 1, 0, 0];
+
+    /// Reads the value of PASSWORD-ALGORITHM: number and length of the parameters, 2 bytes each.
+    /// Neither algorithm has parameters.
+    #[must_use]
+    pub const fn from_value(value: &[u8]) -> Option<Self> {
+        match value {
+            [0, 1, 0, 0] => Some(Self::Md5),
+            [0, 2, 0, 0] => Some(Self::Sha256),
+            _ => None,
+        }
+    }
+}
+
 /// The error codes this relay answers with. RFC 8489 §14.8, RFC 8656 §19.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
@@ -200,12 +228,30 @@ pub mod attribute {
     pub const EVEN_PORT: u16 = 0x0018;
     /// RFC 8656 §18.8.
     pub const REQUESTED_TRANSPORT: u16 = 0x0019;
+    /// RFC 8489 §14.6.
+    pub const MESSAGE_INTEGRITY_SHA256: u16 = 0x001c;
+    /// RFC 8489 §14.12.
+    pub const PASSWORD_ALGORITHM: u16 = 0x001d;
+    /// RFC 8489 §14.4.
+    pub const USERHASH: u16 = 0x001e;
     /// RFC 8489 §14.2.
     pub const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+    /// RFC 8656 §18.9.
+    pub const DONT_FRAGMENT: u16 = 0x001a;
     /// RFC 8656 §18.10.
     pub const RESERVATION_TOKEN: u16 = 0x0022;
+    /// RFC 8489 §14.11.
+    pub const PASSWORD_ALGORITHMS: u16 = 0x8002;
+    /// RFC 8656 §18.11.
+    pub const ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8000;
+    /// RFC 8656 §18.12.
+    pub const ADDRESS_ERROR_CODE: u16 = 0x8001;
+    /// RFC 8656 §18.13.
+    pub const ICMP: u16 = 0x8004;
     /// RFC 8489 §14.14.
     pub const SOFTWARE: u16 = 0x8022;
+    /// RFC 8489 §14.15.
+    pub const ALTERNATE_SERVER: u16 = 0x8023;
     /// RFC 8489 §14.7.
     pub const FINGERPRINT: u16 = 0x8028;
 

@@ -55,10 +55,22 @@ impl<'b> Writer<'b> {
         self.put(&[0; 3][..padding(phrase.len())]);
     }
 
+    /// Adds ADDRESS-ERROR-CODE, without a reason phrase. RFC 8656 §18.12.
+    pub fn address_error(&mut self, family: u8, code: ErrorCode) {
+        let [class, number] = [code.number() / 100, code.number() % 100].map(|part| part as u8);
+        self.attribute(attribute::ADDRESS_ERROR_CODE, &[family, 0, class, number]);
+    }
+
     /// Adds MESSAGE-INTEGRITY over all before it. RFC 8489 §14.5.
     pub fn integrity(&mut self, key: &Key) {
         let mac = integrity::integrity(key, &self.buffer[..self.len]);
         self.attribute(attribute::MESSAGE_INTEGRITY, &mac);
+    }
+
+    /// Adds MESSAGE-INTEGRITY-SHA256 over all before it, in full length. RFC 8489 §14.6.
+    pub fn integrity_sha256(&mut self, key: &Key) {
+        let mac = integrity::integrity_sha256(key, &self.buffer[..self.len]);
+        self.attribute(attribute::MESSAGE_INTEGRITY_SHA256, &mac);
     }
 
     /// Adds FINGERPRINT over all before it; it must be the last. RFC 8489 §14.7.
