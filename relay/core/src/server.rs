@@ -1,9 +1,10 @@
 //! The state machine of one worker.
 //!
 //! Here: what goes in and out, and the first choice for each datagram. In the files beside: who
-//! asks (`credentials`, `nonce`, `limiter`), what requests do (`control`) and get (`answer`), how
-//! data goes (`relay`), and what is kept (`allocation`, `peers`, `table`, `stock`).
+//! asks (`credentials`, `nonce`, `limiter`), what requests do (`allocate`, `control`) and get
+//! (`answer`), how data goes (`relay`), and what is kept (`allocation`, `peers`, `table`, `stock`).
 
+mod allocate;
 mod allocation;
 mod answer;
 mod control;
@@ -140,7 +141,7 @@ impl Server {
     /// and another connection from the same address is another client.
     pub fn handle_client_gone(&mut self, now: Now, listener: ListenerId, address: SocketAddr) {
         self.end_expired(now);
-        if let Some(slot) = self.table.of_client(Client { listener, address }) {
+        while let Some(slot) = self.table.of_client(Client { listener, address }) {
             self.end(slot);
         }
     }

@@ -1,17 +1,23 @@
 //! One allocation: whose it is, and for how long. RFC 8656 §3.2.
 
 use super::Client;
+use super::answer::Allocated;
 use super::credentials::UserKind;
 use super::peers::Peers;
+use super::table::Slot;
 use crate::PortId;
 use crate::wire::{Key, TransactionId};
 use heliograph_base::Time;
 use std::net::SocketAddr;
 
-/// What one client was given.
+/// What one client was given: one relayed transport address. A dual allocation is two of these,
+/// which know each other. RFC 8656 §6: each relayed transport address has its own time-to-expiry,
+/// permissions and channels.
 #[derive(Debug)]
 pub(super) struct Allocation {
     pub(super) client: Client,
+    /// The other half of a dual allocation, of the other address family.
+    pub(super) sibling: Option<Slot>,
     pub(super) port: PortId,
     /// The relayed transport address, as the client is told.
     pub(super) relayed: SocketAddr,
@@ -22,8 +28,8 @@ pub(super) struct Allocation {
     pub(super) key: Key,
     /// The Allocate that made it, which gets the same answer when it comes again.
     pub(super) transaction: TransactionId,
-    /// The lifetime in the answer to it.
-    pub(super) lifetime_s: u32,
+    /// The answer to it.
+    pub(super) answer: Allocated,
     /// Whom it may talk to.
     pub(super) peers: Peers,
 }

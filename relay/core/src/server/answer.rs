@@ -2,6 +2,7 @@
 
 use super::Server;
 use super::request::Request;
+use super::stock::Family;
 use crate::wire::{Class, ErrorCode, Key, Writer, attribute};
 use crate::{At, Scratch, Transmit, Verdict};
 use std::net::SocketAddr;
@@ -9,10 +10,27 @@ use std::net::SocketAddr;
 /// What an answer says beside its class.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Success {
-    Allocated { relayed: SocketAddr, lifetime_s: u32 },
+    Allocated(Allocated),
     Refreshed { lifetime_s: u32 },
     Permitted,
     Bound,
+}
+
+/// What an Allocate got; kept for its retransmissions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allocated {
+    pub(super) relayed: SocketAddr,
+    /// The relayed transport address of the other family, or why there is none, if it was asked
+    /// for.
+    pub(super) other: Option<Result<SocketAddr, NoFamily>>,
+    pub(super) lifetime_s: u32,
+}
+
+/// Why an address of a family isn't there: ADDRESS-ERROR-CODE. RFC 8656 §18.12.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoFamily {
+    pub(super) family: Family,
+    pub(super) code: ErrorCode,
 }
 
 /// Short, since each answer repeats it.
@@ -88,8 +106,13 @@ impl Server {
         self.counters.count_success();
         let mut writer = begin(request, Class::Success, scratch);
         match success {
-            Success::Allocated { relayed, lifetime_s } => {
+            Success::Allocated(Allocated { relayed, other, lifetime_s }) => {
                 writer.xor_address(attribute::XOR_RELAYED_ADDRESS, relayed);
+                match other {
+                    Some(Ok(other)) => writer.xor_address(attribute::XOR_RELAYED_ADDRESS, other),
+                    Some(Err(none)) => writer.address_error(none.family.number(), none.code),
+                    None => {}
+                }
                 writer.attribute(attribute::LIFETIME, &lifetime_s.to_be_bytes());
                 writer.xor_address(attribute::XOR_MAPPED_ADDRESS, request.client.address);
             }

@@ -4,20 +4,13 @@ use super::Server;
 use super::allocation::Allocation;
 use super::answer::Success;
 use super::credentials::{User, UserKind};
-use super::peers::{Peers, Unbound};
+use super::peers::Unbound;
 use super::request::Request;
-use super::stock::{Family, Wanted};
+use super::stock::Family;
 use super::table::Slot;
-use crate::Effect;
 use crate::wire::{ErrorCode, Method};
 use std::net::IpAddr;
 use std::time::Duration;
-
-/// The protocol number of UDP.
-const UDP: u8 = 17;
-
-/// The R bit of EVEN-PORT: the next port is wanted too. RFC 8656 §18.7.
-const RESERVE_NEXT: u8 = 0x80;
 
 impl Server {
     /// Finds out who asks. RFC 8489 §9.2.4.
@@ -62,85 +55,15 @@ impl Server {
         }
     }
 
-    /// RFC 8656 §7.2.
-    fn allocate(&mut self, request: &Request<'_>, user: User<'_>) -> Result<Success, ErrorCode> {
-        if let Some(slot) = self.table.of_client(request.client) {
-            return retransmitted(self.table.get(slot), request, user);
-        }
-        let wanted = self.wanted_port(request)?;
-        let lifetime_s = self.lifetime_s(request)?;
-        self.check_quota(user)?;
-        let stocked = self.stock.take(wanted).ok_or(ErrorCode::InsufficientCapacity)?;
-        let expires = request.now.time + Duration::from_secs(lifetime_s.into());
-        let relayed = stocked.advertised;
-        self.table.insert(Allocation {
-            client: request.client,
-            port: stocked.port,
-            relayed,
-            expires,
-            user: user.name.into(),
-            user_kind: user.kind,
-            key: user.key,
-            transaction: request.transaction(),
-            lifetime_s,
-            peers: Peers::default(),
-        });
-        self.ports.take(relayed, self.worker);
-        self.effects.push_back(Effect::PortTaken(stocked.port));
-        self.counters.allocations_begun += 1;
-        Ok(Success::Allocated { relayed, lifetime_s })
-    }
-
-    fn wanted_port(&self, request: &Request<'_>) -> Result<Wanted, ErrorCode> {
-        let fields = &request.fields;
-        match fields.transport {
-            Some(&[UDP, _, _, _]) => {}
-            Some(&[_, _, _, _]) => return Err(ErrorCode::UnsupportedTransportProtocol),
-            Some(_) | None => return Err(ErrorCode::BadRequest),
-        }
-        if fields.reservation_token.is_some() {
-            let contradicts = fields.even_port.is_some() || fields.family.is_some();
-            // No token of a client is good, as none is ever given out.
-            return Err(if contradicts {
-                ErrorCode::BadRequest
-            } else {
-                ErrorCode::InsufficientCapacity
-            });
-        }
-        let is_even = match fields.even_port {
-            None => false,
-            Some(&[bits]) if bits & RESERVE_NEXT == 0 => true,
-            Some(&[_]) => return Err(ErrorCode::InsufficientCapacity),
-            Some(_) => return Err(ErrorCode::BadRequest),
-        };
-        let family = self.wanted_family(fields.family)?;
-        let listener = self.listener(request.client.listener).local.ip();
-        Ok(Wanted { family, is_even, listener })
-    }
-
-    fn wanted_family(&self, value: Option<&[u8]>) -> Result<Family, ErrorCode> {
-        let family = match value {
-            // RFC 8656 §7.2: IPv4 unless asked otherwise. A relay without IPv4 gives what it has.
-            None if self.ports.any(IpAddr::is_ipv4) => Family::V4,
-            None => Family::V6,
-            Some(&[1, _, _, _]) => Family::V4,
-            Some(&[2, _, _, _]) => Family::V6,
-            Some(&[_, _, _, _]) => return Err(ErrorCode::AddressFamilyNotSupported),
-            Some(_) => return Err(ErrorCode::BadRequest),
-        };
-        let is_there = self.ports.any(|address| Family::of(*address) == family);
-        if is_there { Ok(family) } else { Err(ErrorCode::AddressFamilyNotSupported) }
-    }
-
     /// What the client asks for, but no less than the default and no more than the most.
-    fn lifetime_s(&self, request: &Request<'_>) -> Result<u32, ErrorCode> {
+    pub(super) fn lifetime_s(&self, request: &Request<'_>) -> Result<u32, ErrorCode> {
         let asked_s = request.lifetime_s().map_err(|_| ErrorCode::BadRequest)?.unwrap_or(0);
         let asked = Duration::from_secs(asked_s.into());
         let lifetime = asked.clamp(self.config.lifetime_default, self.config.lifetime_max);
         Ok(u32::try_from(lifetime.as_secs()).expect("the config's lifetimes fit"))
     }
 
-    fn check_quota(&self, user: User<'_>) -> Result<(), ErrorCode> {
+    pub(super) fn check_quota(&self, user: User<'_>) -> Result<(), ErrorCode> {
         let quota = match user.kind {
             UserKind::Static => self.config.allocations_per_user_max,
             UserKind::Holder { .. } => self.config.allocations_per_holder_max,
@@ -156,19 +79,30 @@ impl Server {
 
     /// RFC 8656 §8.2.
     fn refresh(&mut self, request: &Request<'_>, user: User<'_>) -> Result<Success, ErrorCode> {
-        let slot = self.own_allocation(request, user)?;
-        if let Some(value) = request.fields.family
-            && self.wanted_family(Some(value))? != self.family(slot)
-        {
-            return Err(ErrorCode::PeerAddressFamilyMismatch);
-        }
+        let first = self.own_allocation(request, user)?;
+        let family = match request.fields.family {
+            Some(value) => Some(self.wanted_family(Some(value))?),
+            None => None,
+        };
+        // RFC 8656 §8.1: "If no REQUESTED-ADDRESS-FAMILY attribute is included, then the request
+        // should be treated as applying to all current allocations."
+        let is_meant = |slot: &Slot| family.is_none_or(|family| family == self.family(*slot));
+        let [one, two] = {
+            let mut slots = self.table.halves(first).filter(is_meant);
+            [slots.next(), slots.next()]
+        };
+        // RFC 8656 §8.2: "[if it] does not match the address family of the allocation, the server
+        // MUST reply with a 443 (Peer Address Family Mismatch)".
+        let slots = [Some(one.ok_or(ErrorCode::PeerAddressFamilyMismatch)?), two];
         if request.is_farewell() {
-            self.end(slot);
+            slots.into_iter().flatten().for_each(|slot| self.end(slot));
             return Ok(Success::Refreshed { lifetime_s: 0 });
         }
         let lifetime_s = self.lifetime_s(request)?;
         let expires = request.now.time + Duration::from_secs(lifetime_s.into());
-        self.table.set_expires(slot, expires);
+        for slot in slots.into_iter().flatten() {
+            self.table.set_expires(slot, expires);
+        }
         Ok(Success::Refreshed { lifetime_s })
     }
 
@@ -178,15 +112,20 @@ impl Server {
         request: &Request<'_>,
         user: User<'_>,
     ) -> Result<Success, ErrorCode> {
-        let slot = self.own_allocation(request, user)?;
+        let first = self.own_allocation(request, user)?;
         request.peer().map_err(|_| ErrorCode::BadRequest)?;
         for peer in request.peers() {
             let peer = peer.map_err(|_| ErrorCode::BadRequest)?;
-            self.check_peer(slot, peer.ip())?;
+            self.check_peer(first, peer.ip())?;
         }
-        let peers = || request.peers().flatten().map(|peer| peer.ip());
-        self.check_permissions_fit(request, slot, peers())?;
-        for peer in peers() {
+        for slot in self.table.halves(first) {
+            let family = self.family(slot);
+            let peers = request.peers().flatten().map(|peer| peer.ip());
+            let peers = peers.filter(|peer| Family::of(*peer) == family);
+            self.check_permissions_fit(request, slot, peers)?;
+        }
+        for peer in request.peers().flatten().map(|peer| peer.ip()) {
+            let slot = self.check_peer(first, peer)?;
             self.permit(request, slot, peer);
         }
         Ok(Success::Permitted)
@@ -198,14 +137,18 @@ impl Server {
         request: &Request<'_>,
         user: User<'_>,
     ) -> Result<Success, ErrorCode> {
-        let slot = self.own_allocation(request, user)?;
+        let first = self.own_allocation(request, user)?;
         let number = request.channel().map_err(|_| ErrorCode::BadRequest)?;
         let peer = request.peer().map_err(|_| ErrorCode::BadRequest)?;
-        self.check_peer(slot, peer.ip())?;
+        let slot = self.check_peer(first, peer.ip())?;
         if peer.port() == 0 || self.is_own_server(peer) {
             return Err(ErrorCode::Forbidden);
         }
         let (now, max) = (request.now.time, self.config.channels_max);
+        let mut others = self.table.halves(first).filter(|half| *half != slot);
+        if others.any(|half| self.table.get(half).peers.channel_peer(now, number).is_some()) {
+            return Err(ErrorCode::BadRequest);
+        }
         self.table.get(slot).peers.can_bind(now, number, peer, max).map_err(
             |unbound| match unbound {
                 Unbound::Taken => ErrorCode::BadRequest,
@@ -227,16 +170,19 @@ impl Server {
         Ok(slot)
     }
 
-    /// Whether there may be a permission for `peer`. One for an address of this relay is always
-    /// granted: it holds inside.
-    fn check_peer(&self, slot: Slot, peer: IpAddr) -> Result<(), ErrorCode> {
-        if Family::of(peer) != self.family(slot) {
-            return Err(ErrorCode::PeerAddressFamilyMismatch);
-        }
+    /// The half of the allocation that speaks to `peer`, if there may be a permission for it. One
+    /// for an address of this relay is always granted: it holds inside.
+    fn check_peer(&self, first: Slot, peer: IpAddr) -> Result<Slot, ErrorCode> {
+        let slot = self.half_for(first, peer).ok_or(ErrorCode::PeerAddressFamilyMismatch)?;
         if !self.config.policy.permits(peer) && !self.ports.is_own(peer) {
             return Err(ErrorCode::Forbidden);
         }
-        Ok(())
+        Ok(slot)
+    }
+
+    /// The half of a dual allocation, or the only one, that is of the family of `peer`.
+    pub(super) fn half_for(&self, first: Slot, peer: IpAddr) -> Option<Slot> {
+        self.table.halves(first).find(|slot| self.family(*slot) == Family::of(peer))
     }
 
     fn check_permissions_fit(
@@ -276,17 +222,4 @@ fn known_user<'a>(
         return None;
     }
     request.message.is_signed_with(&key).then_some(User { name, key, kind })
-}
-
-/// RFC 8656 §7.2: a retransmitted Allocate gets the answer of the first one, another one 437.
-fn retransmitted(
-    allocation: &Allocation,
-    request: &Request<'_>,
-    user: User<'_>,
-) -> Result<Success, ErrorCode> {
-    if allocation.transaction != request.transaction() || *allocation.user != *user.name {
-        return Err(ErrorCode::AllocationMismatch);
-    }
-    let (relayed, lifetime_s) = (allocation.relayed, allocation.lifetime_s);
-    Ok(Success::Allocated { relayed, lifetime_s })
 }

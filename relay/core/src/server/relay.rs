@@ -20,11 +20,15 @@ impl Server {
         let Ok(message) = ChannelData::parse(bytes) else {
             return Verdict::Drop(Reason::Malformed);
         };
-        let Some(slot) = self.table.of_client(client) else {
+        let Some(first) = self.table.of_client(client) else {
             return Verdict::Drop(Reason::NoAllocation);
         };
-        match self.table.get(slot).peers.channel_peer(now.time, message.channel) {
-            Some(peer) => self.send_to_peer(now, slot, peer, message.data, scratch),
+        let bound = self.table.halves(first).find_map(|slot| {
+            let peer = self.table.get(slot).peers.channel_peer(now.time, message.channel)?;
+            Some((slot, peer))
+        });
+        match bound {
+            Some((slot, peer)) => self.send_to_peer(now, slot, peer, message.data, scratch),
             None => Verdict::Drop(Reason::NoChannel),
         }
     }
@@ -50,9 +54,12 @@ impl Server {
         else {
             return Verdict::Drop(Reason::BadIndication);
         };
-        match self.table.of_client(request.client) {
+        let Some(first) = self.table.of_client(request.client) else {
+            return Verdict::Drop(Reason::NoAllocation);
+        };
+        match self.half_for(first, peer.ip()) {
             Some(slot) => self.send_to_peer(request.now, slot, peer, data, scratch),
-            None => Verdict::Drop(Reason::NoAllocation),
+            None => Verdict::Drop(Reason::NoPermission),
         }
     }
 

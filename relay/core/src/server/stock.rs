@@ -27,6 +27,13 @@ pub(super) struct Wanted {
     pub(super) listener: IpAddr,
 }
 
+impl Wanted {
+    /// The same, but of another family.
+    pub(super) const fn of(self, family: Family) -> Self {
+        Self { family, ..self }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     V4,
@@ -36,6 +43,14 @@ pub(super) enum Family {
 impl Family {
     pub(super) fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// Its number on the wire. RFC 8656 §18.6.
+    pub(super) const fn number(self) -> u8 {
+        match self {
+            Self::V4 => 1,
+            Self::V6 => 2,
+        }
     }
 }
 

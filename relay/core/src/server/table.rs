@@ -42,8 +42,9 @@ impl Table {
         }
     }
 
+    /// How many allocations there are; a dual one counts twice.
     pub(super) fn len(&self) -> usize {
-        self.by_client.len()
+        self.slots.len() - self.free.len()
     }
 
     /// How many allocations count together with those of this user.
@@ -53,6 +54,11 @@ impl Table {
 
     pub(super) fn of_client(&self, client: Client) -> Option<Slot> {
         self.by_client.get(&client).copied()
+    }
+
+    /// The first half and then the second one, if there is one.
+    pub(super) fn halves(&self, slot: Slot) -> impl Iterator<Item = Slot> + use<> {
+        [Some(slot), self.get(slot).sibling].into_iter().flatten()
     }
 
     pub(super) fn of_relayed(&self, relayed: SocketAddr) -> Option<Slot> {
@@ -71,7 +77,8 @@ impl Table {
         self.slots[slot.0 as usize].as_mut().expect("a slot is good while its allocation lives")
     }
 
-    pub(super) fn insert(&mut self, allocation: Allocation) {
+    /// Adds an allocation; if its client has one, it becomes that one's other half.
+    pub(super) fn insert(&mut self, mut allocation: Allocation) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             Slot(u32::try_from(self.slots.len() - 1).expect("fewer allocations than 2^32"))
@@ -81,12 +88,17 @@ impl Table {
             self.by_port.resize(port + 1, None);
         }
         self.by_port[port] = Some(slot);
-        self.by_client.insert(allocation.client, slot);
+        let first = *self.by_client.entry(allocation.client).or_insert(slot);
+        if first != slot {
+            self.get_mut(first).sibling = Some(slot);
+            allocation.sibling = Some(first);
+        }
         self.by_relayed.insert(allocation.relayed, slot);
         let quota = quota_name(&allocation.user, allocation.user_kind);
         *self.quotas.entry(quota.into()).or_default() += 1;
         self.deadlines.push(Reverse((allocation.expires, allocation.port)));
         self.slots[slot.0 as usize] = Some(allocation);
+        slot
     }
 
     pub(super) fn remove(&mut self, slot: Slot) -> Allocation {
@@ -94,7 +106,15 @@ impl Table {
             self.slots[slot.0 as usize].take().expect("a slot is good while its allocation lives");
         self.free.push(slot);
         self.by_port[allocation.port.0 as usize] = None;
-        self.by_client.remove(&allocation.client);
+        match allocation.sibling {
+            Some(sibling) => {
+                self.by_client.insert(allocation.client, sibling);
+                self.get_mut(sibling).sibling = None;
+            }
+            None => {
+                self.by_client.remove(&allocation.client);
+            }
+        }
         self.by_relayed.remove(&allocation.relayed);
         self.release_quota(quota_name(&allocation.user, allocation.user_kind));
         self.forget_old_deadlines();
@@ -163,6 +183,7 @@ const DEADLINES_SPARE: usize = 64;
 mod tests {
     use super::*;
     use crate::ListenerId;
+    use crate::server::answer::Allocated;
     use crate::server::peers::Peers;
     use crate::wire::{Key, TransactionId};
     use std::time::Duration;
@@ -175,6 +196,7 @@ mod tests {
         let address = SocketAddr::new([192, 0, 2, 1].into(), port);
         Allocation {
             client: Client { listener: ListenerId(0), address },
+            sibling: None,
             port: PortId(port.into()),
             relayed: address,
             expires,
@@ -182,7 +204,7 @@ mod tests {
             user_kind: UserKind::Static,
             key: Key::long_term("", "", ""),
             transaction: TransactionId([0; 12]),
-            lifetime_s: 0,
+            answer: Allocated { relayed: address, other: None, lifetime_s: 0 },
             peers: Peers::default(),
         }
     }

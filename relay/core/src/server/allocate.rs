@@ -1,0 +1,181 @@
+//! Allocate: which relayed transport addresses a client gets. RFC 8656 §7.2.
+
+use super::Server;
+use super::allocation::Allocation;
+use super::answer::{Allocated, NoFamily, Success};
+use super::credentials::User;
+use super::peers::Peers;
+use super::request::Request;
+use super::stock::{Family, StockedPort, Wanted};
+use super::table::Slot;
+use crate::Effect;
+use crate::wire::ErrorCode;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The protocol number of UDP.
+const UDP: u8 = 17;
+
+/// The R bit of EVEN-PORT: the next port is wanted too. RFC 8656 §18.7.
+const RESERVE_NEXT: u8 = 0x80;
+
+impl Server {
+    pub(super) fn allocate(
+        &mut self,
+        request: &Request<'_>,
+        user: User<'_>,
+    ) -> Result<Success, ErrorCode> {
+        if let Some(slot) = self.table.of_client(request.client) {
+            return retransmitted(self.table.get(slot), request, user);
+        }
+        let wanted = self.wanted_port(request)?;
+        let with_other = self.wants_other(request)?;
+        let lifetime_s = self.lifetime_s(request)?;
+        self.check_quota(user)?;
+        let (stocked, missing) = match self.take_port(wanted) {
+            Ok(stocked) => (stocked, None),
+            // RFC 8656 §7.2: "If the server can partially meet the request, i.e., if it can only
+            // allocate one relayed transport address of a specific address type, then it includes
+            // ADDRESS-ERROR-CODE attribute in the success response".
+            Err(code) if with_other => {
+                let stocked = self.take_port(wanted.of(Family::V6));
+                let none = NoFamily { family: wanted.family, code };
+                (stocked.map_err(|_| ErrorCode::InsufficientCapacity)?, Some(none))
+            }
+            Err(code) => return Err(code),
+        };
+        let relayed = stocked.advertised;
+        let mut answer = Allocated { relayed, other: None, lifetime_s };
+        let first = self.begin_allocation(request, user, stocked, answer);
+        if with_other {
+            let other = match missing {
+                Some(none) => Err(none),
+                None => self.begin_other(request, user, wanted.of(Family::V6), answer),
+            };
+            answer.other = Some(other.map(|stocked| stocked.advertised));
+        }
+        for slot in self.table.halves(first) {
+            self.table.get_mut(slot).answer = answer;
+        }
+        Ok(Success::Allocated(answer))
+    }
+
+    /// Begins the second half of a dual allocation, or says why it can't be.
+    fn begin_other(
+        &mut self,
+        request: &Request<'_>,
+        user: User<'_>,
+        wanted: Wanted,
+        answer: Allocated,
+    ) -> Result<StockedPort, NoFamily> {
+        // It counts against the quotas like the first half.
+        let has_room = self.check_quota(user).map_err(|_| ErrorCode::InsufficientCapacity);
+        let stocked = has_room.and_then(|()| self.take_port(wanted));
+        let stocked = stocked.map_err(|code| NoFamily { family: wanted.family, code })?;
+        self.begin_allocation(request, user, stocked, answer);
+        Ok(stocked)
+    }
+
+    fn begin_allocation(
+        &mut self,
+        request: &Request<'_>,
+        user: User<'_>,
+        stocked: StockedPort,
+        answer: Allocated,
+    ) -> Slot {
+        let relayed = stocked.advertised;
+        let slot = self.table.insert(Allocation {
+            client: request.client,
+            sibling: None,
+            port: stocked.port,
+            relayed,
+            expires: request.now.time + Duration::from_secs(answer.lifetime_s.into()),
+            user: user.name.into(),
+            user_kind: user.kind,
+            key: user.key,
+            transaction: request.transaction(),
+            answer,
+            peers: Peers::default(),
+        });
+        self.ports.take(relayed, self.worker);
+        self.effects.push_back(Effect::PortTaken(stocked.port));
+        self.counters.allocations_begun += 1;
+        slot
+    }
+
+    fn take_port(&mut self, wanted: Wanted) -> Result<StockedPort, ErrorCode> {
+        if !self.ports.any(|address| Family::of(*address) == wanted.family) {
+            return Err(ErrorCode::AddressFamilyNotSupported);
+        }
+        self.stock.take(wanted).ok_or(ErrorCode::InsufficientCapacity)
+    }
+
+    fn wanted_port(&self, request: &Request<'_>) -> Result<Wanted, ErrorCode> {
+        let fields = &request.fields;
+        match fields.transport {
+            Some(&[UDP, _, _, _]) => {}
+            Some(&[_, _, _, _]) => return Err(ErrorCode::UnsupportedTransportProtocol),
+            Some(_) | None => return Err(ErrorCode::BadRequest),
+        }
+        if fields.reservation_token.is_some() {
+            let contradicts = fields.even_port.is_some()
+                || fields.family.is_some()
+                || fields.additional_family.is_some();
+            // No token of a client is good, as none is ever given out.
+            return Err(if contradicts {
+                ErrorCode::BadRequest
+            } else {
+                ErrorCode::InsufficientCapacity
+            });
+        }
+        let is_even = match fields.even_port {
+            None => false,
+            Some(&[bits]) if bits & RESERVE_NEXT == 0 => true,
+            Some(&[_]) if fields.additional_family.is_some() => return Err(ErrorCode::BadRequest),
+            Some(&[_]) => return Err(ErrorCode::InsufficientCapacity),
+            Some(_) => return Err(ErrorCode::BadRequest),
+        };
+        let family = match fields.additional_family {
+            // The first of two; whether it is there is seen later.
+            Some(_) => Family::V4,
+            None => self.wanted_family(fields.family)?,
+        };
+        let listener = self.listener(request.client.listener).local.ip();
+        Ok(Wanted { family, is_even, listener })
+    }
+
+    /// Whether the client asks for a dual allocation.
+    fn wants_other(&self, request: &Request<'_>) -> Result<bool, ErrorCode> {
+        match request.fields.additional_family {
+            None => Ok(false),
+            Some(&[2, _, _, _]) if request.fields.family.is_none() => Ok(true),
+            Some(_) => Err(ErrorCode::BadRequest),
+        }
+    }
+
+    pub(super) fn wanted_family(&self, value: Option<&[u8]>) -> Result<Family, ErrorCode> {
+        let family = match value {
+            // RFC 8656 §7.2: IPv4 unless asked otherwise. A relay without IPv4 gives what it has.
+            None if self.ports.any(IpAddr::is_ipv4) => Family::V4,
+            None => Family::V6,
+            Some(&[1, _, _, _]) => Family::V4,
+            Some(&[2, _, _, _]) => Family::V6,
+            Some(&[_, _, _, _]) => return Err(ErrorCode::AddressFamilyNotSupported),
+            Some(_) => return Err(ErrorCode::BadRequest),
+        };
+        let is_there = self.ports.any(|address| Family::of(*address) == family);
+        if is_there { Ok(family) } else { Err(ErrorCode::AddressFamilyNotSupported) }
+    }
+}
+
+/// RFC 8656 §7.2: a retransmitted Allocate gets the answer of the first one, another one 437.
+fn retransmitted(
+    allocation: &Allocation,
+    request: &Request<'_>,
+    user: User<'_>,
+) -> Result<Success, ErrorCode> {
+    if allocation.transaction != request.transaction() || *allocation.user != *user.name {
+        return Err(ErrorCode::AllocationMismatch);
+    }
+    Ok(Success::Allocated(allocation.answer))
+}
