@@ -71,6 +71,9 @@ pub struct Transmit<'a> {
     pub body: &'a [u8],
     /// How many zero bytes follow: 0 to 3.
     pub pad: usize,
+    /// Whether no router may fragment it: set DF (IPv4), make no fragments (IPv6). A client asks
+    /// for it by DONT-FRAGMENT; all else goes out with DF 0. RFC 8656 §14.
+    pub dont_fragment: bool,
 }
 
 /// Room for the head of one outgoing datagram.

@@ -186,9 +186,9 @@ fn of_duplicates_the_first_counts() {
 fn unknown_attributes_that_must_be_understood_are_named() {
     let mut relay = Script::new();
     let attributes: [(u16, &[u8]); 4] =
-        [(0x7abc, b"x"), (0x001a, b""), (0x8abc, b"optional"), (0x7abc, b"x")];
+        [(0x7abc, b"x"), (0x7abd, b""), (0x8abc, b"optional"), (0x7abc, b"x")];
     let answer = relay.ask_raw(ALICE, Method::Allocate, &attributes).expect_error(420);
-    assert_eq!(answer.unknown(), [0x7abc, 0x001a]);
+    assert_eq!(answer.unknown(), [0x7abc, 0x7abd]);
     assert!(answer.is_signed());
 
     let mut buffer = [0; 100];

@@ -90,9 +90,9 @@ fn each_kind_of_rubbish_has_its_reason() {
 fn a_send_indication_without_peer_or_data_or_with_the_unknown_is_dropped() {
     let peer = (attribute::XOR_PEER_ADDRESS, &[0, 1, 1, 2, 0x29, 0x1a, 0xac, 0x4a][..]);
     let data = (attribute::DATA, &b"hi"[..]);
-    let dont_fragment = (0x001a, &b""[..]);
+    let unknown = (0x7abd, &b""[..]);
     let mut relay = open_relay();
-    for attributes in [&[][..], &[peer], &[data], &[peer, data, dont_fragment]] {
+    for attributes in [&[][..], &[peer], &[data], &[peer, data, unknown]] {
         let mut buffer = [0; 100];
         let id = TransactionId([1; 12]);
         let mut writer = Writer::new(&mut buffer, Class::Indication, Method::Send, id);

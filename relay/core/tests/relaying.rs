@@ -4,8 +4,8 @@
 
 mod script;
 
-use relay_core::wire::{Method, attribute};
-use relay_core::{Cidr, PeerPolicy, PortId, Reason, WorkerId};
+use relay_core::wire::{Class, Method, TransactionId, Writer, attribute, encode_xor_address};
+use relay_core::{At, Cidr, PeerPolicy, PortId, Reason, Received, Scratch, Verdict, WorkerId};
 use script::*;
 use std::net::{IpAddr, SocketAddr};
 
@@ -166,7 +166,7 @@ fn ipv6_clients_reach_ipv6_peers() {
     relay.try_permit(DAVE_V6, &[BOB]).expect_error(443);
     relay.try_bind(DAVE_V6, 0x4000, peer).expect_success();
     relay.channel_data(DAVE_V6, 0x4000, b"hi").expect_to_peer(relayed, peer, b"hi");
-    let port = relay_core::At::Port(port_at(relayed));
+    let port = At::Port(port_at(relayed));
     relay.datagram(port, peer, b"hi").expect_channel_data(DAVE_V6, 0x4000, b"hi");
     let other = v6(0xb0b, 1);
     relay.datagram(port, other, b"hi").expect_data_indication(DAVE_V6, other, b"hi");
@@ -193,7 +193,7 @@ fn a_denied_address_is_denied_on_every_path_in_every_spelling() {
         relay.try_permit(DAVE_V6, &[peer]).expect_error(403);
         relay.try_bind(DAVE_V6, 0x4000, peer).expect_error(403);
         relay.send(DAVE_V6, peer, b"hi").expect_drop(Reason::NoPermission);
-        let port = relay_core::At::Port(port_at(relayed));
+        let port = At::Port(port_at(relayed));
         relay.datagram(port, peer, b"hi").expect_drop(Reason::NoPermission);
     }
 }
@@ -300,4 +300,38 @@ fn an_explicit_deny_beats_an_allow() {
     });
     relay = relay.allocate(ALICE);
     relay.try_permit(ALICE, &[BOB]).expect_error(403);
+}
+
+#[test]
+fn a_client_can_ask_that_a_datagram_not_be_fragmented() {
+    // RFC 8656 §18.9: DONT-FRAGMENT has no value; in Allocate it asks whether it is supported.
+    let transport = (attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0][..]);
+    let dont_fragment = (attribute::DONT_FRAGMENT, &[][..]);
+    let mut relay = Script::new();
+    relay.ask_raw(ALICE, Method::Allocate, &[transport, dont_fragment]).expect_success();
+    relay.try_permit(ALICE, &[BOB]).expect_success();
+    let now = relay.now();
+    let mut asks = |indication: &[u8]| {
+        let at = At::Listener(ALICE.listener);
+        let received = Received { at, from: ALICE.address, bytes: indication };
+        match relay.server.handle(now, received, &mut Scratch::new()) {
+            Verdict::Send(transmit) => transmit.dont_fragment,
+            other @ (Verdict::Handover { .. } | Verdict::Done | Verdict::Drop(_)) => {
+                panic!("{other:?}")
+            }
+        }
+    };
+    let mut value = [0; 20];
+    let id = TransactionId([7; 12]);
+    let length = encode_xor_address(BOB, &id, &mut value);
+    for asked in [false, true] {
+        let mut buffer = [0; 200];
+        let mut writer = Writer::new(&mut buffer, Class::Indication, Method::Send, id);
+        writer.attribute(attribute::XOR_PEER_ADDRESS, &value[..length]);
+        if asked {
+            writer.attribute(attribute::DONT_FRAGMENT, &[]);
+        }
+        writer.attribute(attribute::DATA, b"hi");
+        assert_eq!(asks(writer.finish()), asked);
+    }
 }

@@ -43,6 +43,8 @@ pub(crate) fn port(address: SocketAddr, limits: &Limits) -> io::Result<UdpSocket
     let socket = udp(address)?;
     socket.bind(&address.into())?;
     sys::set_buffer(socket.as_fd(), Buffer::Receive, limits.port_receive_bytes)?;
+    // RFC 8656 §14: DF is set if the client asks for it, else "assume the incoming DF bit is 0".
+    sys::set_dont_fragment(socket.as_fd(), address.is_ipv6(), false)?;
     sys::ask_for_icmp_errors(socket.as_fd(), address.is_ipv6())?;
     Ok(socket.into())
 }

@@ -158,5 +158,6 @@ fn finish<'a>(request: &Request<'_>, mut writer: Writer<'a>) -> Verdict<'a> {
         head: writer.finish(),
         body: &[],
         pad: 0,
+        dont_fragment: false,
     })
 }

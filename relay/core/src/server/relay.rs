@@ -8,6 +8,14 @@ use crate::{At, PortId, Reason, Scratch, Transmit, Verdict};
 use heliograph_base::Now;
 use std::net::SocketAddr;
 
+/// What a client wants sent to a peer.
+#[derive(Clone, Copy, Debug)]
+struct Outgoing<'a> {
+    peer: SocketAddr,
+    body: &'a [u8],
+    dont_fragment: bool,
+}
+
 impl Server {
     /// RFC 8656 §12.6.
     pub(super) fn handle_channel_data<'a>(
@@ -28,7 +36,10 @@ impl Server {
             Some((slot, peer))
         });
         match bound {
-            Some((slot, peer)) => self.send_to_peer(now, slot, peer, message.data, scratch),
+            Some((slot, peer)) => {
+                let outgoing = Outgoing { peer, body: message.data, dont_fragment: false };
+                self.send_to_peer(now, slot, outgoing, scratch)
+            }
             None => Verdict::Drop(Reason::NoChannel),
         }
     }
@@ -58,7 +69,11 @@ impl Server {
             return Verdict::Drop(Reason::NoAllocation);
         };
         match self.half_for(first, peer.ip()) {
-            Some(slot) => self.send_to_peer(request.now, slot, peer, data, scratch),
+            Some(slot) => {
+                let dont_fragment = request.fields.dont_fragment.is_some();
+                let outgoing = Outgoing { peer, body: data, dont_fragment };
+                self.send_to_peer(request.now, slot, outgoing, scratch)
+            }
             None => Verdict::Drop(Reason::NoPermission),
         }
     }
@@ -116,10 +131,10 @@ impl Server {
         &mut self,
         now: Now,
         slot: Slot,
-        peer: SocketAddr,
-        body: &'a [u8],
+        outgoing: Outgoing<'a>,
         scratch: &'a mut Scratch,
     ) -> Verdict<'a> {
+        let Outgoing { peer, body, dont_fragment } = outgoing;
         let allocation = self.table.get(slot);
         let (from, port) = (allocation.relayed, allocation.port);
         let Some(permission) = allocation.peers.permission(now.time, peer.ip()) else {
@@ -140,7 +155,8 @@ impl Server {
             return Verdict::Drop(Reason::PeerDenied);
         }
         self.counters.client_to_peer.count(body);
-        Verdict::Send(Transmit { via: At::Port(port), to: peer, head: &[], body, pad: 0 })
+        let via = At::Port(port);
+        Verdict::Send(Transmit { via, to: peer, head: &[], body, pad: 0, dont_fragment })
     }
 
     /// By the channel to the peer if there is one, else in a Data indication.
@@ -173,7 +189,8 @@ impl Server {
             (Some(_) | None, Ok(_) | Err(_)) => return Verdict::Drop(Reason::TooLong),
         };
         let via = At::Listener(client.listener);
-        Verdict::Send(Transmit { via, to: client.address, head, body, pad })
+        let dont_fragment = false;
+        Verdict::Send(Transmit { via, to: client.address, head, body, pad, dont_fragment })
     }
 
     fn next_transaction(&mut self) -> TransactionId {

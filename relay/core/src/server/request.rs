@@ -32,6 +32,7 @@ pub(super) struct Fields<'a> {
     pub(super) channel: Option<&'a [u8]>,
     pub(super) peer: Option<&'a [u8]>,
     pub(super) data: Option<&'a [u8]>,
+    pub(super) dont_fragment: Option<&'a [u8]>,
     pub(super) unknown: Unknown,
 }
 
@@ -87,6 +88,7 @@ impl<'a> Fields<'a> {
             attribute::CHANNEL_NUMBER => Some(&mut self.channel),
             attribute::XOR_PEER_ADDRESS => Some(&mut self.peer),
             attribute::DATA => Some(&mut self.data),
+            attribute::DONT_FRAGMENT => Some(&mut self.dont_fragment),
             _ => None,
         }
     }

@@ -2,6 +2,8 @@
 
 use super::sys;
 use relay_core::{At, ListenerId, PortId, Transmit};
+use std::io;
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
 /// Collects what is to be sent, then sends it with one call for each socket.
@@ -36,11 +38,21 @@ impl<'a> Outbox<'a> {
                 failures.add_many(SendFailure::Closed, group.len());
                 continue;
             };
-            for group in group.chunks(sys::CALL_DATAGRAMS) {
-                let transmits = group.iter().map(|key| &self.transmits[place(*key)]);
-                sys::send(socket, transmits, |errno| {
-                    failures.add(SendFailure::of(errno));
-                });
+            let transmit = |key: &u64| &self.transmits[place(*key)];
+            let alike = |a: &u64, b: &u64| transmit(a).dont_fragment == transmit(b).dont_fragment;
+            for group in group.chunk_by(alike) {
+                let first = transmit(&group[0]);
+                // For what few clients ever ask, two more system calls.
+                let fence = first.dont_fragment.then(|| DontFragment::set(socket, first.to));
+                if matches!(fence, Some(Err(_))) {
+                    failures.add_many(SendFailure::Other, group.len());
+                    continue;
+                }
+                for group in group.chunks(sys::CALL_DATAGRAMS) {
+                    sys::send(socket, group.iter().map(transmit), |errno| {
+                        failures.add(SendFailure::of(errno));
+                    });
+                }
             }
         }
     }
@@ -52,6 +64,26 @@ impl<'a> Outbox<'a> {
         // Collecting an emptied Vec into one whose items have the same layout keeps its memory.
         let transmits = self.transmits.into_iter().map(|_| unreachable!("cleared")).collect();
         Outbox { transmits, order: self.order }
+    }
+}
+
+/// While it lives, what the socket sends isn't fragmented.
+struct DontFragment<'s> {
+    socket: BorrowedFd<'s>,
+    ipv6: bool,
+}
+
+impl<'s> DontFragment<'s> {
+    fn set(socket: BorrowedFd<'s>, to: SocketAddr) -> io::Result<Self> {
+        sys::set_dont_fragment(socket, to.is_ipv6(), true)?;
+        Ok(Self { socket, ipv6: to.is_ipv6() })
+    }
+}
+
+impl Drop for DontFragment<'_> {
+    fn drop(&mut self) {
+        // What was set before can be set back.
+        let _ = sys::set_dont_fragment(self.socket, self.ipv6, false);
     }
 }
 
@@ -154,7 +186,7 @@ impl SendFailures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{SocketAddr, UdpSocket};
+    use std::net::UdpSocket;
     use std::os::fd::AsFd;
     use std::time::Duration;
 
@@ -166,8 +198,22 @@ mod tests {
         let (near, far) = (socket(), socket());
         let mut outbox = Outbox::new(4);
         let to = far.local_addr().unwrap();
-        outbox.push(Transmit { via: LISTENER, to, head: b"head", body: b"body", pad: 2 });
-        outbox.push(Transmit { via: LISTENER, to, head: b"", body: b"", pad: 0 });
+        outbox.push(Transmit {
+            via: LISTENER,
+            to,
+            head: b"head",
+            body: b"body",
+            pad: 2,
+            dont_fragment: false,
+        });
+        outbox.push(Transmit {
+            via: LISTENER,
+            to,
+            head: b"",
+            body: b"",
+            pad: 0,
+            dont_fragment: false,
+        });
         let mut failures = SendFailures::default();
         outbox.send(|_| Some(near.as_fd()), &mut failures);
         assert_eq!(receive(&far), b"headbody\0\0");
@@ -182,7 +228,7 @@ mod tests {
         let long = vec![0; 65_508];
         let mut outbox = Outbox::new(1);
         for (via, body) in [(PORT, &b"1"[..]), (LISTENER, b"2"), (PORT, &long), (PORT, b"3")] {
-            outbox.push(Transmit { via, to, head: b"", body, pad: 0 });
+            outbox.push(Transmit { via, to, head: b"", body, pad: 0, dont_fragment: false });
         }
         let mut failures = SendFailures::default();
         let sockets = |at| Some(if at == PORT { port.as_fd() } else { listener.as_fd() });
@@ -194,6 +240,31 @@ mod tests {
     }
 
     #[test]
+    fn only_what_asks_for_it_goes_out_unfragmented() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let near = UdpSocket::bind(host).unwrap();
+            let far = UdpSocket::bind(host).unwrap();
+            far.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let to = far.local_addr().unwrap();
+            sys::set_dont_fragment(near.as_fd(), to.is_ipv6(), false).unwrap();
+            let mut outbox = Outbox::new(4);
+            for (body, dont_fragment) in [(&b"1"[..], false), (b"2", true), (b"3", false)] {
+                outbox.push(Transmit { via: PORT, to, head: b"", body, pad: 0, dont_fragment });
+            }
+            let mut failures = SendFailures::default();
+            outbox.send(|_| Some(near.as_fd()), &mut failures);
+            assert_eq!([receive(&far), receive(&far), receive(&far)], [b"1", b"2", b"3"]);
+            assert_eq!(failures, SendFailures::default());
+            assert!(!sys::dont_fragment(near.as_fd(), to.is_ipv6()).unwrap());
+            drop(DontFragment::set(near.as_fd(), to).unwrap());
+            let fence = DontFragment::set(near.as_fd(), to).unwrap();
+            assert!(sys::dont_fragment(near.as_fd(), to.is_ipv6()).unwrap());
+            drop(fence);
+            assert!(!sys::dont_fragment(near.as_fd(), to.is_ipv6()).unwrap());
+        }
+    }
+
+    #[test]
     fn a_refused_datagram_does_not_cost_the_next_one() {
         let (near, far) = (socket(), socket());
         sys::ask_for_icmp_errors(near.as_fd(), false).unwrap();
@@ -201,7 +272,14 @@ mod tests {
         let mut failures = SendFailures::default();
         let mut send = |to: SocketAddr| {
             let mut outbox = Outbox::new(1);
-            outbox.push(Transmit { via: PORT, to, head: b"", body: b"x", pad: 0 });
+            outbox.push(Transmit {
+                via: PORT,
+                to,
+                head: b"",
+                body: b"x",
+                pad: 0,
+                dont_fragment: false,
+            });
             outbox.send(|_| Some(near.as_fd()), &mut failures);
         };
         send(nobody);
@@ -214,7 +292,14 @@ mod tests {
     fn a_datagram_of_a_closed_port_is_counted() {
         let mut outbox = Outbox::new(1);
         let to = "127.0.0.1:9".parse().unwrap();
-        outbox.push(Transmit { via: PORT, to, head: b"", body: b"x", pad: 0 });
+        outbox.push(Transmit {
+            via: PORT,
+            to,
+            head: b"",
+            body: b"x",
+            pad: 0,
+            dont_fragment: false,
+        });
         let mut failures = SendFailures::default();
         outbox.send(|_| None, &mut failures);
         assert_eq!(failures.count(SendFailure::Closed), 1);
@@ -224,7 +309,14 @@ mod tests {
     fn a_cleared_outbox_is_empty_and_keeps_its_memory() {
         let mut outbox = Outbox::new(8);
         let to = "127.0.0.1:9".parse().unwrap();
-        outbox.push(Transmit { via: PORT, to, head: b"", body: b"x", pad: 0 });
+        outbox.push(Transmit {
+            via: PORT,
+            to,
+            head: b"",
+            body: b"x",
+            pad: 0,
+            dont_fragment: false,
+        });
         let memory = outbox.transmits.as_ptr() as usize;
         let cleared: Outbox<'static> = outbox.cleared();
         assert_eq!(cleared.transmits.len() + cleared.order.len(), 0);

@@ -141,6 +141,17 @@ pub(crate) fn ask_for_icmp_errors(socket: BorrowedFd<'_>, ipv6: bool) -> io::Res
     set_option(socket, level, name, 1)
 }
 
+/// Whether what this UDP socket sends may be fragmented. With IPv4 that is the DF bit, which is
+/// otherwise up to the kernel; the path's MTU isn't remembered, so that each datagram that is too
+/// long brings its own ICMP error.
+pub(crate) fn set_dont_fragment(socket: BorrowedFd<'_>, ipv6: bool, value: bool) -> io::Result<()> {
+    if ipv6 {
+        return set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, value.into());
+    }
+    let how = if value { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_DONT };
+    set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, how)
+}
+
 /// Which of the two buffers of a socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Buffer {
@@ -343,6 +354,24 @@ fn comes_by_icmp(error: c_int) -> bool {
             | libc::EPROTO
             | libc::EACCES
     )
+}
+
+/// What [`set_dont_fragment`] set.
+#[cfg(test)]
+pub(super) fn dont_fragment(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<bool> {
+    let (level, name, yes) = if ipv6 {
+        (libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, 1)
+    } else {
+        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)
+    };
+    let mut value: c_int = -1;
+    let mut bytes = size_of::<c_int>() as libc::socklen_t;
+    let pointer: *mut c_int = &mut value;
+    // SAFETY: the pointer is to a c_int that outlives the call, and the length is its length.
+    check(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, name, pointer.cast::<c_void>(), &mut bytes)
+    })?;
+    Ok(value == yes)
 }
 
 #[cfg(test)]
