@@ -41,11 +41,25 @@ impl fmt::Debug for Credentials {
 /// The password that belongs to `username` under `secret`, whether or not the username has expired.
 #[must_use]
 pub fn password(secret: &Secret, username: &str) -> String {
+    let mut buffer = [0; PASSWORD_BYTES];
+    password_into(secret, username, &mut buffer).to_owned()
+}
+
+/// The same without the heap, for who is asked by strangers.
+pub fn password_into<'b>(
+    secret: &Secret,
+    username: &str,
+    buffer: &'b mut [u8; PASSWORD_BYTES],
+) -> &'b str {
     let mut mac =
         Hmac::<Sha1>::new_from_slice(secret.bytes()).expect("HMAC takes keys of any length");
     mac.update(username.as_bytes());
-    data_encoding::BASE64.encode(&mac.finalize().into_bytes())
+    data_encoding::BASE64.encode_mut(&mac.finalize().into_bytes(), buffer);
+    str::from_utf8(buffer).expect("base64 is ASCII")
 }
+
+/// How long every password is: base64 of the 20 bytes of HMAC-SHA1.
+pub const PASSWORD_BYTES: usize = 28;
 
 /// A time-limited username, taken apart: decimal seconds since 1970, then optionally a colon and
 /// the holder.

@@ -12,7 +12,7 @@ mod time;
 
 #[cfg(feature = "clock")]
 pub use clock::Clock;
-pub use credentials::{Credentials, SeatName, Username, password};
+pub use credentials::{Credentials, PASSWORD_BYTES, SeatName, Username, password, password_into};
 pub use sample::{Sample, SampleKind};
 pub use secret::{EmptySecret, Secret};
 pub use time::{Now, Time, UnixTime};

@@ -36,6 +36,12 @@ impl Time {
         Duration::from_nanos(self.nanos)
     }
 
+    /// The nanoseconds since the start, for sums on every packet.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.nanos
+    }
+
     /// The time since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

@@ -36,8 +36,8 @@ pub struct Config {
     /// The longest lifetime an allocation gets, however much a client asks for. RFC 8656 §7.2: 1
     /// hour.
     pub lifetime_max: Duration,
-    /// How long a nonce is good. Shorter bounds the replay of a request, longer saves clients a
-    /// round trip.
+    /// How long a nonce is good, and how long its key lasts. Shorter bounds the replay of a request,
+    /// longer saves clients a round trip. At most [`Self::NONCE_LIFETIME_MAX`].
     pub nonce_lifetime: Duration,
     /// The most allocations of one worker; beyond it 508. Bounds memory.
     pub allocations_max: usize,
@@ -68,6 +68,10 @@ impl Config {
     /// The longest realm: RFC 8489 §14.9 allows 128 characters.
     pub const REALM_BYTES_MAX: usize = 128;
 
+    /// The longest lifetime of a nonce: it says when it was made modulo 2^16 seconds, and nonces of
+    /// two keys must be told apart.
+    pub const NONCE_LIFETIME_MAX: Duration = Duration::from_secs(9 * 3600);
+
     /// Looks for values that no relay can work with.
     ///
     /// # Errors
@@ -81,6 +85,9 @@ impl Config {
         }
         if u32::try_from(self.lifetime_max.as_secs()).is_err() {
             return Err(InvalidConfig::Lifetime);
+        }
+        if self.nonce_lifetime.as_secs() == 0 || self.nonce_lifetime > Self::NONCE_LIFETIME_MAX {
+            return Err(InvalidConfig::NonceLifetime);
         }
         if self.unauthenticated_rate > 0
             && (self.unauthenticated_burst == 0 || self.unauthenticated_buckets == 0)
@@ -124,6 +131,9 @@ pub enum InvalidConfig {
     /// The lifetimes contradict each other.
     #[error("the lifetimes must be 1 second or more, and lifetime_default at most lifetime_max")]
     Lifetime,
+    /// The lifetime of nonces is out of range.
+    #[error("the lifetime of nonces must be 1 second to 9 hours")]
+    NonceLifetime,
     /// A limit that is on but lets nothing through.
     #[error("unauthenticated_burst and unauthenticated_buckets must be above 0")]
     Unauthenticated,

@@ -1,12 +1,14 @@
 //! The state machine of one worker.
 //!
 //! Here: what goes in and out, and the first choice for each datagram. In the files beside: who
-//! asks (`credentials`, `nonce`, `limiter`), what requests do (`allocate`, `control`) and get
-//! (`answer`), how data goes (`relay`), and what is kept (`allocation`, `peers`, `table`, `stock`).
+//! asks (`authenticate`, `credentials`, `nonce`, `limiter`), what requests do (`allocate`,
+//! `control`) and get (`answer`), how data goes (`relay`), and what is kept (`allocation`, `peers`,
+//! `table`, `stock`).
 
 mod allocate;
 mod allocation;
 mod answer;
+mod authenticate;
 mod control;
 mod credentials;
 mod limiter;
@@ -23,6 +25,7 @@ use crate::{
     Scratch, Verdict, WorkerId,
 };
 use ahash::RandomState;
+use authenticate::HASHED_NAME_BYTES_MAX;
 use credentials::Checker;
 use heliograph_base::{Now, Time};
 use hmac::{Hmac, KeyInit, Mac};
@@ -80,8 +83,8 @@ impl Server {
         Self {
             worker,
             ports,
-            checker: Checker::new(&config, hasher.clone()),
-            nonces: Nonces::new(&derive(&seed, "nonces"), config.nonce_lifetime),
+            checker: Checker::new(&config, &hasher),
+            nonces: Nonces::new(derive(&seed, "nonces"), &config),
             limiter: Limiter::new(&config, hasher.clone()),
             table: Table::new(&hasher),
             stock: Stock::default(),
@@ -215,7 +218,9 @@ impl Server {
         }
         self.counters.count_request(request.method);
         let is_open = request.method == Method::Binding;
-        let user = (!is_open).then(|| self.authenticate(request));
+        self.nonces.rotate(request.now.time);
+        let mut room = [0; HASHED_NAME_BYTES_MAX];
+        let user = (!is_open).then(|| self.authenticate(request, &mut room));
         let source = request.client.address.ip();
         if !matches!(user, Some(Ok(_))) && !self.limiter.take(request.now.time, source) {
             return Verdict::Drop(Reason::RateLimited);

@@ -39,7 +39,7 @@ fn a_client_without_credentials_is_challenged_in_few_bytes() {
     let answer = relay.from_client(ALICE, &request).expect_answer(ALICE).expect_error(401);
     assert!(!answer.is_signed());
     assert_eq!(answer.message.get::<Realm>().unwrap().expect_realm().as_str(), REALM);
-    assert!(answer.bytes.len() <= 56, "{} bytes", answer.bytes.len());
+    assert!(answer.bytes.len() <= 76, "{} bytes", answer.bytes.len());
     assert_eq!(relay.effects(), []);
 }
 

@@ -3,7 +3,7 @@
 use super::Server;
 use super::request::Request;
 use super::stock::Family;
-use crate::wire::{Class, ErrorCode, Key, Writer, attribute};
+use crate::wire::{Class, ErrorCode, Key, PasswordAlgorithm, Writer, attribute};
 use crate::{At, Scratch, Transmit, Verdict};
 use std::net::SocketAddr;
 
@@ -57,7 +57,11 @@ impl Server {
             }
         };
         writer.attribute(attribute::SOFTWARE, SOFTWARE.as_bytes());
-        writer.integrity(key);
+        if request.wants_sha256() {
+            writer.integrity_sha256(key);
+        } else {
+            writer.integrity(key);
+        }
         finish(request, writer)
     }
 
@@ -93,6 +97,9 @@ impl Server {
             let nonce = self.nonces.make(request.now.time, request.client);
             writer.attribute(attribute::REALM, self.config.realm.as_bytes());
             writer.attribute(attribute::NONCE, &nonce);
+            // The nonce says that they come with it: RFC 8489 §9.2.5 has a client that finds none
+            // "MUST NOT retry the request", since somebody on the way took them out.
+            writer.attribute(attribute::PASSWORD_ALGORITHMS, &PasswordAlgorithm::LIST);
         }
         finish(request, writer)
     }

@@ -1,7 +1,6 @@
 //! What requests do: each decides, and answers are written elsewhere.
 
 use super::Server;
-use super::allocation::Allocation;
 use super::answer::Success;
 use super::credentials::{User, UserKind};
 use super::peers::Unbound;
@@ -13,31 +12,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 impl Server {
-    /// Finds out who asks. RFC 8489 §9.2.4.
-    ///
-    /// The nonce is checked before the password: it costs less, and a wrong password under an old
-    /// nonce gets 438 anyway.
-    pub(super) fn authenticate<'a>(&self, request: &Request<'a>) -> Result<User<'a>, ErrorCode> {
-        if !request.message.has_integrity() {
-            return Err(ErrorCode::Unauthorized);
-        }
-        let fields = &request.fields;
-        let (Some(name), Some(_), Some(nonce)) = (fields.username, fields.realm, fields.nonce)
-        else {
-            return Err(ErrorCode::BadRequest);
-        };
-        if !self.nonces.is_good(request.now.time, request.client, nonce) {
-            return Err(ErrorCode::StaleNonce);
-        }
-        let name = str::from_utf8(name).map_err(|_| ErrorCode::Unauthorized)?;
-        let known = self.table.of_client(request.client).map(|slot| self.table.get(slot));
-        let user = match known.filter(|allocation| *allocation.user == *name) {
-            Some(allocation) => known_user(request, name, allocation),
-            None => self.checker.check(request.now.unix, name, &request.message),
-        };
-        user.ok_or(ErrorCode::Unauthorized)
-    }
-
     pub(super) fn perform(
         &mut self,
         request: &Request<'_>,
@@ -204,22 +178,4 @@ impl Server {
     fn family(&self, slot: Slot) -> Family {
         Family::of(self.table.get(slot).relayed.ip())
     }
-}
-
-/// The user of an allocation, if it signed with the key of the first time. Credentials that have
-/// expired since still end an allocation, but don't prolong it.
-fn known_user<'a>(
-    request: &Request<'_>,
-    name: &'a str,
-    allocation: &Allocation,
-) -> Option<User<'a>> {
-    let (key, kind) = (allocation.key, allocation.user_kind);
-    let has_expired = match kind {
-        UserKind::Static => false,
-        UserKind::Holder { expires } => request.now.unix >= expires,
-    };
-    if has_expired && request.method == Method::Refresh && !request.is_farewell() {
-        return None;
-    }
-    request.message.is_signed_with(&key).then_some(User { name, key, kind })
 }

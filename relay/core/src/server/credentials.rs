@@ -1,16 +1,25 @@
 //! Who may allocate: static users and holders of time-limited credentials.
 
 use crate::Config;
-use crate::wire::{Key, Message};
-use heliograph_base::{Secret, UnixTime, Username, password};
+use crate::wire::{Key, Message, PasswordAlgorithm, user_hash};
+use heliograph_base::{PASSWORD_BYTES, Secret, UnixTime, Username, password_into};
 use std::collections::HashMap;
 
-/// Checks passwords.
+/// Checks passwords. Nothing here takes from the heap for who asks.
 #[derive(Debug)]
 pub(super) struct Checker {
     realm: String,
     secrets: Vec<Secret>,
-    static_keys: HashMap<String, Key, ahash::RandomState>,
+    users: HashMap<String, Keys, ahash::RandomState>,
+    /// Static users by USERHASH. Of a time-limited username there is no hash beforehand.
+    names: HashMap<[u8; 32], String, ahash::RandomState>,
+}
+
+/// The keys of one static user.
+#[derive(Debug)]
+struct Keys {
+    md5: Key,
+    sha256: Key,
 }
 
 /// A user whose password was right.
@@ -30,13 +39,29 @@ pub(super) enum UserKind {
 }
 
 impl Checker {
-    pub(super) fn new(config: &Config, hasher: ahash::RandomState) -> Self {
-        let mut static_keys = HashMap::with_hasher(hasher);
+    pub(super) fn new(config: &Config, hasher: &ahash::RandomState) -> Self {
+        let mut users = HashMap::with_hasher(hasher.clone());
+        let mut names = HashMap::with_hasher(hasher.clone());
         for user in &config.users {
-            let key = Key::long_term(&user.name, &config.realm, &user.password);
-            static_keys.insert(user.name.clone(), key);
+            let key =
+                |algorithm| Key::long_term_by(algorithm, &user.name, &config.realm, &user.password);
+            let md5 = key(PasswordAlgorithm::Md5);
+            let sha256 = key(PasswordAlgorithm::Sha256);
+            users.insert(user.name.clone(), Keys { md5, sha256 });
+            names.insert(user_hash(&user.name, &config.realm), user.name.clone());
         }
-        Self { realm: config.realm.clone(), secrets: config.secrets.clone(), static_keys }
+        Self { realm: config.realm.clone(), secrets: config.secrets.clone(), users, names }
+    }
+
+    /// The static user with this USERHASH.
+    pub(super) fn name_of(&self, hash: &[u8]) -> Option<&str> {
+        let hash: &[u8; 32] = hash.try_into().ok()?;
+        self.names.get(hash).map(String::as_str)
+    }
+
+    /// Whether `hash` is the USERHASH of `name`.
+    pub(super) fn is_hash_of(&self, name: &str, hash: &[u8]) -> bool {
+        user_hash(name, &self.realm) == *hash
     }
 
     /// The user `name`, if `message` is signed with a password of that user which is good now.
@@ -44,21 +69,27 @@ impl Checker {
         &self,
         unix: UnixTime,
         name: &'a str,
+        algorithm: PasswordAlgorithm,
         message: &Message<'_>,
     ) -> Option<User<'a>> {
-        if let Some(key) = self.static_keys.get(name) {
-            let user = User { name, key: *key, kind: UserKind::Static };
-            return message.is_signed_with(key).then_some(user);
+        if let Some(keys) = self.users.get(name) {
+            let key = match algorithm {
+                PasswordAlgorithm::Md5 => keys.md5,
+                PasswordAlgorithm::Sha256 => keys.sha256,
+            };
+            let user = User { name, key, kind: UserKind::Static };
+            return message.is_signed_with(&key).then_some(user);
         }
         let expires = Username::parse(name)?.expires;
         if unix >= expires {
             return None;
         }
-        let keys = self
-            .secrets
-            .iter()
-            .map(|secret| Key::long_term(name, &self.realm, &password(secret, name)));
-        let key = keys.into_iter().find(|key| message.is_signed_with(key))?;
+        let mut keys = self.secrets.iter().map(|secret| {
+            let mut buffer = [0; PASSWORD_BYTES];
+            let password = password_into(secret, name, &mut buffer);
+            Key::long_term_by(algorithm, name, &self.realm, password)
+        });
+        let key = keys.find(|key| message.is_signed_with(key))?;
         Some(User { name, key, kind: UserKind::Holder { expires } })
     }
 }

@@ -2,7 +2,8 @@
 
 use super::Client;
 use crate::wire::{
-    ChannelNumber, Malformed, Message, Method, TransactionId, attribute, decode_xor_address,
+    ChannelNumber, Malformed, Message, Method, PasswordAlgorithm, TransactionId, attribute,
+    decode_xor_address,
 };
 use heliograph_base::Now;
 use std::net::SocketAddr;
@@ -23,6 +24,9 @@ pub(super) struct Fields<'a> {
     pub(super) username: Option<&'a [u8]>,
     pub(super) realm: Option<&'a [u8]>,
     pub(super) nonce: Option<&'a [u8]>,
+    pub(super) user_hash: Option<&'a [u8]>,
+    pub(super) password_algorithm: Option<&'a [u8]>,
+    pub(super) password_algorithms: Option<&'a [u8]>,
     pub(super) lifetime: Option<&'a [u8]>,
     pub(super) transport: Option<&'a [u8]>,
     pub(super) family: Option<&'a [u8]>,
@@ -79,6 +83,9 @@ impl<'a> Fields<'a> {
             attribute::USERNAME => Some(&mut self.username),
             attribute::REALM => Some(&mut self.realm),
             attribute::NONCE => Some(&mut self.nonce),
+            attribute::USERHASH => Some(&mut self.user_hash),
+            attribute::PASSWORD_ALGORITHM => Some(&mut self.password_algorithm),
+            attribute::PASSWORD_ALGORITHMS => Some(&mut self.password_algorithms),
             attribute::LIFETIME => Some(&mut self.lifetime),
             attribute::REQUESTED_TRANSPORT => Some(&mut self.transport),
             attribute::REQUESTED_ADDRESS_FAMILY => Some(&mut self.family),
@@ -97,6 +104,38 @@ impl<'a> Fields<'a> {
 impl<'a> Request<'a> {
     pub(super) fn transaction(&self) -> TransactionId {
         self.message.transaction()
+    }
+
+    /// How the key that signed it was made of the password. `is_known` says that the client has an
+    /// allocation.
+    ///
+    /// RFC 8489 §9.2.4: "If the request contains neither the PASSWORD-ALGORITHMS nor the
+    /// PASSWORD-ALGORITHM algorithm, then the request is processed as though PASSWORD-ALGORITHM
+    /// were MD5. Otherwise, unless (1) PASSWORD-ALGORITHM and PASSWORD-ALGORITHMS are both present,
+    /// (2) PASSWORD-ALGORITHMS matches the value sent in the response that sent this NONCE, and (3)
+    /// PASSWORD-ALGORITHM matches one of the entries in PASSWORD-ALGORITHMS, the server MUST
+    /// generate an error response with an error code of 400 (Bad Request)."
+    ///
+    /// §9.2.3.2 contradicts (1): it has PASSWORD-ALGORITHM alone in subsequent requests. So the
+    /// list may be missing when the client has shown before that it got ours unchanged.
+    pub(super) fn algorithm(&self, is_known: bool) -> Result<PasswordAlgorithm, Malformed> {
+        match (self.fields.password_algorithm, self.fields.password_algorithms) {
+            (None, None) => Ok(PasswordAlgorithm::Md5),
+            (Some(value), Some(list)) if *list == PasswordAlgorithm::LIST => {
+                PasswordAlgorithm::from_value(value).ok_or(Malformed::Attribute)
+            }
+            (Some(value), None) if is_known => {
+                PasswordAlgorithm::from_value(value).ok_or(Malformed::Attribute)
+            }
+            (Some(_) | None, Some(_)) | (Some(_), None) => Err(Malformed::Attribute),
+        }
+    }
+
+    /// Whether the answer is signed with MESSAGE-INTEGRITY-SHA256. RFC 8489 §9.2.4: it is, "unless
+    /// the request was processed as though PASSWORD-ALGORITHM was MD5 (because the request
+    /// contained neither PASSWORD-ALGORITHMS nor PASSWORD-ALGORITHM)".
+    pub(super) fn wants_sha256(&self) -> bool {
+        self.fields.password_algorithm.is_some() || self.fields.password_algorithms.is_some()
     }
 
     /// LIFETIME in seconds, if there is one.
