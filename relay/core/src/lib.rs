@@ -27,7 +27,8 @@ pub use config::{
 };
 pub use counters::{Counters, Flow};
 pub use packet::{
-    At, Effect, ListenerId, PortId, Reason, Received, Scratch, Transmit, Verdict, WorkerId,
+    At, Effect, IcmpError, ListenerId, PortId, Reason, Received, Scratch, Transmit, Verdict,
+    WorkerId,
 };
 pub use policy::{Cidr, InvalidCidr, PeerPolicy};
 pub use ports::RelayedPorts;

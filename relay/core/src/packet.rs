@@ -35,6 +35,17 @@ pub struct Received<'a> {
     pub bytes: &'a [u8],
 }
 
+/// An ICMP error about a datagram that went out by a relay port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpError {
+    /// Its type, of ICMPv4 or ICMPv6 after the address of the peer.
+    pub kind: u8,
+    /// Its code.
+    pub code: u8,
+    /// The MTU of the next link in bytes, if it says that the datagram was too big.
+    pub mtu: u32,
+}
+
 /// What becomes of one datagram.
 #[derive(Clone, Copy, Debug)]
 pub enum Verdict<'a> {
@@ -145,11 +156,13 @@ pub enum Reason {
     PeerDenied,
     /// More data than one message can carry.
     TooLong,
+    /// An ICMP error of a kind that clients aren't told of.
+    Icmp,
 }
 
 impl Reason {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NotStun,
         Self::Malformed,
         Self::BadSource,
@@ -162,6 +175,7 @@ impl Reason {
         Self::NoPermission,
         Self::PeerDenied,
         Self::TooLong,
+        Self::Icmp,
     ];
 
     /// Its name in `snake_case`.
@@ -180,6 +194,7 @@ impl Reason {
             Self::NoPermission => "no_permission",
             Self::PeerDenied => "peer_denied",
             Self::TooLong => "too_long",
+            Self::Icmp => "icmp",
         }
     }
 }

@@ -21,8 +21,8 @@ mod table;
 
 use crate::wire::{Class, Message, Method};
 use crate::{
-    At, Config, Counters, Effect, Listener, ListenerId, PortId, Reason, Received, RelayedPorts,
-    Scratch, Verdict, WorkerId,
+    At, Config, Counters, Effect, IcmpError, Listener, ListenerId, PortId, Reason, Received,
+    RelayedPorts, Scratch, Verdict, WorkerId,
 };
 use ahash::RandomState;
 use authenticate::HASHED_NAME_BYTES_MAX;
@@ -120,6 +120,21 @@ impl Server {
             }
             At::Port(port) => self.handle_peer(now, port, from, bytes, scratch),
         };
+        self.counted(verdict)
+    }
+
+    /// Takes an ICMP error about a datagram that went from a relay port to `peer`, whose port is 0
+    /// if it isn't known.
+    pub fn handle_icmp<'a>(
+        &mut self,
+        now: Now,
+        port: PortId,
+        peer: SocketAddr,
+        error: IcmpError,
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        self.end_expired(now);
+        let verdict = self.tell_icmp(now, port, peer, error, scratch);
         self.counted(verdict)
     }
 

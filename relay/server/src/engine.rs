@@ -6,9 +6,9 @@ use crate::io::Poller;
 use crate::metrics::ShellCounters;
 use crate::ports::{Ports, RefillError};
 use heliograph_base::{Now, Time};
-use relay_core::{At, Effect, PortId, Received, Scratch, Server, Verdict};
+use relay_core::{At, Effect, IcmpError, PortId, Received, Scratch, Server, Verdict};
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// One worker's core, listeners and relay ports, and who watches them.
@@ -63,6 +63,20 @@ impl Engine {
         scratch: &'a mut Scratch,
     ) -> Verdict<'a> {
         let verdict = self.server.handle(now, received, scratch);
+        self.take_effects(now.time);
+        verdict
+    }
+
+    /// One ICMP error about what a relay port sent to a peer.
+    pub(crate) fn handle_icmp<'a>(
+        &mut self,
+        now: Now,
+        port: PortId,
+        to: SocketAddr,
+        error: IcmpError,
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        let verdict = self.server.handle_icmp(now, port, to, error, scratch);
         self.take_effects(now.time);
         verdict
     }

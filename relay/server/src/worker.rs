@@ -6,9 +6,10 @@ use crate::handover::{Handover, Packet};
 use crate::io::{Inbox, Outbox, Ready, sys};
 use crate::metrics::Board;
 use heliograph_base::{Clock, Now, Time};
-use relay_core::{At, Scratch, Verdict};
+use relay_core::{At, IcmpError, PortId, Scratch, Verdict};
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(crate) struct Worker {
     inbox: Inbox,
     outbox: Outbox<'static>,
     scratches: Vec<Scratch>,
+    /// ICMP errors of the port whose turn it is.
+    icmp: Vec<(PortId, SocketAddr, IcmpError)>,
     board: Arc<Board>,
     /// When the board was last written.
     shown: Time,
@@ -52,6 +55,7 @@ impl Worker {
             inbox: Inbox::new(room),
             outbox: Outbox::new(room),
             scratches: vec![Scratch::new(); room],
+            icmp: Vec::with_capacity(ICMP_ERRORS_TURN),
             board,
             shown: Time::START,
             board_is_stale: true,
@@ -97,14 +101,32 @@ impl Worker {
         let Some(socket) = self.engine.socket(at) else {
             return;
         };
-        let icmp = if error { sys::take_icmp_errors(socket, ICMP_ERRORS_TURN) } else { 0 };
+        let mut errors = 0;
+        if let (At::Port(port), true) = (at, error) {
+            errors = sys::take_icmp_errors(socket, ICMP_ERRORS_TURN, |to, error| {
+                self.icmp.push((port, to, error));
+            });
+        }
         let received = self.inbox.receive(socket, at, self.limits.socket_datagrams);
-        self.engine.counters.icmp_errors += icmp as u64;
+        self.engine.counters.icmp_errors += errors as u64;
         match received {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => self.engine.counters.receive_failures += 1,
         }
+        if !self.icmp.is_empty() {
+            self.handle_icmp(now);
+        }
+    }
+
+    /// Tells clients of the ICMP errors of one port.
+    fn handle_icmp(&mut self, now: Now) {
+        let mut outbox = mem::take(&mut self.outbox).cleared();
+        for ((port, to, error), scratch) in self.icmp.drain(..).zip(&mut self.scratches) {
+            let verdict = self.engine.handle_icmp(now, port, to, error, scratch);
+            dispatch(verdict, &mut outbox, &mut self.handover);
+        }
+        self.outbox = send(outbox, &mut self.engine);
     }
 
     /// Handles the batch, sends what it gives, then does what could wait.

@@ -160,13 +160,30 @@ fn a_peer_that_cannot_be_reached_does_not_hurt_the_allocation() {
         alice.send(is_there, &[number]);
         assert_eq!(receive_from(&bob), (vec![number], relayed));
         bob.send_to(&[number], relayed).unwrap();
-        assert_eq!(alice.receive(), Incoming::Channel(is_there, vec![number]));
+        // RFC 8656 §11.5: of port unreachable, the client is told.
+        let refused = Incoming::Icmp(nobody, 3, 3);
+        let data = Incoming::Channel(is_there, vec![number]);
+        while alice.receive_one_of(&[&refused, &data]) != data {}
     }
     alice.refresh(600).unwrap();
     let failures = |label| counter(&relay, "relay_send_failures", label);
     wait_until("failures are counted", || failures(Some("bad_address")) == 100);
     wait_until("ICMP is counted", || counter(&relay, "relay_icmp_errors", None) > 0);
     assert_eq!(failures(None), 100);
+}
+
+#[test]
+fn a_client_is_told_that_nobody_listens_at_its_peer() {
+    for listen in ["127.0.0.1:0", "[::1]:0"] {
+        let relay = start(RelayConfig { listen: vec![listen.parse().unwrap()], ..config() });
+        let mut alice = Client::new(&relay);
+        alice.allocate();
+        let nobody = peer(listen).local_addr().unwrap();
+        alice.permit(nobody).unwrap();
+        alice.send_indication(nobody, b"lost");
+        let (kind, code) = if nobody.is_ipv4() { (3, 3) } else { (1, 4) };
+        assert_eq!(alice.receive(), Incoming::Icmp(nobody, kind, code));
+    }
 }
 
 #[test]

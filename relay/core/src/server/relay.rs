@@ -4,7 +4,7 @@ use super::request::Request;
 use super::table::Slot;
 use super::{Client, Server};
 use crate::wire::{ChannelData, Class, Method, TransactionId, Writer, attribute, padding};
-use crate::{At, PortId, Reason, Scratch, Transmit, Verdict};
+use crate::{At, IcmpError, PortId, Reason, Scratch, Transmit, Verdict};
 use heliograph_base::Now;
 use std::net::SocketAddr;
 
@@ -104,6 +104,46 @@ impl Server {
         verdict
     }
 
+    /// RFC 8656 §11.5. "For ICMP packets, the source IP address MUST NOT be checked against the
+    /// permissions list as it would be for UDP packets. Instead, the server extracts the
+    /// destination IP address from the encapsulated IP header", which is the peer's.
+    pub(super) fn tell_icmp<'a>(
+        &mut self,
+        now: Now,
+        port: PortId,
+        peer: SocketAddr,
+        error: IcmpError,
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        let peer = SocketAddr::new(peer.ip(), peer.port()); // without the scope of IPv6
+        let Some(value) = icmp_value(peer, error) else {
+            return Verdict::Drop(Reason::Icmp);
+        };
+        let Some(slot) = self.table.of_port(port) else {
+            return Verdict::Drop(Reason::NoAllocation);
+        };
+        let allocation = self.table.get(slot);
+        let client = allocation.client;
+        match allocation.peers.permission(now.time, peer.ip()) {
+            Some(permission) if permission.on_network => {}
+            Some(_) => return Verdict::Drop(Reason::PeerDenied),
+            None => return Verdict::Drop(Reason::NoPermission),
+        }
+        let transaction = self.next_transaction();
+        let buffer = &mut scratch.bytes;
+        let mut writer = Writer::new(buffer, Class::Indication, Method::Data, transaction);
+        writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
+        writer.attribute(attribute::ICMP, &value);
+        Verdict::Send(Transmit {
+            via: At::Listener(client.listener),
+            to: client.address,
+            head: writer.finish(),
+            body: &[],
+            pad: 0,
+            dont_fragment: false,
+        })
+    }
+
     /// Takes data from the allocation `from` of this relay to the allocation `to` of this worker:
     /// what the network would do between them, and then what [`Self::handle_peer`] does.
     pub(super) fn deliver<'a>(
@@ -201,4 +241,20 @@ impl Server {
         id[8..].copy_from_slice(&self.indications.to_be_bytes()[4..]);
         TransactionId(id)
     }
+}
+
+/// The value of the ICMP attribute; nothing for a kind that isn't relayed.
+///
+/// RFC 8656 §11.5: "the server verifies that the type is either 3 or 11 for an ICMPv4 packet or
+/// either 1, 2, or 3 for an ICMPv6 packet". §18.13: 16 bits of zero, 7 of type, 9 of code; then the
+/// MTU if a datagram was too big, else "the Error Data field MUST be set to zero".
+fn icmp_value(peer: SocketAddr, error: IcmpError) -> Option<[u8; 8]> {
+    let IcmpError { kind, code, mtu } = error;
+    let (is_relayed, is_too_big) = if peer.is_ipv4() {
+        (matches!(kind, 3 | 11), (kind, code) == (3, 4))
+    } else {
+        (matches!(kind, 1..=3), kind == 2)
+    };
+    let [m0, m1, m2, m3] = if is_too_big { mtu.to_be_bytes() } else { [0; 4] };
+    is_relayed.then_some([0, 0, kind << 1, code, m0, m1, m2, m3])
 }

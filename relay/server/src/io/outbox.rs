@@ -186,6 +186,7 @@ impl SendFailures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use relay_core::IcmpError;
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
     use std::time::Duration;
@@ -285,7 +286,10 @@ mod tests {
         send(nobody);
         send(far.local_addr().unwrap());
         assert_eq!(receive(&far), b"x");
-        assert_eq!(sys::take_icmp_errors(near.as_fd(), 8), 1);
+        let mut errors = Vec::new();
+        let taken = sys::take_icmp_errors(near.as_fd(), 8, |to, error| errors.push((to, error)));
+        let unreachable = IcmpError { kind: 3, code: 3, mtu: 0 };
+        assert_eq!((taken, errors), (1, vec![(nobody, unreachable)]));
     }
 
     #[test]

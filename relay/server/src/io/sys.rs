@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "calls into libc; everything it gives out is safe to use")]
 
 use libc::{c_int, c_uint, c_void, epoll_event, iovec, mmsghdr, msghdr, sockaddr_in, sockaddr_in6};
-use relay_core::Transmit;
+use relay_core::{IcmpError, Transmit};
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -119,16 +119,66 @@ pub(crate) fn send<'a, 'd: 'a>(
     }
 }
 
-/// Takes up to `most` ICMP errors off the socket's error queue, and says how many there were.
-pub(crate) fn take_icmp_errors(socket: BorrowedFd<'_>, most: usize) -> usize {
+/// Takes up to `most` errors off the socket's error queue, and says how many there were; `each`
+/// gets those that came by ICMP, with the address that the datagram had gone to.
+pub(crate) fn take_icmp_errors(
+    socket: BorrowedFd<'_>,
+    most: usize,
+    mut each: impl FnMut(SocketAddr, IcmpError),
+) -> usize {
     let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
-    (0..most)
-        .take_while(|_| {
-            let mut nothing = header(std::ptr::null_mut(), 0, std::ptr::null_mut(), 0).msg_hdr;
-            // SAFETY: the header is whole and asks for no name, no data and no control messages.
-            unsafe { libc::recvmsg(socket.as_raw_fd(), &mut nothing, flags) >= 0 }
-        })
-        .count()
+    let mut taken = 0;
+    while taken < most {
+        let mut name = MaybeUninit::<sockaddr_in6>::uninit();
+        let mut control = [0_u64; CONTROL_WORDS];
+        let mut header = header(name.as_mut_ptr(), NAME_BYTES, std::ptr::null_mut(), 0).msg_hdr;
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = size_of_val(&control) as _;
+        // SAFETY: the header is whole; name and control messages are written to memory that
+        // outlives it and is as long as it says; no data is asked for.
+        if unsafe { libc::recvmsg(socket.as_raw_fd(), &mut header, flags) } < 0 {
+            break;
+        }
+        taken += 1;
+        if let (Some(to), Some(error)) =
+            (read_name(&name, header.msg_namelen), read_icmp_error(&header))
+        {
+            each(to, error);
+        }
+    }
+    taken
+}
+
+/// Room for the control message of an error: its header, the error, the address of who reported it.
+const CONTROL_WORDS: usize = 32;
+
+/// The ICMP error among the control messages of a received `header`.
+fn read_icmp_error(header: &msghdr) -> Option<IcmpError> {
+    // SAFETY: the header is as recvmsg left it, and its control messages live.
+    let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
+    while !message.is_null() {
+        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give null or a whole header within the buffer,
+        // which is aligned for it.
+        let found = unsafe { *message };
+        let is_error = (found.cmsg_level, found.cmsg_type) == (libc::IPPROTO_IP, libc::IP_RECVERR)
+            || (found.cmsg_level, found.cmsg_type) == (libc::IPPROTO_IPV6, libc::IPV6_RECVERR);
+        // SAFETY: only a number is asked for.
+        let whole = unsafe { libc::CMSG_LEN(size_of::<libc::sock_extended_err>() as c_uint) };
+        if is_error && found.cmsg_len as usize >= whole as usize {
+            // SAFETY: the message is long enough to hold one.
+            let error = unsafe {
+                libc::CMSG_DATA(message).cast::<libc::sock_extended_err>().read_unaligned()
+            };
+            let is_icmp = [libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6]
+                .iter()
+                .any(|origin| c_int::from(error.ee_origin) == c_int::from(*origin));
+            let (kind, code, mtu) = (error.ee_type, error.ee_code, error.ee_info);
+            return is_icmp.then_some(IcmpError { kind, code, mtu });
+        }
+        // SAFETY: both come from this header.
+        message = unsafe { libc::CMSG_NXTHDR(header, message) };
+    }
+    None
 }
 
 /// Asks for ICMP errors about what this socket sends: to be read by [`take_icmp_errors`].

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 use stun_rs::attributes::stun::{ErrorCode, MessageIntegrity, Nonce, Realm, UserName};
 use stun_rs::attributes::turn::{
-    ChannelNumber, Data, LifeTime, RequestedAddressFamily, RequestedTrasport, XorPeerAddress,
+    ChannelNumber, Data, Icmp, LifeTime, RequestedAddressFamily, RequestedTrasport, XorPeerAddress,
     XorRelayedAddress,
 };
 use stun_rs::methods::{ALLOCATE, BINDING, CHANNEL_BIND, CREATE_PERMMISSION, DATA, REFRESH, SEND};
@@ -90,6 +90,8 @@ pub(crate) fn receive_from(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
 pub(crate) enum Incoming {
     Channel(u16, Vec<u8>),
     Indication(SocketAddr, Vec<u8>),
+    /// Type and code of an ICMP error about a peer.
+    Icmp(SocketAddr, u8, u16),
 }
 
 pub(crate) struct Client {
@@ -177,6 +179,13 @@ impl Client {
         self.incoming.pop_front().unwrap()
     }
 
+    /// The next data from a peer, or ICMP error, which must be one of `expected`.
+    pub(crate) fn receive_one_of(&mut self, expected: &[&Incoming]) -> Incoming {
+        let incoming = self.receive();
+        assert!(expected.contains(&&incoming), "{incoming:?}");
+        incoming
+    }
+
     /// Sends a request, with credentials once the server asked for them, and waits for the answer.
     fn exchange(
         &mut self,
@@ -237,9 +246,17 @@ impl Client {
         }
         assert_eq!(message.method(), DATA);
         let peer = message.get::<XorPeerAddress>().unwrap().as_xor_peer_address().unwrap();
-        let data = message.get::<Data>().unwrap().as_data().unwrap();
-        let data = data.as_bytes().to_vec();
-        self.incoming.push_back(Incoming::Indication(*peer.socket_address(), data));
+        let peer = *peer.socket_address();
+        self.incoming.push_back(match message.get::<Icmp>() {
+            Some(icmp) => {
+                let icmp = icmp.as_icmp().unwrap();
+                Incoming::Icmp(peer, icmp.icmp_type().get(), icmp.icmp_code().get())
+            }
+            None => {
+                let data = message.get::<Data>().unwrap().as_data().unwrap();
+                Incoming::Indication(peer, data.as_bytes().to_vec())
+            }
+        });
         None
     }
 
