@@ -1,0 +1,31 @@
+//! What the fuzz targets check. Each takes any bytes and panics if the relay breaks a promise.
+//!
+//! The targets themselves, for `cargo fuzz`, are in `libfuzzer/`; `tests/replay.rs` runs the same
+//! checks over the committed corpora on the stable toolchain. docs/fuzzing.md says how.
+
+mod authenticated;
+mod input;
+mod model;
+mod policy;
+mod stream;
+mod unauthenticated;
+mod wire;
+mod world;
+
+pub use authenticated::authenticated;
+pub use policy::policy;
+pub use stream::stream;
+pub use unauthenticated::unauthenticated;
+pub use wire::wire;
+
+/// A check: takes any bytes.
+pub type Check = fn(&[u8]);
+
+/// Every check with the name of its target and corpus.
+pub const CHECKS: [(&str, Check); 5] = [
+    ("wire", wire),
+    ("stream", stream),
+    ("policy", policy),
+    ("unauthenticated", unauthenticated),
+    ("authenticated", authenticated),
+];
