@@ -30,14 +30,23 @@ pub struct Config {
     /// Further addresses that are never a peer, beside the listeners: what the listeners are called
     /// outside a NAT, the admin port.
     pub never_peers: Vec<SocketAddr>,
+    /// Servers that take the allocations of this one's clients: who asks for an allocation and has
+    /// shown who it is gets 300 and one of them, of the client's address family. Empty, or none of
+    /// that family: the relay serves. They must know the same credentials, and the same certificate
+    /// if clients come by TLS. RFC 8489 §10.
+    pub alternate_servers: Vec<SocketAddr>,
+    /// Which peer ports below 1024 clients may exchange packets with; all others there are denied,
+    /// since services live there (DNS, NTP, SNMP) that answer more than they are asked, and a
+    /// WebRTC peer doesn't. Default: 443, where media servers listen to pass firewalls.
+    pub peer_ports_low: Vec<u16>,
     /// The lifetime of an allocation whose client asks for none or for less. RFC 8656 §3.2: 10
     /// minutes.
     pub lifetime_default: Duration,
     /// The longest lifetime an allocation gets, however much a client asks for. RFC 8656 §7.2: 1
     /// hour.
     pub lifetime_max: Duration,
-    /// How long a nonce is good, and how long its key lasts. Shorter bounds the replay of a request,
-    /// longer saves clients a round trip. At most [`Self::NONCE_LIFETIME_MAX`].
+    /// How long a nonce is good, and how long its key lasts. Shorter bounds the replay of a
+    /// request, longer saves clients a round trip. At most [`Self::NONCE_LIFETIME_MAX`].
     pub nonce_lifetime: Duration,
     /// The most allocations of one worker; beyond it 508. Bounds memory.
     pub allocations_max: usize,
@@ -47,6 +56,31 @@ pub struct Config {
     /// The most allocations of one static user at one worker; beyond it 486. Many clients share
     /// such a user.
     pub allocations_per_user_max: usize,
+    /// The most allocations of one room, by the seat in the username, at one worker; beyond it 486.
+    /// A full room of 64 peers that each relay to all others needs no more.
+    pub allocations_per_room_max: usize,
+    /// The most allocations of one source address (IPv4 /32, IPv6 /64) at one worker; beyond it
+    /// 486. Many clients share the address of a carrier's NAT.
+    pub allocations_per_source_max: usize,
+    /// The last part of `allocations_max`, in percent, that only users below a fair share get:
+    /// `allocations_max` divided by the users there are. Others get 486. So one user can't take the
+    /// last port. 0 to 100.
+    pub allocations_headroom_percent: usize,
+    /// The most peer addresses a minute that one holder of time-limited credentials gets new
+    /// permissions for at one worker, all at once if need be; beyond it 508. 0: no limit. Bounds
+    /// scans of other networks through the relay; ICE needs a few for each peer.
+    pub peers_per_minute_max: u32,
+    /// Packets a second, both ways together, of one holder of time-limited credentials at one
+    /// worker; beyond it they are dropped, after a burst of a second. 0: no limit. Leaves room for
+    /// the others. Static users aren't metered: many clients share one.
+    pub holder_packets_per_s: u32,
+    /// Bytes of payload a second, as for packets. 0: no limit; else 65,536 or more.
+    pub holder_bytes_per_s: u64,
+    /// The most revoked seats, peers, rooms and users that are remembered, about 24 bytes each;
+    /// beyond it those are forgotten whose credentials expire first.
+    pub revocations_max: usize,
+    /// How long a revoked seat is refused: as long as credentials are good that are minted for one.
+    pub revocation_lifetime: Duration,
     /// The most permissions of one allocation; beyond it 508. Bounds memory and the scan for each
     /// packet.
     pub permissions_max: usize,
@@ -89,6 +123,17 @@ impl Config {
         if self.nonce_lifetime.as_secs() == 0 || self.nonce_lifetime > Self::NONCE_LIFETIME_MAX {
             return Err(InvalidConfig::NonceLifetime);
         }
+        let is_own =
+            |address: &SocketAddr| self.listeners.iter().any(|listener| listener.local == *address);
+        if self.alternate_servers.iter().any(|server| server.port() == 0 || is_own(server)) {
+            return Err(InvalidConfig::AlternateServer);
+        }
+        if self.allocations_headroom_percent > 100 {
+            return Err(InvalidConfig::Headroom);
+        }
+        if (1..65_536).contains(&self.holder_bytes_per_s) {
+            return Err(InvalidConfig::HolderBytes);
+        }
         if self.unauthenticated_rate > 0
             && (self.unauthenticated_burst == 0 || self.unauthenticated_buckets == 0)
         {
@@ -107,12 +152,22 @@ impl Default for Config {
             listeners: Vec::new(),
             policy: PeerPolicy::default(),
             never_peers: Vec::new(),
+            alternate_servers: Vec::new(),
+            peer_ports_low: vec![443],
             lifetime_default: Duration::from_secs(600),
             lifetime_max: Duration::from_secs(3600),
             nonce_lifetime: Duration::from_secs(600),
             allocations_max: 50_000,
             allocations_per_holder_max: 256,
             allocations_per_user_max: 10_000,
+            allocations_per_room_max: 4096,
+            allocations_per_source_max: 10_000,
+            allocations_headroom_percent: 10,
+            peers_per_minute_max: 600,
+            holder_packets_per_s: 50_000,
+            holder_bytes_per_s: 25_000_000,
+            revocations_max: 16_384,
+            revocation_lifetime: Duration::from_secs(24 * 3600),
             permissions_max: 64,
             channels_max: 64,
             unauthenticated_rate: 200,
@@ -134,6 +189,15 @@ pub enum InvalidConfig {
     /// The lifetime of nonces is out of range.
     #[error("the lifetime of nonces must be 1 second to 9 hours")]
     NonceLifetime,
+    /// An alternate server without a port, or this one.
+    #[error("an alternate server must have a port and be another server than this one")]
+    AlternateServer,
+    /// More than all of it.
+    #[error("allocations_headroom_percent must be 0 to 100")]
+    Headroom,
+    /// Less than one packet a second.
+    #[error("holder_bytes_per_s must be 0 or at least 65536")]
+    HolderBytes,
     /// A limit that is on but lets nothing through.
     #[error("unauthenticated_burst and unauthenticated_buckets must be above 0")]
     Unauthenticated,

@@ -44,6 +44,8 @@ pub struct Counters {
     pub allocations_begun: u64,
     /// Allocations ended.
     pub allocations_ended: u64,
+    /// Of those, because their credentials were taken back.
+    pub allocations_revoked: u64,
     requests: [u64; Method::ALL.len()],
     successes: u64,
     errors: [u64; ErrorCode::ALL.len()],
@@ -105,6 +107,7 @@ impl Counters {
             Sample::counter("relay_successes", SUCCESSES, self.successes),
             Sample::counter("relay_allocations_begun", BEGUN, self.allocations_begun),
             Sample::counter("relay_allocations_ended", ENDED, self.allocations_ended),
+            Sample::counter("relay_allocations_revoked", REVOKED, self.allocations_revoked),
             Sample::gauge("relay_allocations", LIVE, self.allocations_live()),
         ];
         self.flow_samples().into_iter().chain(requests).chain(errors).chain(drops).chain(others)
@@ -150,6 +153,7 @@ const PACKETS: &str = "Packets relayed, by path.";
 const BYTES: &str = "Payload bytes relayed, by path.";
 const BEGUN: &str = "Allocations begun.";
 const ENDED: &str = "Allocations ended.";
+const REVOKED: &str = "Allocations ended because their credentials were taken back.";
 const LIVE: &str = "Live allocations.";
 const REQUESTS: &str = "Requests by method.";
 const SUCCESSES: &str = "Requests answered with success.";
@@ -164,6 +168,7 @@ impl AddAssign<&Self> for Counters {
         self.handed_over += other.handed_over;
         self.allocations_begun += other.allocations_begun;
         self.allocations_ended += other.allocations_ended;
+        self.allocations_revoked += other.allocations_revoked;
         self.successes += other.successes;
         add_each(&mut self.requests, &other.requests);
         add_each(&mut self.errors, &other.errors);

@@ -32,4 +32,4 @@ pub use packet::{
 };
 pub use policy::{Cidr, InvalidCidr, PeerPolicy};
 pub use ports::RelayedPorts;
-pub use server::Server;
+pub use server::{Revoke, Server};

@@ -16,8 +16,11 @@ mod nonce;
 mod peers;
 mod relay;
 mod request;
+mod revoke;
 mod stock;
 mod table;
+
+pub use revoke::Revoke;
 
 use crate::wire::{Class, Message, Method};
 use crate::{
@@ -32,6 +35,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use limiter::Limiter;
 use nonce::Nonces;
 use request::{Fields, Request};
+use revoke::Revoked;
 use sha1::Sha1;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -48,6 +52,7 @@ pub struct Server {
     checker: Checker,
     nonces: Nonces,
     limiter: Limiter,
+    revoked: Revoked,
     table: Table,
     stock: Stock,
     effects: VecDeque<Effect>,
@@ -86,6 +91,7 @@ impl Server {
             checker: Checker::new(&config, &hasher),
             nonces: Nonces::new(derive(&seed, "nonces"), &config),
             limiter: Limiter::new(&config, hasher.clone()),
+            revoked: Revoked::new(&config, &hasher),
             table: Table::new(&hasher),
             stock: Stock::default(),
             effects: VecDeque::new(),
@@ -273,6 +279,15 @@ impl Server {
         listener.expect("the shell names listeners of the config")
     }
 
+    /// Whether no packet may go to or come from this address of a peer over the network, whatever
+    /// its IP address: our own servers, and ports where services live.
+    fn is_denied_peer(&self, peer: SocketAddr) -> bool {
+        let is_low = peer.port() < LOW_PORTS_END;
+        (is_low && !self.config.peer_ports_low.contains(&peer.port()))
+            || peer.port() == 0
+            || self.is_own_server(peer)
+    }
+
     fn end_expired(&mut self, now: Now) {
         while let Some(slot) = self.table.pop_expired(now.time) {
             self.end(slot);
@@ -293,6 +308,9 @@ impl Server {
         verdict
     }
 }
+
+/// Ports below are for the services of a system.
+const LOW_PORTS_END: u16 = 1024;
 
 /// Randomness for one purpose, from the worker's randomness.
 fn derive(seed: &[u8; 32], purpose: &str) -> [u8; 20] {

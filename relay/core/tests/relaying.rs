@@ -54,10 +54,10 @@ fn several_peers_are_permitted_together_or_not_at_all() {
 fn permissions_are_limited_and_refreshing_needs_no_room() {
     let mut relay = Script::with(|config| config.permissions_max = 2).allocate(ALICE);
     relay.try_permit(ALICE, &[BOB, BOB_AGAIN]).expect_success();
-    relay.try_permit(ALICE, &[EVE, v4([7, 7, 7, 7], 7)]).expect_error(508);
+    relay.try_permit(ALICE, &[EVE, v4([7, 7, 7, 7], 7777)]).expect_error(508);
     relay.at(100.s()).try_permit(ALICE, &[BOB, EVE]).expect_success();
-    relay.try_permit(ALICE, &[v4([7, 7, 7, 7], 7)]).expect_error(508);
-    relay.try_bind(ALICE, 0x4000, v4([7, 7, 7, 7], 7)).expect_error(508);
+    relay.try_permit(ALICE, &[v4([7, 7, 7, 7], 7777)]).expect_error(508);
+    relay.try_bind(ALICE, 0x4000, v4([7, 7, 7, 7], 7777)).expect_error(508);
     relay.at(300.s()).try_permit(ALICE, &[BOB, EVE]).expect_success();
     relay.at(600.s()).try_refresh(ALICE, 600).expect_error(437);
 }
@@ -168,7 +168,7 @@ fn ipv6_clients_reach_ipv6_peers() {
     relay.channel_data(DAVE_V6, 0x4000, b"hi").expect_to_peer(relayed, peer, b"hi");
     let port = At::Port(port_at(relayed));
     relay.datagram(port, peer, b"hi").expect_channel_data(DAVE_V6, 0x4000, b"hi");
-    let other = v6(0xb0b, 1);
+    let other = v6(0xb0b, 9999);
     relay.datagram(port, other, b"hi").expect_data_indication(DAVE_V6, other, b"hi");
 }
 
@@ -189,7 +189,7 @@ fn a_denied_address_is_denied_on_every_path_in_every_spelling() {
     let ipv6 = [(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0][..]), (0x0017, &[2, 0, 0, 0])];
     let relayed = relay.ask_raw(DAVE_V6, Method::Allocate, &ipv6).expect_success().relayed();
     for spelling in spellings {
-        let peer = SocketAddr::new(spelling.parse().unwrap(), 80);
+        let peer = SocketAddr::new(spelling.parse().unwrap(), 8000);
         relay.try_permit(DAVE_V6, &[peer]).expect_error(403);
         relay.try_bind(DAVE_V6, 0x4000, peer).expect_error(403);
         relay.send(DAVE_V6, peer, b"hi").expect_drop(Reason::NoPermission);
@@ -206,9 +206,10 @@ fn an_operator_opens_a_range_but_never_the_listeners() {
     });
     relay = relay.allocate(ALICE).permit(ALICE, LISTENER).permit(ALICE, v4([127, 0, 0, 1], 1));
     let relayed = relay.relayed(ALICE);
-    for (own, else_on_it) in
-        [(LISTENER, v4([198, 51, 100, 1], 80)), (v4([127, 0, 0, 1], 8080), v4([127, 0, 0, 1], 80))]
-    {
+    for (own, else_on_it) in [
+        (LISTENER, v4([198, 51, 100, 1], 8000)),
+        (v4([127, 0, 0, 1], 8080), v4([127, 0, 0, 1], 8000)),
+    ] {
         relay.send(ALICE, own, b"hi").expect_drop(Reason::PeerDenied);
         relay.from_peer(own, ALICE, b"hi").expect_drop(Reason::PeerDenied);
         relay.try_bind(ALICE, 0x4000, own).expect_error(403);
@@ -334,4 +335,24 @@ fn a_client_can_ask_that_a_datagram_not_be_fragmented() {
         writer.attribute(attribute::DATA, b"hi");
         assert_eq!(asks(writer.finish()), asked);
     }
+}
+
+#[test]
+fn peer_ports_below_1024_are_denied_but_those_of_the_list() {
+    let at = |port| v4([8, 8, 8, 8], port);
+    let mut relay = Script::new().allocate(ALICE).permit(ALICE, BOB);
+    let relayed = relay.relayed(ALICE);
+    for port in [1, 53, 123, 161, 442, 444, 1023] {
+        relay.send(ALICE, at(port), b"hi").expect_drop(Reason::PeerDenied);
+        relay.from_peer(at(port), ALICE, b"hi").expect_drop(Reason::PeerDenied);
+        relay.try_bind(ALICE, 0x4000, at(port)).expect_error(403);
+    }
+    for port in [443, 1024, 3478] {
+        relay.send(ALICE, at(port), b"hi").expect_to_peer(relayed, at(port), b"hi");
+        relay.from_peer(at(port), ALICE, b"hi").expect_data_indication(ALICE, at(port), b"hi");
+    }
+    let mut open = Script::with(|config| config.peer_ports_low = vec![53]);
+    open.try_allocate(ALICE, vec![]).expect_success();
+    open.try_bind(ALICE, 0x4000, at(53)).expect_success();
+    open.try_bind(ALICE, 0x4001, at(443)).expect_error(403);
 }

@@ -10,7 +10,7 @@ use super::stock::{Family, StockedPort, Wanted};
 use super::table::Slot;
 use crate::Effect;
 use crate::wire::ErrorCode;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// The protocol number of UDP.
@@ -27,6 +27,14 @@ impl Server {
     ) -> Result<Success, ErrorCode> {
         if let Some(slot) = self.table.of_client(request.client) {
             return retransmitted(self.table.get(slot), request, user);
+        }
+        if self.revoked.contains(user) {
+            return Err(ErrorCode::Forbidden);
+        }
+        // RFC 8489 §14.8: 300 "MUST only be sent if the request included either a USERNAME or
+        // USERHASH attribute and a valid MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 attribute".
+        if self.alternate(request, Family::of(request.client.address.ip())).is_some() {
+            return Err(ErrorCode::TryAlternate);
         }
         let wanted = self.wanted_port(request)?;
         let with_other = self.wants_other(request)?;
@@ -58,6 +66,18 @@ impl Server {
             self.table.get_mut(slot).answer = answer;
         }
         Ok(Success::Allocated(answer))
+    }
+
+    /// The server of this family that takes the allocations of this client instead of us: always
+    /// the same one.
+    pub(super) fn alternate(&self, request: &Request<'_>, family: Family) -> Option<SocketAddr> {
+        let of_family = || {
+            let all = self.config.alternate_servers.iter();
+            all.filter(|alternate| Family::of(alternate.ip()) == family)
+        };
+        let count = of_family().count() as u64;
+        let place = self.indication_hasher.hash_one(request.client).checked_rem(count)?;
+        of_family().nth(place as usize).copied()
     }
 
     /// Begins the second half of a dual allocation, or says why it can't be.

@@ -53,6 +53,15 @@ impl Server {
                 if code == ErrorCode::UnknownAttribute {
                     unknown_attributes(&mut writer, request);
                 }
+                if code == ErrorCode::TryAlternate {
+                    let family = Family::of(request.client.address.ip());
+                    // RFC 8489 §10: at least one "of the same family as the source IP address of
+                    // the request message", and one of the other family "after the mandatory one".
+                    let all = [family, family.other()];
+                    for alternate in all.iter().filter_map(|of| self.alternate(request, *of)) {
+                        writer.plain_address(attribute::ALTERNATE_SERVER, alternate);
+                    }
+                }
                 writer
             }
         };

@@ -115,7 +115,7 @@ impl Server {
         let number = request.channel().map_err(|_| ErrorCode::BadRequest)?;
         let peer = request.peer().map_err(|_| ErrorCode::BadRequest)?;
         let slot = self.check_peer(first, peer.ip())?;
-        if peer.port() == 0 || self.is_own_server(peer) {
+        if self.is_denied_peer(peer) {
             return Err(ErrorCode::Forbidden);
         }
         let (now, max) = (request.now.time, self.config.channels_max);

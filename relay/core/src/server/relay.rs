@@ -94,7 +94,7 @@ impl Server {
         let Some(permission) = self.table.get(slot).peers.permission(now.time, peer.ip()) else {
             return Verdict::Drop(Reason::NoPermission);
         };
-        if !permission.on_network || self.is_own_server(peer) {
+        if !permission.on_network || self.is_denied_peer(peer) {
             return Verdict::Drop(Reason::PeerDenied);
         }
         let verdict = self.send_to_client(now, slot, peer, bytes, scratch);
@@ -191,7 +191,7 @@ impl Server {
             }
             None => {}
         }
-        if !on_network || peer.port() == 0 || self.is_own_server(peer) {
+        if !on_network || self.is_denied_peer(peer) {
             return Verdict::Drop(Reason::PeerDenied);
         }
         self.counters.client_to_peer.count(body);

@@ -45,6 +45,13 @@ impl Family {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
     /// Its number on the wire. RFC 8656 §18.6.
     pub(super) const fn number(self) -> u8 {
         match self {

@@ -69,6 +69,12 @@ impl Table {
         self.by_port.get(port.0 as usize).copied().flatten()
     }
 
+    /// Every allocation; the halves of a dual one are two.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Slot, &Allocation)> {
+        let slots = (0..).map(Slot).zip(&self.slots);
+        slots.filter_map(|(slot, allocation)| Some((slot, allocation.as_ref()?)))
+    }
+
     pub(super) fn get(&self, slot: Slot) -> &Allocation {
         self.slots[slot.0 as usize].as_ref().expect("a slot is good while its allocation lives")
     }

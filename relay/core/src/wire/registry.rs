@@ -97,6 +97,8 @@ impl PasswordAlgorithm {
 /// The error codes this relay answers with. RFC 8489 §14.8, RFC 8656 §19.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
+    /// 300: another server takes this request.
+    TryAlternate,
     /// 400: the request is malformed or contradicts the rules.
     BadRequest,
     /// 401: no or wrong credentials.
@@ -125,7 +127,8 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::TryAlternate,
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -144,6 +147,7 @@ impl ErrorCode {
     #[must_use]
     pub const fn number(self) -> u16 {
         match self {
+            Self::TryAlternate => 300,
             Self::BadRequest => 400,
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
@@ -163,6 +167,7 @@ impl ErrorCode {
     #[must_use]
     pub const fn digits(self) -> &'static str {
         match self {
+            Self::TryAlternate => "300",
             Self::BadRequest => "400",
             Self::Unauthorized => "401",
             Self::Forbidden => "403",
@@ -182,6 +187,7 @@ impl ErrorCode {
     #[must_use]
     pub const fn phrase(self) -> &'static str {
         match self {
+            Self::TryAlternate => "Try Alternate",
             Self::BadRequest => "Bad Request",
             Self::Unauthorized => "Unauthenticated",
             Self::Forbidden => "Forbidden",

@@ -5,7 +5,7 @@ use super::{
     Class, ErrorCode, HEADER_BYTES, Key, MAGIC_COOKIE, Method, TransactionId, attribute,
     encode_xor_address, integrity,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Writes a STUN message from front to back. Padding is zero.
 ///
@@ -44,6 +44,26 @@ impl<'b> Writer<'b> {
         let mut value = [0; 20];
         let length = encode_xor_address(address, &self.transaction, &mut value);
         self.attribute(kind, &value[..length]);
+    }
+
+    /// Adds an address as it stands, in the form of MAPPED-ADDRESS: zero, family, port, 4 or 16
+    /// bytes of address. RFC 8489 §14.1.
+    pub fn plain_address(&mut self, kind: u16, address: SocketAddr) {
+        let port = address.port().to_be_bytes();
+        match address.ip() {
+            IpAddr::V4(v4) => {
+                self.attribute_header(kind, 8);
+                self.put(&[0, 1]);
+                self.put(&port);
+                self.put(&v4.octets());
+            }
+            IpAddr::V6(v6) => {
+                self.attribute_header(kind, 20);
+                self.put(&[0, 2]);
+                self.put(&port);
+                self.put(&v6.octets());
+            }
+        }
     }
 
     /// Adds ERROR-CODE. RFC 8489 §14.8.
