@@ -39,6 +39,11 @@ pub struct Config {
     /// since services live there (DNS, NTP, SNMP) that answer more than they are asked, and a
     /// WebRTC peer doesn't. Default: 443, where media servers listen to pass firewalls.
     pub peer_ports_low: Vec<u16>,
+    /// Whether every client is told of ICMP errors about its peers, RFC 8656 §11.5. Default: only
+    /// those whose Allocate shows a client of RFC 8656 (by DONT-FRAGMENT, ADDITIONAL-ADDRESS-FAMILY
+    /// or PASSWORD-ALGORITHM), since some older clients give up their allocation when a Data
+    /// indication has no DATA.
+    pub icmp_to_all: bool,
     /// The lifetime of an allocation whose client asks for none or for less. RFC 8656 §3.2: 10
     /// minutes.
     pub lifetime_default: Duration,
@@ -154,6 +159,7 @@ impl Default for Config {
             never_peers: Vec::new(),
             alternate_servers: Vec::new(),
             peer_ports_low: vec![443],
+            icmp_to_all: false,
             lifetime_default: Duration::from_secs(600),
             lifetime_max: Duration::from_secs(3600),
             nonce_lifetime: Duration::from_secs(600),

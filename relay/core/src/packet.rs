@@ -156,7 +156,8 @@ pub enum Reason {
     PeerDenied,
     /// More data than one message can carry.
     TooLong,
-    /// An ICMP error of a kind that clients aren't told of.
+    /// An ICMP error of a kind that clients aren't told of, or for a client that may not know what
+    /// to do with it.
     Icmp,
 }
 

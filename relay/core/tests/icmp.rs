@@ -4,6 +4,7 @@
 
 mod script;
 
+use relay_core::wire::{Method, attribute};
 use relay_core::{IcmpError, PortId, Reason, Scratch};
 use script::*;
 use std::net::SocketAddr;
@@ -17,6 +18,10 @@ const PEER_V6: SocketAddr = SocketAddr::new(
     std::net::IpAddr::V6(std::net::Ipv6Addr::new(0x2a00, 0, 0, 0, 0, 0, 0, 8)),
     8888,
 );
+
+fn telling() -> Script {
+    Script::with(|config| config.icmp_to_all = true)
+}
 
 fn icmp(relay: &mut Script, peer: SocketAddr, error: IcmpError) -> Outcome {
     let (now, port) = (relay.now(), relay.port_of(ALICE));
@@ -38,7 +43,7 @@ fn read(outcome: Outcome) -> (SocketAddr, u8, u16, [u8; 4]) {
 
 #[test]
 fn a_client_is_told_of_an_icmp_error_about_its_peer() {
-    let mut relay = Script::new().allocate(ALICE).bind(ALICE, 0x4000, BOB);
+    let mut relay = telling().allocate(ALICE).bind(ALICE, 0x4000, BOB);
     assert_eq!(read(icmp(&mut relay, BOB, UNREACHABLE)), (BOB, 3, 3, [0; 4]));
     // "If destination port [...] is available [...]; otherwise, the port portion is set to zero."
     let without_port = SocketAddr::new(BOB.ip(), 0);
@@ -48,11 +53,11 @@ fn a_client_is_told_of_an_icmp_error_about_its_peer() {
 
 #[test]
 fn the_mtu_is_told_when_a_datagram_was_too_big() {
-    let mut relay = Script::new().allocate(ALICE).permit(ALICE, BOB);
+    let mut relay = telling().allocate(ALICE).permit(ALICE, BOB);
     let error = IcmpError { kind: 3, code: 4, mtu: 1400 };
     assert_eq!(read(icmp(&mut relay, BOB, error)), (BOB, 3, 4, [0, 0, 5, 120]));
 
-    let mut relay = Script::new();
+    let mut relay = telling();
     let ipv6 = vec![RequestedAddressFamily::new(AddressFamily::IPv6).into()];
     relay.try_allocate(ALICE, ipv6).expect_success();
     relay.try_permit(ALICE, &[PEER_V6]).expect_success();
@@ -62,7 +67,7 @@ fn the_mtu_is_told_when_a_datagram_was_too_big() {
 
 #[test]
 fn other_kinds_of_icmp_are_dropped() {
-    let mut relay = Script::new().allocate(ALICE).permit(ALICE, BOB);
+    let mut relay = telling().allocate(ALICE).permit(ALICE, BOB);
     for kind in (0..=255).filter(|kind| ![3, 11].contains(kind)) {
         let error = IcmpError { kind, ..UNREACHABLE };
         icmp(&mut relay, BOB, error).expect_drop(Reason::Icmp);
@@ -75,7 +80,7 @@ fn other_kinds_of_icmp_are_dropped() {
 
 #[test]
 fn an_icmp_error_needs_a_permission_like_data() {
-    let mut relay = Script::new().allocate(ALICE).permit(ALICE, BOB);
+    let mut relay = telling().allocate(ALICE).permit(ALICE, BOB);
     icmp(&mut relay, EVE, UNREACHABLE).expect_drop(Reason::NoPermission);
     read(icmp(&mut relay, BOB_AGAIN, UNREACHABLE));
     relay.at(300.s());
@@ -88,8 +93,28 @@ fn an_icmp_error_needs_a_permission_like_data() {
 
 #[test]
 fn a_permission_inside_the_relay_lets_no_icmp_in() {
-    let mut relay = Script::new().allocate(ALICE);
+    let mut relay = telling().allocate(ALICE);
     let own = SocketAddr::new(RELAY_IP, 9);
     relay.try_permit(ALICE, &[own]).expect_success();
     icmp(&mut relay, own, UNREACHABLE).expect_drop(Reason::PeerDenied);
+}
+
+#[test]
+fn only_a_client_that_knows_rfc_8656_is_told_unless_configured() {
+    let mut relay = Script::new().allocate(ALICE).permit(ALICE, BOB);
+    icmp(&mut relay, BOB, UNREACHABLE).expect_drop(Reason::Icmp);
+
+    let transport = (attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0][..]);
+    let knowing = [
+        (attribute::DONT_FRAGMENT, &[][..]),
+        (attribute::ADDITIONAL_ADDRESS_FAMILY, &[2, 0, 0, 0]),
+    ];
+    for shown in knowing {
+        let mut relay = Script::new();
+        relay.ask_raw(ALICE, Method::Allocate, &[transport, shown]).expect_success();
+        relay.try_permit(ALICE, &[BOB]).expect_success();
+        let (now, mut scratch) = (relay.now(), Scratch::new());
+        let verdict = relay.server.handle_icmp(now, PortId(0), BOB, UNREACHABLE, &mut scratch);
+        assert_eq!(read(Outcome::of(verdict)), (BOB, 3, 3, [0; 4]));
+    }
 }

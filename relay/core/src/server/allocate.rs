@@ -115,6 +115,7 @@ impl Server {
             key: user.key,
             transaction: request.transaction(),
             answer,
+            wants_icmp: self.config.icmp_to_all || request.is_of_rfc_8656(),
             peers: Peers::default(),
         });
         self.ports.take(relayed, self.worker);

@@ -30,6 +30,8 @@ pub(super) struct Allocation {
     pub(super) transaction: TransactionId,
     /// The answer to it.
     pub(super) answer: Allocated,
+    /// Whether its client is told of ICMP errors.
+    pub(super) wants_icmp: bool,
     /// Whom it may talk to.
     pub(super) peers: Peers,
 }

@@ -124,6 +124,9 @@ impl Server {
         };
         let allocation = self.table.get(slot);
         let client = allocation.client;
+        if !allocation.wants_icmp {
+            return Verdict::Drop(Reason::Icmp);
+        }
         match allocation.peers.permission(now.time, peer.ip()) {
             Some(permission) if permission.on_network => {}
             Some(_) => return Verdict::Drop(Reason::PeerDenied),

@@ -152,6 +152,13 @@ impl<'a> Request<'a> {
         self.method == Method::Refresh && self.lifetime_s() == Ok(Some(0))
     }
 
+    /// Whether it has an attribute by which a client shows that it knows RFC 8656, or needs its
+    /// ICMP.
+    pub(super) fn is_of_rfc_8656(&self) -> bool {
+        let Fields { dont_fragment, additional_family, password_algorithm, .. } = self.fields;
+        dont_fragment.is_some() || additional_family.is_some() || password_algorithm.is_some()
+    }
+
     /// The first XOR-PEER-ADDRESS.
     pub(super) fn peer(&self) -> Result<SocketAddr, Malformed> {
         let value = self.fields.peer.ok_or(Malformed::Address)?;

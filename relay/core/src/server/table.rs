@@ -211,6 +211,7 @@ mod tests {
             key: Key::long_term("", "", ""),
             transaction: TransactionId([0; 12]),
             answer: Allocated { relayed: address, other: None, lifetime_s: 0 },
+            wants_icmp: false,
             peers: Peers::default(),
         }
     }

@@ -179,13 +179,6 @@ impl Client {
         self.incoming.pop_front().unwrap()
     }
 
-    /// The next data from a peer, or ICMP error, which must be one of `expected`.
-    pub(crate) fn receive_one_of(&mut self, expected: &[&Incoming]) -> Incoming {
-        let incoming = self.receive();
-        assert!(expected.contains(&&incoming), "{incoming:?}");
-        incoming
-    }
-
     /// Sends a request, with credentials once the server asked for them, and waits for the answer.
     fn exchange(
         &mut self,
