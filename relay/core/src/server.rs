@@ -3,7 +3,7 @@
 //! Here: what goes in and out, and the first choice for each datagram. In the files beside: who
 //! asks (`authenticate`, `credentials`, `nonce`, `limiter`), what requests do (`allocate`,
 //! `control`) and get (`answer`), how data goes (`relay`), and what is kept (`allocation`, `peers`,
-//! `table`, `stock`).
+//! `table`, `stock`, `quotas`).
 
 mod allocate;
 mod allocation;
@@ -14,6 +14,7 @@ mod credentials;
 mod limiter;
 mod nonce;
 mod peers;
+mod quotas;
 mod relay;
 mod request;
 mod revoke;
@@ -92,7 +93,7 @@ impl Server {
             nonces: Nonces::new(derive(&seed, "nonces"), &config),
             limiter: Limiter::new(&config, hasher.clone()),
             revoked: Revoked::new(&config, &hasher),
-            table: Table::new(&hasher),
+            table: Table::new(&config, &hasher),
             stock: Stock::default(),
             effects: VecDeque::new(),
             counters: Counters::default(),
@@ -168,6 +169,12 @@ impl Server {
         while let Some(slot) = self.table.of_client(Client { listener, address }) {
             self.end(slot);
         }
+    }
+
+    /// Whether the client has an allocation, and so has shown who it is.
+    #[must_use]
+    pub fn has_allocation(&self, listener: ListenerId, address: SocketAddr) -> bool {
+        self.table.of_client(Client { listener, address }).is_some()
     }
 
     /// Ends what has outlived its lifetime.

@@ -16,7 +16,7 @@ pub use channel::{ChannelData, ChannelNumber};
 pub use integrity::{Key, user_hash};
 pub use message::{Attributes, Class, Message, TransactionId};
 pub use registry::{ErrorCode, Method, PasswordAlgorithm, attribute};
-pub use stream::{STREAM_MESSAGE_BYTES_MAX, stream_message_bytes};
+pub use stream::{STREAM_MESSAGE_BYTES_MAX, is_data, stream_message_bytes};
 pub use writer::Writer;
 pub(crate) use writer::padding;
 

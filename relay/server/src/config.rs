@@ -1,7 +1,11 @@
 //! What an operator can set, and every limit with its name, unit, default and reason.
 
+use crate::streams::HttpsStream;
+use rustls::ServerConfig;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The settings of a running relay.
@@ -9,10 +13,12 @@ use std::time::Duration;
 pub struct RelayConfig {
     /// What the STUN/TURN server itself is told. Its listeners are filled in from what was bound.
     pub core: relay_core::Config,
-    /// The addresses to listen on. A wildcard address stands for every address that the machine has
+    /// The addresses to listen on by UDP. A wildcard address stands for every address that the machine has
     /// of its family, but link-local ones, so that answers leave from where the client sent to.
     /// Port 0: any free port, the same for all of them.
     pub listen: Vec<SocketAddr>,
+    /// Where clients come by TCP and TLS.
+    pub streams: StreamConfig,
     /// What the outside calls this machine, where that isn't the address bound (a cloud, a NAT):
     /// one per family at most. Clients are told this address; those of loopback listeners aren't.
     pub public_ip: Vec<IpAddr>,
@@ -37,6 +43,7 @@ impl Default for RelayConfig {
         Self {
             core: relay_core::Config::default(),
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 3478))],
+            streams: StreamConfig::default(),
             public_ip: Vec::new(),
             port_range: 49_152..=65_535,
             workers: cpus.min(Self::WORKERS_MAX),
@@ -81,6 +88,9 @@ pub struct Limits {
     /// The receive buffer asked for each relay port: 1 MiB, of which the kernel takes only what is
     /// in use.
     pub port_receive_bytes: usize,
+    /// The most orders, such as revocations, that wait for a worker: 4,096. Beyond it they are
+    /// refused and counted.
+    pub orders: usize,
     /// How old the counters that others read may be: 100 ms.
     pub counters_age: Duration,
 }
@@ -99,6 +109,7 @@ impl Default for Limits {
             listener_receive_bytes: 8 << 20,
             listener_send_bytes: 8 << 20,
             port_receive_bytes: 1 << 20,
+            orders: 4096,
             counters_age: Duration::from_millis(100),
         }
     }
@@ -114,6 +125,129 @@ impl Limits {
             stock_ports: self.stock_ports.max(1),
             handover_batches: self.handover_batches.max(1),
             handover_turn_batches: self.handover_turn_batches.max(1),
+            orders: self.orders.max(1),
+            ..self
+        }
+    }
+}
+
+/// Where clients come by TCP and TLS, and what they must keep to.
+#[derive(Clone, Debug, Default)]
+pub struct StreamConfig {
+    /// The addresses to listen on by TCP; wildcards and port 0 as in [`RelayConfig::listen`].
+    pub tcp: Vec<SocketAddr>,
+    /// The addresses to listen on by TLS.
+    pub tls: Vec<SocketAddr>,
+    /// The certificate and key of the TLS listeners, which must have one. Its ALPN protocols are
+    /// filled in.
+    pub server: Option<Arc<ServerConfig>>,
+    /// Who gets the HTTPS connections that come to a TLS listener.
+    pub https: Option<HttpsShare>,
+    /// Limits that rarely need another value.
+    pub limits: StreamLimits,
+}
+
+/// TLS listeners that serve HTTPS too: for networks that let out nothing but port 443.
+///
+/// A connection is told apart by its ALPN, and without one by its first byte.
+#[derive(Clone)]
+pub struct HttpsShare {
+    /// Which of [`StreamConfig::tls`].
+    pub addresses: Vec<SocketAddr>,
+    /// Takes a connection whose client wants HTTPS. Must not wait.
+    pub take: Arc<dyn Fn(HttpsStream) + Send + Sync>,
+}
+
+impl fmt::Debug for HttpsShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpsShare").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+/// The limits of TCP and TLS clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// The most connections: 16,384; the next is closed at once. With their buffers about 40 kB
+    /// each over TLS, 10 kB over TCP.
+    pub connections_max: usize,
+    /// The most connections without an allocation: 2,048. It bounds what whoever has no
+    /// credentials can take.
+    pub half_open_max: usize,
+    /// The most of them from one source (IPv4 /32, IPv6 /64): 64. Leaves room for many clients
+    /// behind one NAT that come at once.
+    pub half_open_per_source_max: usize,
+    /// For how long a TLS handshake may take: 10 s, ample for the slowest line.
+    pub handshake_timeout: Duration,
+    /// For how long the first message may take, counted from the connection or the handshake: 10 s.
+    pub first_message_timeout: Duration,
+    /// For how long there may be no allocation: 30 s. To make one takes two round trips.
+    pub unallocated_timeout: Duration,
+    /// For how long a client with an allocation may send nothing: 1 hour and a minute, more than
+    /// the longest lifetime; it must refresh sooner.
+    pub idle_timeout: Duration,
+    /// For how long half a message may wait for more: 10 s, and longer by what came of it at
+    /// `progress_bytes_s`.
+    pub half_message_timeout: Duration,
+    /// The least rate at which the rest of a message must come, in bytes a second: 1,024, less than
+    /// any line on which a call is possible.
+    pub progress_bytes_s: usize,
+    /// For how long a client may take not a single byte of what waits for it: 60 s.
+    pub stall_timeout: Duration,
+    /// For how long the end of a connection is tried to be told to the client: 2 s.
+    pub goodbye_timeout: Duration,
+    /// The most bytes of data that wait for one client: 128 KiB, a second of video. Beyond it the
+    /// oldest are dropped and counted: a slow reader gets fresh data, not a growing queue.
+    pub data_bytes_max: usize,
+    /// The most bytes of answers that wait for one client: 64 KiB, hundreds of them. They are never
+    /// dropped: who asks on and on without reading is closed.
+    pub answer_bytes_max: usize,
+    /// The most unsent bytes asked of the kernel to hold for one client: 32 KiB. What waits there
+    /// can't be dropped any more.
+    pub unsent_bytes: usize,
+    /// The most batches of messages that wait for one worker: 256. Clients that have more are not
+    /// read from until there is room.
+    pub arrivals: usize,
+    /// The most of them that a worker takes in one turn: 64. Then it is the sockets' turn.
+    pub arrivals_turn: usize,
+    /// How many bytes are asked for in one read: 4 KiB. An idle client holds that much.
+    pub read_bytes: usize,
+    /// How many connections the kernel may finish before they are accepted: 4,096.
+    pub backlog: u32,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 16_384,
+            half_open_max: 2048,
+            half_open_per_source_max: 64,
+            handshake_timeout: Duration::from_secs(10),
+            first_message_timeout: Duration::from_secs(10),
+            unallocated_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(3660),
+            half_message_timeout: Duration::from_secs(10),
+            progress_bytes_s: 1024,
+            stall_timeout: Duration::from_secs(60),
+            goodbye_timeout: Duration::from_secs(2),
+            data_bytes_max: 128 << 10,
+            answer_bytes_max: 64 << 10,
+            unsent_bytes: 32 << 10,
+            arrivals: 256,
+            arrivals_turn: 64,
+            read_bytes: 4 << 10,
+            backlog: 4096,
+        }
+    }
+}
+
+impl StreamLimits {
+    /// The same with nothing at 0 that would bring work to a halt.
+    pub(crate) fn workable(self) -> Self {
+        Self {
+            progress_bytes_s: self.progress_bytes_s.max(1),
+            arrivals: self.arrivals.max(1),
+            arrivals_turn: self.arrivals_turn.max(1),
+            read_bytes: self.read_bytes.max(64),
             ..self
         }
     }

@@ -5,6 +5,7 @@ use crate::handover::Packet;
 use crate::io::Poller;
 use crate::metrics::ShellCounters;
 use crate::ports::{Ports, RefillError};
+use crate::streams::StreamClient;
 use heliograph_base::{Now, Time};
 use relay_core::{At, Effect, IcmpError, PortId, Received, Scratch, Server, Verdict};
 use std::io;
@@ -92,6 +93,16 @@ impl Engine {
         let verdict = self.server.handle_handover(now, from, to, body, scratch);
         self.take_effects(now.time);
         verdict
+    }
+
+    /// A stream client's connection is closed: its allocation ends.
+    pub(crate) fn handle_client_gone(&mut self, now: Now, client: StreamClient) {
+        self.server.handle_client_gone(now, client.listener, client.address);
+        self.take_effects(now.time);
+    }
+
+    pub(crate) fn has_allocation(&self, client: StreamClient) -> bool {
+        self.server.has_allocation(client.listener, client.address)
     }
 
     /// What waits until a batch is sent: ends allocations, closes their ports, fills the stock.

@@ -11,23 +11,26 @@ pub enum StartError {
     #[error("no address to listen on: give one with --turn")]
     NoListener,
     /// A wildcard address of a family in which the machine has no address.
-    #[error("--turn {0} stands for no address of this machine: it has none of that family")]
-    NoAddress(SocketAddr),
+    #[error("{1} {0} stands for no address of this machine: it has none of that family")]
+    NoAddress(SocketAddr, &'static str),
     /// Another program has the address, or another relay of ours.
-    #[error("{0} is in use: stop the other program or choose another address with --turn")]
-    InUse(SocketAddr),
+    #[error("{0} is in use: stop the other program or choose another address with {1}")]
+    InUse(SocketAddr, &'static str),
     /// Listening there needs more rights.
     #[error(
         "no permission to listen on {0}: ports below 1024 need root or CAP_NET_BIND_SERVICE; \
-         choose another with --turn"
+         choose another with {1}"
     )]
-    NotPermitted(SocketAddr),
+    NotPermitted(SocketAddr, &'static str),
     /// The machine has no such address.
     #[error(
-        "{0} is not an address of this machine: give --turn one that is (or 0.0.0.0), and say \
+        "{0} is not an address of this machine: give {1} one that is (or 0.0.0.0), and say \
          the outside address of a NAT with --public-ip {ip}", ip = .0.ip()
     )]
-    NotOurs(SocketAddr),
+    NotOurs(SocketAddr, &'static str),
+    /// A TLS listener without a certificate.
+    #[error("--turn-tls {0} needs a certificate and its key: --tls-cert FILE and --tls-key FILE")]
+    NoCertificate(SocketAddr),
     /// The outside address can't be one.
     #[error(
         "--public-ip {0} is not an address that others can send to: give the one the outside knows"
@@ -78,12 +81,12 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// The error of listening on `address`.
-    pub(crate) fn of_listener(address: SocketAddr, error: io::Error) -> Self {
+    /// The error of listening on `address`, which `flag` asked for.
+    pub(crate) fn of_listener(address: SocketAddr, flag: &'static str, error: io::Error) -> Self {
         match error.raw_os_error() {
-            Some(libc::EADDRINUSE) => Self::InUse(address),
-            Some(libc::EACCES | libc::EPERM) => Self::NotPermitted(address),
-            Some(libc::EADDRNOTAVAIL) => Self::NotOurs(address),
+            Some(libc::EADDRINUSE) => Self::InUse(address, flag),
+            Some(libc::EACCES | libc::EPERM) => Self::NotPermitted(address, flag),
+            Some(libc::EADDRNOTAVAIL) => Self::NotOurs(address, flag),
             _ => Self::of("listen", error),
         }
     }

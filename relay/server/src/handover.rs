@@ -75,6 +75,11 @@ pub(crate) struct Control {
 }
 
 impl Control {
+    /// Wakes the worker: something waits for it.
+    pub(crate) fn ring(&self) {
+        self.bell.ring();
+    }
+
     /// Makes the worker end after its current turn.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Release);

@@ -6,6 +6,9 @@
 //! core (`engine`), and sends in batches. Only packets between allocations of two workers cross
 //! threads, by bounded queues (`handover`).
 //!
+//! Clients that come by TCP or TLS run on tokio beside the workers (`streams`): each connection
+//! belongs to one worker and exchanges whole messages with it, by bounded queues.
+//!
 //! No STUN or TURN is understood here: that is the core's.
 
 mod config;
@@ -19,10 +22,13 @@ mod metrics;
 mod ports;
 mod relay;
 mod socket;
+mod streams;
 mod worker;
 
-pub use config::{Limits, RelayConfig};
+pub use config::{HttpsShare, Limits, RelayConfig, StreamConfig, StreamLimits};
 pub use error::{Note, StartError, WorkerFailed};
 pub use listen::ListenerAddress;
 pub use relay::Relay;
 pub use relay_core;
+pub use rustls;
+pub use streams::HttpsStream;

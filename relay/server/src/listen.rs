@@ -3,8 +3,9 @@
 use crate::config::RelayConfig;
 use crate::error::{Note, StartError};
 use crate::socket;
+use relay_core::Transport;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
 /// A listening address as it came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,31 +14,54 @@ pub struct ListenerAddress {
     pub bound: SocketAddr,
     /// Where clients outside reach it: differs from `bound` by `RelayConfig::public_ip` only.
     pub advertised: SocketAddr,
+    /// What clients reach it by.
+    pub transport: Transport,
 }
 
-/// One listening address with its socket for each worker.
+/// One listening address with its sockets.
 #[derive(Debug)]
 pub(crate) struct Listening {
     pub(crate) address: ListenerAddress,
-    pub(crate) sockets: Vec<UdpSocket>,
+    /// The address that it was asked for by.
+    pub(crate) asked: SocketAddr,
+    pub(crate) sockets: Sockets,
 }
 
-/// Binds all addresses of `config`, once for each worker.
+/// What listens.
+#[derive(Debug)]
+pub(crate) enum Sockets {
+    /// One for each worker.
+    Udp(Vec<UdpSocket>),
+    /// One for all.
+    Stream(TcpListener),
+}
+
+/// Binds all addresses of `config`: first those of UDP, then those of streams.
 pub(crate) fn listen(
     config: &RelayConfig,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<Listening>, StartError> {
-    if config.listen.is_empty() {
-        return Err(StartError::NoListener);
-    }
     check_public(&config.public_ip)?;
+    let lists = [
+        (Transport::Udp, &config.listen),
+        (Transport::Tcp, &config.streams.tcp),
+        (Transport::Tls, &config.streams.tls),
+    ];
     let mut listening: Vec<Listening> = Vec::new();
-    for &asked in &config.listen {
-        let known = |ip| {
-            listening.iter().any(|have| have.address.bound == SocketAddr::new(ip, asked.port()))
-        };
-        let ips: Vec<_> = expand(asked)?.into_iter().filter(|ip| !known(*ip)).collect();
-        listening.extend(bind_all(asked, &ips, config, notes)?);
+    for (transport, list) in lists {
+        for &asked in list {
+            let known = |ip| {
+                let address = SocketAddr::new(ip, asked.port());
+                let mut all = listening.iter().map(|have| have.address);
+                all.any(|have| have.bound == address && have.transport == transport)
+            };
+            let asked = Asked { address: asked, transport };
+            let ips: Vec<_> = expand(asked)?.into_iter().filter(|ip| !known(*ip)).collect();
+            listening.extend(bind_all(asked, &ips, config, notes)?);
+        }
+    }
+    if listening.is_empty() {
+        return Err(StartError::NoListener);
     }
     for &public in &config.public_ip {
         if !listening.iter().any(|one| one.address.advertised.ip() == public) {
@@ -46,6 +70,36 @@ pub(crate) fn listen(
         }
     }
     Ok(listening)
+}
+
+/// What an operator asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    address: SocketAddr,
+    transport: Transport,
+}
+
+impl Asked {
+    fn flag(self) -> &'static str {
+        match self.transport {
+            Transport::Udp => "--turn",
+            Transport::Tcp => "--turn-tcp",
+            Transport::Tls => "--turn-tls",
+        }
+    }
+
+    fn bind(self, address: SocketAddr, config: &RelayConfig) -> io::Result<(SocketAddr, Sockets)> {
+        match self.transport {
+            Transport::Udp => {
+                let sockets = socket::listeners(address, config.workers, &config.limits)?;
+                Ok((sockets[0].local_addr()?, Sockets::Udp(sockets)))
+            }
+            Transport::Tcp | Transport::Tls => {
+                let socket = socket::stream_listener(address, config.streams.limits.backlog)?;
+                Ok((socket.local_addr()?, Sockets::Stream(socket)))
+            }
+        }
+    }
 }
 
 /// What the outside calls `bound`.
@@ -71,7 +125,8 @@ fn check_public(public: &[IpAddr]) -> Result<(), StartError> {
 }
 
 /// The addresses that `asked` stands for.
-fn expand(asked: SocketAddr) -> Result<Vec<IpAddr>, StartError> {
+fn expand(all: Asked) -> Result<Vec<IpAddr>, StartError> {
+    let asked = all.address;
     if !asked.ip().is_unspecified() {
         return Ok(vec![asked.ip()]);
     }
@@ -84,24 +139,24 @@ fn expand(asked: SocketAddr) -> Result<Vec<IpAddr>, StartError> {
             ips.push(ip);
         }
     }
-    if ips.is_empty() { Err(StartError::NoAddress(asked)) } else { Ok(ips) }
+    if ips.is_empty() { Err(StartError::NoAddress(asked, all.flag())) } else { Ok(ips) }
 }
 
 /// How often a port that is free on the first address may turn out to be taken on another.
 const PORT_TRIES: usize = 16;
 
 fn bind_all(
-    asked: SocketAddr,
+    asked: Asked,
     ips: &[IpAddr],
     config: &RelayConfig,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<Listening>, StartError> {
-    let mut tries = if asked.port() == 0 { PORT_TRIES } else { 1 };
+    let mut tries = if asked.address.port() == 0 { PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
         let mut left_out = Vec::new();
         match bind_each(asked, ips, config, &mut left_out) {
-            Err(StartError::InUse(_)) if tries > 0 => {}
+            Err(StartError::InUse(..)) if tries > 0 => {}
             Err(error) => return Err(error),
             Ok(listening) => {
                 notes.extend(left_out);
@@ -112,11 +167,12 @@ fn bind_all(
 }
 
 fn bind_each(
-    asked: SocketAddr,
+    all: Asked,
     ips: &[IpAddr],
     config: &RelayConfig,
     left_out: &mut Vec<Note>,
 ) -> Result<Vec<Listening>, StartError> {
+    let asked = all.address;
     let mut port = asked.port();
     let mut listening = Vec::new();
     for &ip in ips {
@@ -127,21 +183,21 @@ fn bind_each(
             }
             SocketAddr::V4(_) | SocketAddr::V6(_) => SocketAddr::new(ip, port),
         };
-        let sockets = match socket::listeners(address, config.workers, &config.limits) {
-            Ok(sockets) => sockets,
+        let (bound, sockets) = match all.bind(address, config) {
+            Ok(bound) => bound,
             Err(error) if asked.ip().is_unspecified() && comes_and_goes(&error) => {
                 left_out.push(Note::LeftOut(address));
                 continue;
             }
-            Err(error) => return Err(StartError::of_listener(address, error)),
+            Err(error) => return Err(StartError::of_listener(address, all.flag(), error)),
         };
-        let bound = sockets[0].local_addr().map_err(|error| StartError::of("listen", error))?;
         port = bound.port();
         let advertised = advertised(bound, &config.public_ip);
-        listening.push(Listening { address: ListenerAddress { bound, advertised }, sockets });
+        let address = ListenerAddress { bound, advertised, transport: all.transport };
+        listening.push(Listening { address, asked, sockets });
     }
     if listening.is_empty() && !left_out.is_empty() {
-        return Err(StartError::NoAddress(asked));
+        return Err(StartError::NoAddress(asked, all.flag()));
     }
     Ok(listening)
 }
@@ -172,10 +228,12 @@ mod tests {
 
     #[test]
     fn a_wildcard_stands_for_loopback_too_and_no_link_local_address() {
-        let ips = expand("0.0.0.0:1".parse().unwrap()).unwrap();
+        let asked =
+            |text: &str| Asked { address: text.parse().unwrap(), transport: Transport::Udp };
+        let ips = expand(asked("0.0.0.0:1")).unwrap();
         assert!(ips.contains(&IpAddr::from([127, 0, 0, 1])), "{ips:?}");
         assert!(ips.iter().all(|ip| ip.is_ipv4() && !ip.is_unspecified()), "{ips:?}");
-        if let Ok(ips) = expand("[::]:1".parse().unwrap()) {
+        if let Ok(ips) = expand(asked("[::]:1")) {
             let link_local = |ip: &IpAddr| ip.to_string().starts_with("fe80");
             assert!(!ips.iter().any(link_local), "{ips:?}");
         }

@@ -12,6 +12,7 @@ pub(crate) struct ShellCounters {
     pub(crate) receive_failures: u64,
     pub(crate) icmp_errors: u64,
     pub(crate) handover_full: u64,
+    pub(crate) stream_data_dropped: u64,
     pub(crate) ports_opened: u64,
     pub(crate) ports_closed: u64,
     pub(crate) port_failures: u64,
@@ -29,6 +30,7 @@ impl ShellCounters {
             Sample::counter("relay_receive_failures", RECEIVES, self.receive_failures),
             Sample::counter("relay_icmp_errors", ICMP, self.icmp_errors),
             Sample::counter("relay_handover_full", HANDOVER, self.handover_full),
+            Sample::counter("relay_stream_data_dropped", STREAM_DATA, self.stream_data_dropped),
             Sample::counter("relay_port_failures", PORT_FAILURES, self.port_failures),
             Sample::counter("relay_turns", TURNS, self.turns),
             Sample::gauge("relay_open_ports", PORTS, open),
@@ -40,6 +42,7 @@ const SENDS: &str = "Datagrams that the machine could not send, by error.";
 const RECEIVES: &str = "Failed attempts to receive.";
 const ICMP: &str = "ICMP errors about datagrams sent to peers.";
 const HANDOVER: &str = "Packets dropped because another worker's queue was full.";
+const STREAM_DATA: &str = "Messages of data dropped since TCP and TLS clients read too slowly.";
 const PORT_FAILURES: &str = "Failed attempts to open relay ports.";
 const TURNS: &str = "Turns of the workers: how often they woke up.";
 const PORTS: &str = "Open relay ports, those in stock included.";

@@ -1,20 +1,21 @@
 //! Starting, watching and ending a relay.
 
-use crate::config::{Limits, RelayConfig};
+use crate::config::{Limits, RelayConfig, StreamConfig, StreamLimits};
 use crate::engine::Engine;
 use crate::error::{Note, StartError, WorkerFailed};
 use crate::handover::{Control, Handover};
 use crate::io::{Poller, sys};
 use crate::ledger::Ledger;
-use crate::listen::{self, ListenerAddress, Listening};
+use crate::listen::{self, ListenerAddress, Listening, Sockets};
 use crate::metrics::Board;
 use crate::ports::{Ports, RefillError, RelayIp};
 use crate::socket;
+use crate::streams::{Door, StreamClients, StreamListener, Streams};
 use crate::worker::Worker;
 use heliograph_base::{Clock, Sample};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use relay_core::{Listener, RelayedPorts, Server, Transport, WorkerId};
+use relay_core::{Listener, ListenerId, RelayedPorts, Server, Transport, WorkerId};
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct Relay {
     boards: Vec<Arc<Board>>,
     controls: Vec<Arc<Control>>,
     threads: Vec<JoinHandle<()>>,
+    /// None if there are no stream listeners.
+    streams: Option<Streams>,
     failed: Arc<AtomicBool>,
 }
 
@@ -44,17 +47,31 @@ impl Relay {
             .map_err(|error| StartError::of("ask for the limit of open files", error))?;
         let mut notes = Vec::new();
         let listening = listen::listen(&config, &mut notes)?;
+        let streams = config.streams.clone();
         let plan = Plan::new(config, &listening, clock);
         notes.extend(plan.notes(&listening, open_files)?);
         let listeners: Vec<_> = listening.iter().map(|one| one.address).collect();
-        let (workers, boards, controls) = plan.workers(listening)?;
+        let (datagrams, accepting) = split(listening, &streams);
+        let Crew { workers, boards, controls, doors } = plan.crew(datagrams)?;
 
         let failed = Arc::new(AtomicBool::new(false));
-        let mut relay = Self { listeners, notes, boards, controls, threads: Vec::new(), failed };
+        let mut relay = Self {
+            listeners,
+            notes,
+            boards,
+            controls,
+            threads: Vec::new(),
+            streams: None,
+            failed: Arc::clone(&failed),
+        };
         for (number, worker) in workers.into_iter().enumerate() {
             let thread = spawn(number, Arc::clone(&relay.failed), || worker.run());
             let thread = thread.map_err(|error| StartError::of("start a thread", error))?;
             relay.threads.push(thread);
+        }
+        if !accepting.is_empty() {
+            let batch = plan.limits.batch_datagrams;
+            relay.streams = Some(Streams::start(&streams, batch, accepting, doors, failed)?);
         }
         tracing::info!(
             workers = relay.threads.len(),
@@ -64,7 +81,8 @@ impl Relay {
         Ok(relay)
     }
 
-    /// The listening addresses, in the order of [`RelayConfig::listen`], wildcards expanded.
+    /// The listening addresses, wildcards expanded: those of [`RelayConfig::listen`] in its order,
+    /// then those of [`RelayConfig::streams`].
     #[must_use]
     pub fn listeners(&self) -> &[ListenerAddress] {
         &self.listeners
@@ -76,10 +94,13 @@ impl Relay {
         &self.notes
     }
 
-    /// Every counter, summed over the workers; no older than `Limits::counters_age`. Takes no lock.
+    /// Every counter, summed over the workers; no older than `Limits::counters_age`. No worker
+    /// waits for it.
     #[must_use]
     pub fn counters(&self) -> Vec<Sample> {
-        Board::sum(self.boards.iter().map(Arc::as_ref))
+        let mut samples = Board::sum(self.boards.iter().map(Arc::as_ref));
+        samples.extend(self.streams.iter().flat_map(Streams::samples));
+        samples
     }
 
     /// Whether a worker ended by a panic or an error. Its clients are cut off: end the process,
@@ -99,6 +120,9 @@ impl Relay {
     }
 
     fn stop(&mut self) {
+        if let Some(mut streams) = self.streams.take() {
+            streams.stop();
+        }
         for control in &self.controls {
             control.stop();
         }
@@ -124,7 +148,34 @@ fn check(config: &RelayConfig) -> Result<(), StartError> {
     if first == 0 || first > last {
         return Err(StartError::PortRange(first, last));
     }
-    Ok(())
+    match config.streams.tls.first() {
+        Some(address) if config.streams.server.is_none() => {
+            Err(StartError::NoCertificate(*address))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The sockets of the workers, and those that accept streams.
+fn split(
+    listening: Vec<Listening>,
+    streams: &StreamConfig,
+) -> (Vec<Vec<UdpSocket>>, Vec<StreamListener>) {
+    let (mut datagrams, mut accepting) = (Vec::new(), Vec::new());
+    for (id, one) in (0..).map(ListenerId).zip(listening) {
+        match one.sockets {
+            Sockets::Udp(sockets) => datagrams.push(sockets),
+            Sockets::Stream(socket) => {
+                let is_tls = one.address.transport == Transport::Tls;
+                let shared = streams
+                    .https
+                    .as_ref()
+                    .is_some_and(|share| share.addresses.contains(&one.asked));
+                accepting.push(StreamListener { id, socket, is_tls, is_shared: is_tls && shared });
+            }
+        }
+    }
+    (datagrams, accepting)
 }
 
 /// What all workers have in common.
@@ -137,19 +188,27 @@ struct Plan {
     stock_ports: usize,
     workers: usize,
     limits: Limits,
+    stream_limits: StreamLimits,
     clock: Clock,
 }
 
-type Workers = (Vec<Worker>, Vec<Arc<Board>>, Vec<Arc<Control>>);
+/// The workers, and how to reach them.
+struct Crew {
+    workers: Vec<Worker>,
+    boards: Vec<Arc<Board>>,
+    controls: Vec<Arc<Control>>,
+    doors: Vec<Door>,
+}
 
 impl Plan {
     fn new(config: RelayConfig, listening: &[Listening], clock: Clock) -> Self {
-        let RelayConfig { mut core, port_range, workers, limits, .. } = config;
+        let RelayConfig { mut core, port_range, workers, limits, streams, .. } = config;
         let limits = limits.workable();
         let mut relay_ips = Vec::new();
         core.listeners.clear();
-        for ListenerAddress { bound, advertised } in listening.iter().map(|one| one.address) {
-            core.listeners.push(Listener { local: bound, transport: Transport::Udp });
+        for address in listening.iter().map(|one| one.address) {
+            let ListenerAddress { bound, advertised, transport } = address;
+            core.listeners.push(Listener { local: bound, transport });
             if advertised != bound {
                 core.never_peers.push(advertised);
             }
@@ -171,13 +230,15 @@ impl Plan {
             relay_ips,
             workers,
             limits,
+            stream_limits: streams.limits.workable(),
             clock,
         }
     }
 
     fn notes(&self, listening: &[Listening], open_files: u64) -> Result<Vec<Note>, StartError> {
         let mut notes = Vec::new();
-        if let Some(socket) = listening.first().and_then(|one| one.sockets.first()) {
+        if let Some(Sockets::Udp(sockets)) = listening.first().map(|one| &one.sockets) {
+            let socket = sockets.first().expect("one for each worker");
             let smaller = socket::buffer_notes(socket, &self.limits);
             notes.extend(smaller.map_err(|error| StartError::of("read socket options", error))?);
         }
@@ -188,22 +249,26 @@ impl Plan {
         Ok(notes)
     }
 
-    fn workers(&self, listening: Vec<Listening>) -> Result<Workers, StartError> {
+    fn crew(&self, datagrams: Vec<Vec<UdpSocket>>) -> Result<Crew, StartError> {
         let handovers = Handover::between(self.workers, self.limits.handover_batches)
             .map_err(|error| StartError::of("make an eventfd", error))?;
-        let controls = handovers.iter().map(|one| Arc::clone(one.control())).collect();
+        let controls: Vec<_> = handovers.iter().map(|one| Arc::clone(one.control())).collect();
         let boards: Vec<_> = handovers.iter().map(|_| Arc::new(Board::new())).collect();
-        let mut sockets: Vec<_> =
-            listening.into_iter().map(|one| one.sockets.into_iter()).collect();
-        let mut workers = Vec::new();
+        let first_stream = u16::try_from(datagrams.len()).unwrap_or(u16::MAX);
+        let mut sockets: Vec<_> = datagrams.into_iter().map(Vec::into_iter).collect();
+        let (mut workers, mut doors) = (Vec::new(), Vec::new());
+        let StreamLimits { arrivals, arrivals_turn, .. } = self.stream_limits;
         for (number, (handover, board)) in handovers.into_iter().zip(&boards).enumerate() {
             let listeners = sockets.iter_mut().filter_map(Iterator::next).collect();
             let engine = self.engine(number, listeners)?;
+            let (queue, arrivals) = tokio::sync::mpsc::channel(arrivals);
+            doors.push(Door::new(queue, Arc::clone(&controls[number])));
+            let streams = (StreamClients::new(arrivals, first_stream), arrivals_turn);
             let (clock, board) = (self.clock, Arc::clone(board));
-            let worker = Worker::new(engine, handover, clock, self.limits, board);
+            let worker = Worker::new(engine, handover, streams, clock, self.limits, board);
             workers.push(worker.map_err(|error| StartError::of("set up epoll", error))?);
         }
-        Ok((workers, boards, controls))
+        Ok(Crew { workers, boards, controls, doors })
     }
 
     fn engine(&self, number: usize, listeners: Vec<UdpSocket>) -> Result<Engine, StartError> {

@@ -5,7 +5,7 @@ use crate::error::Note;
 use crate::io::sys::{self, Buffer};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 
 /// One socket for each worker, bound to one address, which may have port 0. The kernel shares the
@@ -36,6 +36,20 @@ pub(crate) fn listeners(
         sys::set_buffer(socket.as_fd(), Buffer::Send, limits.listener_send_bytes)?;
     }
     Ok(sockets)
+}
+
+/// A socket that accepts streams, for tokio: it never blocks.
+pub(crate) fn stream_listener(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // A restart must not wait until the last connections of the process before are forgotten.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog.try_into().unwrap_or(i32::MAX))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 /// A relay port: the socket of one allocation, with ICMP errors asked for.

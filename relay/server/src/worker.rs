@@ -3,10 +3,11 @@
 use crate::config::Limits;
 use crate::engine::Engine;
 use crate::handover::{Handover, Packet};
-use crate::io::{Inbox, Outbox, Ready, sys};
+use crate::io::{Inbox, Outbox, Ready, SendFailure, SendFailures, sys};
 use crate::metrics::Board;
+use crate::streams::{Arrival, StreamClients, messages};
 use heliograph_base::{Clock, Now, Time};
-use relay_core::{At, IcmpError, PortId, Scratch, Verdict};
+use relay_core::{At, IcmpError, PortId, Received, Scratch, Verdict};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -20,13 +21,16 @@ use std::time::Duration;
 pub(crate) struct Worker {
     engine: Engine,
     handover: Handover,
+    streams: StreamClients,
     clock: Clock,
     limits: Limits,
+    arrivals_turn: usize,
     inbox: Inbox,
     outbox: Outbox<'static>,
     scratches: Vec<Scratch>,
     /// ICMP errors of the port whose turn it is.
     icmp: Vec<(PortId, SocketAddr, IcmpError)>,
+    arrivals: Vec<Arrival>,
     board: Arc<Board>,
     /// When the board was last written.
     shown: Time,
@@ -41,6 +45,7 @@ impl Worker {
     pub(crate) fn new(
         engine: Engine,
         handover: Handover,
+        (streams, arrivals_turn): (StreamClients, usize),
         clock: Clock,
         limits: Limits,
         board: Arc<Board>,
@@ -50,12 +55,15 @@ impl Worker {
         Ok(Self {
             engine,
             handover,
+            streams,
             clock,
             limits,
+            arrivals_turn,
             inbox: Inbox::new(room),
             outbox: Outbox::new(room),
             scratches: vec![Scratch::new(); room],
             icmp: Vec::with_capacity(ICMP_ERRORS_TURN),
+            arrivals: Vec::new(),
             board,
             shown: Time::START,
             board_is_stale: true,
@@ -124,9 +132,11 @@ impl Worker {
         let mut outbox = mem::take(&mut self.outbox).cleared();
         for ((port, to, error), scratch) in self.icmp.drain(..).zip(&mut self.scratches) {
             let verdict = self.engine.handle_icmp(now, port, to, error, scratch);
-            dispatch(verdict, &mut outbox, &mut self.handover);
+            let ways = Ways { handover: &mut self.handover, streams: &mut self.streams };
+            dispatch(verdict, &mut outbox, ways, &mut self.engine.counters.send_failures);
         }
         self.outbox = send(outbox, &mut self.engine);
+        self.pass_on();
     }
 
     /// Handles the batch, sends what it gives, then does what could wait.
@@ -135,32 +145,109 @@ impl Worker {
             let mut outbox = mem::take(&mut self.outbox).cleared();
             for (received, scratch) in self.inbox.datagrams().zip(&mut self.scratches) {
                 let verdict = self.engine.handle(now, received, scratch);
-                dispatch(verdict, &mut outbox, &mut self.handover);
+                let ways = Ways { handover: &mut self.handover, streams: &mut self.streams };
+                dispatch(verdict, &mut outbox, ways, &mut self.engine.counters.send_failures);
             }
             self.outbox = send(outbox, &mut self.engine);
             self.inbox.clear();
-            self.engine.counters.handover_full += self.handover.send() as u64;
+            self.pass_on();
         }
         self.engine.keep_house(now);
     }
 
-    /// Handles what other workers handed over.
+    /// Handles what other threads have for this one. What is left when its turn is over rings again.
     fn handle_bell(&mut self, now: Now) {
         self.handover.bell().answer();
+        let parcels_left = self.handle_parcels(now);
+        let arrivals_left = self.handle_arrivals(now);
+        if parcels_left || arrivals_left {
+            self.handover.bell().ring();
+        }
+    }
+
+    /// Handles what other workers handed over; whether there may be more.
+    fn handle_parcels(&mut self, now: Now) -> bool {
         for _ in 0..self.limits.handover_turn_batches {
             let Some(parcel) = self.handover.receive() else {
-                return;
+                return false;
             };
             let mut outbox = mem::take(&mut self.outbox).cleared();
             for (packet, scratch) in parcel.packets().zip(&mut self.scratches) {
                 let verdict = self.engine.handle_handover(now, &packet, scratch);
-                dispatch(verdict, &mut outbox, &mut self.handover);
+                let ways = Ways { handover: &mut self.handover, streams: &mut self.streams };
+                dispatch(verdict, &mut outbox, ways, &mut self.engine.counters.send_failures);
             }
             self.outbox = send(outbox, &mut self.engine);
             self.handover.give_back(parcel);
+            self.pass_on();
         }
-        // There may be more: the sockets' turn first.
-        self.handover.bell().ring();
+        true
+    }
+
+    /// Handles what stream clients sent, in batches; whether there may be more.
+    fn handle_arrivals(&mut self, now: Now) -> bool {
+        let mut batch = mem::take(&mut self.arrivals);
+        let (mut messages, mut more) = (0, true);
+        for _ in 0..self.arrivals_turn {
+            let Some(arrival) = self.streams.receive() else {
+                more = false;
+                break;
+            };
+            if messages + arrival.messages() > self.scratches.len() {
+                self.handle_batch(now, &batch);
+                batch.clear();
+                messages = 0;
+            }
+            messages += arrival.messages();
+            batch.push(arrival);
+        }
+        self.handle_batch(now, &batch);
+        batch.clear();
+        self.arrivals = batch;
+        more
+    }
+
+    fn handle_batch(&mut self, now: Now, batch: &[Arrival]) {
+        let mut outbox = mem::take(&mut self.outbox).cleared();
+        let mut scratches = self.scratches.iter_mut();
+        for arrival in batch {
+            match arrival {
+                Arrival::Opened { client, number, lane } => {
+                    if self.streams.open(*client, *number, Arc::clone(lane)) {
+                        self.engine.handle_client_gone(now, *client);
+                    }
+                }
+                Arrival::Gone { client, number } => {
+                    if self.streams.close(*client, *number) {
+                        self.engine.handle_client_gone(now, *client);
+                    }
+                }
+                Arrival::Messages { client, number, bytes, .. } => {
+                    if !self.streams.is_open(*client, *number) {
+                        continue;
+                    }
+                    let (at, from) = (At::Listener(client.listener), client.address);
+                    for (bytes, scratch) in messages(bytes).zip(&mut scratches) {
+                        let received = Received { at, from, bytes };
+                        let verdict = self.engine.handle(now, received, scratch);
+                        let ways =
+                            Ways { handover: &mut self.handover, streams: &mut self.streams };
+                        let failures = &mut self.engine.counters.send_failures;
+                        dispatch(verdict, &mut outbox, ways, failures);
+                    }
+                }
+            }
+        }
+        self.outbox = send(outbox, &mut self.engine);
+        self.pass_on();
+    }
+
+    /// Passes on what a batch gave for other threads.
+    fn pass_on(&mut self) {
+        self.engine.counters.handover_full += self.handover.send() as u64;
+        let Self { streams, engine, .. } = self;
+        let dropped = streams.flush(|client| engine.has_allocation(client));
+        engine.counters.stream_data_dropped += dropped as u64;
     }
 
     fn show_counters(&mut self, now: Time) {
@@ -172,11 +259,27 @@ impl Worker {
     }
 }
 
-fn dispatch<'a>(verdict: Verdict<'a>, outbox: &mut Outbox<'a>, handover: &mut Handover) {
+/// Where to put what other threads send on.
+struct Ways<'w> {
+    handover: &'w mut Handover,
+    streams: &'w mut StreamClients,
+}
+
+fn dispatch<'a>(
+    verdict: Verdict<'a>,
+    outbox: &mut Outbox<'a>,
+    ways: Ways<'_>,
+    failures: &mut SendFailures,
+) {
     match verdict {
+        Verdict::Send(transmit) if ways.streams.takes(transmit.via) => {
+            if !ways.streams.push(&transmit) {
+                failures.add(SendFailure::Closed);
+            }
+        }
         Verdict::Send(transmit) => outbox.push(transmit),
         Verdict::Handover { worker, from, to, body } => {
-            handover.pack(usize::from(worker.0), &Packet { from, to, body });
+            ways.handover.pack(usize::from(worker.0), &Packet { from, to, body });
         }
         Verdict::Done | Verdict::Drop(_) => {}
     }

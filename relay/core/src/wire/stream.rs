@@ -35,6 +35,14 @@ pub fn stream_message_bytes(stream: &[u8], most: usize) -> Result<Option<usize>,
     }
 }
 
+/// Whether a message to a client carries data of a peer, by its first bytes: ChannelData or a Data
+/// indication. Such a message may be dropped on a crowded way, like a datagram; an answer may not.
+#[must_use]
+pub fn is_data(head: &[u8]) -> bool {
+    const DATA_INDICATION: [u8; 2] = [0x00, 0x17]; // RFC 8656 §17
+    head.first().is_some_and(|first| first >> 6 == 0b01) || head.starts_with(&DATA_INDICATION)
+}
+
 fn stun_bytes(stream: &[u8]) -> Result<Option<usize>, Malformed> {
     let Some(&[_, _, l0, l1]) = stream.first_chunk() else {
         return Ok(None);
@@ -79,6 +87,12 @@ mod tests {
         }
         let two = [BINDING, BINDING].concat();
         assert_eq!(length(&two), Ok(Some(20)));
+    }
+
+    #[test]
+    fn data_is_told_from_answers() {
+        assert!(is_data(&[0x40, 0, 0, 0]) && is_data(&[0x00, 0x17, 0, 0]));
+        assert!(!is_data(&[0x01, 0x03]) && !is_data(&[0x01, 0x13]) && !is_data(&[]));
     }
 
     #[test]

@@ -222,6 +222,12 @@ pub(crate) fn set_buffer(socket: BorrowedFd<'_>, buffer: Buffer, bytes: usize) -
         .or_else(|_| set_option(socket, libc::SOL_SOCKET, plain, bytes))
 }
 
+/// Asks the kernel to take no more for a TCP connection while so many bytes are not yet sent.
+pub(crate) fn set_unsent(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, bytes)
+}
+
 fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     let pointer: *const c_int = &value;
     // SAFETY: the pointer is to a c_int that outlives the call, and the length is its length.

@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "all of this is test code")]
 
 use heliograph_base::{Clock, Sample};
+use relay_server::relay_core::wire::{STREAM_MESSAGE_BYTES_MAX, stream_message_bytes};
 use relay_server::relay_core::{Config, PeerPolicy, StaticUser};
 use relay_server::{Relay, RelayConfig};
 use std::collections::VecDeque;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 use stun_rs::attributes::stun::{ErrorCode, MessageIntegrity, Nonce, Realm, UserName};
@@ -94,8 +96,20 @@ pub(crate) enum Incoming {
     Icmp(SocketAddr, u8, u16),
 }
 
+/// A stream of bytes: TCP, or TLS over it.
+pub(crate) trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
+/// What a client's messages go by.
+enum Wire {
+    Udp(UdpSocket),
+    /// With what was read of the next message.
+    Stream(Box<dyn Stream>, Vec<u8>),
+}
+
 pub(crate) struct Client {
-    pub(crate) socket: UdpSocket,
+    wire: Wire,
     server: SocketAddr,
     challenge: Option<(Realm, Nonce)>,
     incoming: VecDeque<Incoming>,
@@ -108,7 +122,18 @@ impl Client {
 
     pub(crate) fn to(server: SocketAddr) -> Self {
         let socket = peer(if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" });
-        Self { socket, server, challenge: None, incoming: VecDeque::new() }
+        Self { wire: Wire::Udp(socket), server, challenge: None, incoming: VecDeque::new() }
+    }
+
+    /// A client that comes by TCP.
+    pub(crate) fn tcp(server: SocketAddr) -> Self {
+        Self::over(connect(server), server)
+    }
+
+    /// A client that comes by a stream.
+    pub(crate) fn over(stream: impl Stream + 'static, server: SocketAddr) -> Self {
+        let wire = Wire::Stream(Box::new(stream), Vec::new());
+        Self { wire, server, challenge: None, incoming: VecDeque::new() }
     }
 
     pub(crate) fn binding(&mut self) {
@@ -152,22 +177,28 @@ impl Client {
         Ok(())
     }
 
-    pub(crate) fn send(&self, channel: u16, data: &[u8]) {
+    pub(crate) fn send(&mut self, channel: u16, data: &[u8]) {
         let mut bytes = channel.to_be_bytes().to_vec();
         bytes.extend((data.len() as u16).to_be_bytes());
         bytes.extend(data);
+        if let Wire::Stream(..) = self.wire {
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
         self.send_bytes(&bytes);
     }
 
-    pub(crate) fn send_indication(&self, peer: SocketAddr, data: &[u8]) {
+    pub(crate) fn send_indication(&mut self, peer: SocketAddr, data: &[u8]) {
         let indication = StunMessageBuilder::new(SEND, MessageClass::Indication)
             .with_attribute(XorPeerAddress::from(peer))
             .with_attribute(Data::new(data));
         self.send_bytes(&encode(&indication.build()));
     }
 
-    pub(crate) fn send_bytes(&self, bytes: &[u8]) {
-        self.socket.send_to(bytes, self.server).unwrap();
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        match &mut self.wire {
+            Wire::Udp(socket) => drop(socket.send_to(bytes, self.server).unwrap()),
+            Wire::Stream(stream, _) => stream.write_all(bytes).unwrap(),
+        }
     }
 
     /// The next data from a peer.
@@ -224,13 +255,22 @@ impl Client {
 
     /// One datagram: kept if it is data, given if it is an answer.
     fn receive_datagram(&mut self) -> Option<StunMessage> {
-        let (bytes, from) = receive_from(&self.socket);
-        assert_eq!(from, self.server);
+        let bytes = match &mut self.wire {
+            Wire::Udp(socket) => {
+                let (bytes, from) = receive_from(socket);
+                assert_eq!(from, self.server);
+                bytes
+            }
+            Wire::Stream(stream, begun) => receive_message(stream, begun),
+        };
         if bytes[0] >> 6 == 1 {
             let [c0, c1, l0, l1, data @ ..] = &bytes[..] else { panic!("short ChannelData") };
-            assert_eq!(usize::from(u16::from_be_bytes([*l0, *l1])), data.len());
+            let length = usize::from(u16::from_be_bytes([*l0, *l1]));
+            let is_stream = matches!(self.wire, Wire::Stream(..));
+            let padded = if is_stream { length.next_multiple_of(4) } else { length };
+            assert_eq!(padded, data.len());
             let channel = u16::from_be_bytes([*c0, *c1]);
-            self.incoming.push_back(Incoming::Channel(channel, data.to_vec()));
+            self.incoming.push_back(Incoming::Channel(channel, data[..length].to_vec()));
             return None;
         }
         let message = self.decode(&bytes);
@@ -262,6 +302,28 @@ impl Client {
         }
         decoder.build().decode(bytes).expect("a well-formed message").0
     }
+}
+
+/// The next message of a stream, `begun` with what was read of it before.
+fn receive_message(stream: &mut dyn Stream, begun: &mut Vec<u8>) -> Vec<u8> {
+    loop {
+        match stream_message_bytes(begun, STREAM_MESSAGE_BYTES_MAX).expect("the relay sends STUN") {
+            Some(length) if length <= begun.len() => return begun.drain(..length).collect(),
+            Some(_) | None => {}
+        }
+        let mut bytes = vec![0; 65_536];
+        let read = stream.read(&mut bytes).expect("more of the stream comes");
+        assert!(read > 0, "the relay closed the stream");
+        begun.extend(&bytes[..read]);
+    }
+}
+
+/// A TCP connection that doesn't wait for ever.
+pub(crate) fn connect(server: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(server).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }
 
 fn with_credentials(
