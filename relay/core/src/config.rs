@@ -99,6 +99,11 @@ pub struct Config {
     pub unauthenticated_rate: u32,
     /// How many such answers a quiet prefix gets at once.
     pub unauthenticated_burst: u32,
+    /// The same for an IPv6 /48, which one customer may have whole, with its 65,536 /64. 0: no
+    /// limit.
+    pub unauthenticated_site_rate: u32,
+    /// How many such answers a quiet /48 gets at once.
+    pub unauthenticated_site_burst: u32,
     /// How many buckets count them, 8 bytes each. Prefixes that fall into the same bucket share it.
     pub unauthenticated_buckets: usize,
 }
@@ -139,9 +144,12 @@ impl Config {
         if (1..65_536).contains(&self.holder_bytes_per_s) {
             return Err(InvalidConfig::HolderBytes);
         }
-        if self.unauthenticated_rate > 0
-            && (self.unauthenticated_burst == 0 || self.unauthenticated_buckets == 0)
-        {
+        let of_host = (self.unauthenticated_rate, self.unauthenticated_burst);
+        let of_site = (self.unauthenticated_site_rate, self.unauthenticated_site_burst);
+        let lets_nothing_through = |(rate, burst): (u32, u32)| {
+            rate > 0 && (burst == 0 || self.unauthenticated_buckets == 0)
+        };
+        if [of_host, of_site].into_iter().any(lets_nothing_through) {
             return Err(InvalidConfig::Unauthenticated);
         }
         Ok(())
@@ -178,6 +186,8 @@ impl Default for Config {
             channels_max: 64,
             unauthenticated_rate: 200,
             unauthenticated_burst: 400,
+            unauthenticated_site_rate: 1000,
+            unauthenticated_site_burst: 2000,
             unauthenticated_buckets: 16_384,
         }
     }
@@ -205,7 +215,7 @@ pub enum InvalidConfig {
     #[error("holder_bytes_per_s must be 0 or at least 65536")]
     HolderBytes,
     /// A limit that is on but lets nothing through.
-    #[error("unauthenticated_burst and unauthenticated_buckets must be above 0")]
+    #[error("unauthenticated_burst, _site_burst and _buckets must be above 0")]
     Unauthenticated,
 }
 

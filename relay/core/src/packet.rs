@@ -159,11 +159,13 @@ pub enum Reason {
     /// An ICMP error of a kind that clients aren't told of, or for a client that may not know what
     /// to do with it.
     Icmp,
+    /// The user sends and gets more packets or bytes a second than one may.
+    OverRate,
 }
 
 impl Reason {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NotStun,
         Self::Malformed,
         Self::BadSource,
@@ -177,6 +179,7 @@ impl Reason {
         Self::PeerDenied,
         Self::TooLong,
         Self::Icmp,
+        Self::OverRate,
     ];
 
     /// Its name in `snake_case`.
@@ -196,6 +199,7 @@ impl Reason {
             Self::PeerDenied => "peer_denied",
             Self::TooLong => "too_long",
             Self::Icmp => "icmp",
+            Self::OverRate => "over_rate",
         }
     }
 }

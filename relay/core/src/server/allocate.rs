@@ -39,7 +39,7 @@ impl Server {
         let wanted = self.wanted_port(request)?;
         let with_other = self.wants_other(request)?;
         let lifetime_s = self.lifetime_s(request)?;
-        self.check_quota(user)?;
+        self.check_quota(request, user)?;
         let (stocked, missing) = match self.take_port(wanted) {
             Ok(stocked) => (stocked, None),
             // RFC 8656 §7.2: "If the server can partially meet the request, i.e., if it can only
@@ -89,7 +89,7 @@ impl Server {
         answer: Allocated,
     ) -> Result<StockedPort, NoFamily> {
         // It counts against the quotas like the first half.
-        let has_room = self.check_quota(user).map_err(|_| ErrorCode::InsufficientCapacity);
+        let has_room = self.check_quota(request, user).map_err(|_| ErrorCode::InsufficientCapacity);
         let stocked = has_room.and_then(|()| self.take_port(wanted));
         let stocked = stocked.map_err(|code| NoFamily { family: wanted.family, code })?;
         self.begin_allocation(request, user, stocked, answer);
@@ -104,6 +104,8 @@ impl Server {
         answer: Allocated,
     ) -> Slot {
         let relayed = stocked.advertised;
+        let (now, source) = (request.now.time, request.client.address.ip());
+        let user_id = self.table.quotas.begin(now, user.name, user.kind, source);
         let slot = self.table.insert(Allocation {
             client: request.client,
             sibling: None,
@@ -112,6 +114,7 @@ impl Server {
             expires: request.now.time + Duration::from_secs(answer.lifetime_s.into()),
             user: user.name.into(),
             user_kind: user.kind,
+            user_id,
             key: user.key,
             transaction: request.transaction(),
             answer,
@@ -122,6 +125,10 @@ impl Server {
         self.effects.push_back(Effect::PortTaken(stocked.port));
         self.counters.allocations_begun += 1;
         slot
+    }
+
+    fn check_quota(&self, request: &Request<'_>, user: User<'_>) -> Result<(), ErrorCode> {
+        self.table.check_quota(&self.config, user, request.client.address.ip())
     }
 
     fn take_port(&mut self, wanted: Wanted) -> Result<StockedPort, ErrorCode> {

@@ -4,6 +4,7 @@ use super::Client;
 use super::answer::Allocated;
 use super::credentials::UserKind;
 use super::peers::Peers;
+use super::quotas::UserId;
 use super::table::Slot;
 use crate::PortId;
 use crate::wire::{Key, TransactionId};
@@ -24,6 +25,8 @@ pub(super) struct Allocation {
     pub(super) expires: Time,
     pub(super) user: Box<str>,
     pub(super) user_kind: UserKind,
+    /// Where the user's quotas are.
+    pub(super) user_id: UserId,
     /// The key that authenticated the user, so that later requests cost one HMAC.
     pub(super) key: Key,
     /// The Allocate that made it, which gets the same answer when it comes again.

@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::answer::Success;
-use super::credentials::{User, UserKind};
+use super::credentials::User;
 use super::peers::Unbound;
 use super::request::Request;
 use super::stock::Family;
@@ -35,20 +35,6 @@ impl Server {
         let asked = Duration::from_secs(asked_s.into());
         let lifetime = asked.clamp(self.config.lifetime_default, self.config.lifetime_max);
         Ok(u32::try_from(lifetime.as_secs()).expect("the config's lifetimes fit"))
-    }
-
-    pub(super) fn check_quota(&self, user: User<'_>) -> Result<(), ErrorCode> {
-        let quota = match user.kind {
-            UserKind::Static => self.config.allocations_per_user_max,
-            UserKind::Holder { .. } => self.config.allocations_per_holder_max,
-        };
-        if self.table.quota_used(user.name, user.kind) >= quota {
-            return Err(ErrorCode::AllocationQuotaReached);
-        }
-        if self.table.len() >= self.config.allocations_max {
-            return Err(ErrorCode::InsufficientCapacity);
-        }
-        Ok(())
     }
 
     /// RFC 8656 §8.2.
@@ -92,12 +78,14 @@ impl Server {
             let peer = peer.map_err(|_| ErrorCode::BadRequest)?;
             self.check_peer(first, peer.ip())?;
         }
+        let mut new = 0;
         for slot in self.table.halves(first) {
             let family = self.family(slot);
             let peers = request.peers().flatten().map(|peer| peer.ip());
             let peers = peers.filter(|peer| Family::of(*peer) == family);
-            self.check_permissions_fit(request, slot, peers)?;
+            new += self.new_permissions(request, slot, peers)?;
         }
+        self.take_peers(request, first, new)?;
         for peer in request.peers().flatten().map(|peer| peer.ip()) {
             let slot = self.check_peer(first, peer)?;
             self.permit(request, slot, peer);
@@ -129,7 +117,8 @@ impl Server {
                 Unbound::Full => ErrorCode::InsufficientCapacity,
             },
         )?;
-        self.check_permissions_fit(request, slot, [peer.ip()].into_iter())?;
+        let new = self.new_permissions(request, slot, [peer.ip()].into_iter())?;
+        self.take_peers(request, slot, new)?;
         self.permit(request, slot, peer.ip());
         self.table.get_mut(slot).peers.bind(now, number, peer);
         Ok(Success::Bound)
@@ -159,15 +148,28 @@ impl Server {
         self.table.halves(first).find(|slot| self.family(*slot) == Family::of(peer))
     }
 
-    fn check_permissions_fit(
+    /// How many new permissions those for `peers` are, if they fit.
+    fn new_permissions(
         &self,
         request: &Request<'_>,
         slot: Slot,
         peers: impl Iterator<Item = IpAddr>,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<usize, ErrorCode> {
         let max = self.config.permissions_max;
-        let fits = self.table.get(slot).peers.can_permit(request.now.time, peers, max);
-        if fits { Ok(()) } else { Err(ErrorCode::InsufficientCapacity) }
+        let new = self.table.get(slot).peers.new_permissions(request.now.time, peers, max);
+        new.ok_or(ErrorCode::InsufficientCapacity)
+    }
+
+    /// Counts new peers against the rate of the user. RFC 8656 §10.2 has 508 for "some capacity
+    /// limit or policy".
+    fn take_peers(
+        &mut self,
+        request: &Request<'_>,
+        slot: Slot,
+        count: usize,
+    ) -> Result<(), ErrorCode> {
+        let has_them = self.table.take_peers(request.now.time, slot, count);
+        if has_them { Ok(()) } else { Err(ErrorCode::InsufficientCapacity) }
     }
 
     fn permit(&mut self, request: &Request<'_>, slot: Slot, peer: IpAddr) {

@@ -49,24 +49,24 @@ impl Peers {
         permissions.find(|permission| permission.peer == peer && now < permission.expires)
     }
 
-    /// Whether permissions for all of `peers` fit, of which some may be there already.
-    pub(super) fn can_permit(
+    /// How many new permissions those for all of `peers` are, if they fit.
+    pub(super) fn new_permissions(
         &self,
         now: Time,
         peers: impl Iterator<Item = IpAddr>,
         max: usize,
-    ) -> bool {
+    ) -> Option<usize> {
         let mut new: Vec<IpAddr> = Vec::new();
         let live = self.permissions.iter().filter(|permission| now < permission.expires).count();
         for peer in peers {
             if self.permission(now, peer).is_none() && !new.contains(&peer) {
                 if live + new.len() >= max {
-                    return false;
+                    return None;
                 }
                 new.push(peer);
             }
         }
-        true
+        Some(new.len())
     }
 
     /// Installs or refreshes a permission. Whether it fits was asked before.

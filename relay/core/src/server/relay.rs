@@ -184,6 +184,9 @@ impl Server {
             return Verdict::Drop(Reason::NoPermission);
         };
         let on_network = permission.on_network;
+        if !self.table.take_packet(now.time, slot, body.len()) {
+            return Verdict::Drop(Reason::OverRate);
+        }
         match self.ports.owner(peer) {
             Some(worker) if worker == self.worker => {
                 return self.deliver(now, from, peer, body, scratch);
@@ -214,6 +217,9 @@ impl Server {
         let allocation = self.table.get(slot);
         let client = allocation.client;
         let channel = allocation.peers.channel_to(now.time, peer);
+        if !self.table.take_packet(now.time, slot, body.len()) {
+            return Verdict::Drop(Reason::OverRate);
+        }
         let is_stream = self.listener(client.listener).transport.is_stream();
         let (head, pad) = match (channel, u16::try_from(body.len())) {
             (Some(channel), Ok(length)) => {

@@ -2,13 +2,15 @@
 
 use super::Client;
 use super::allocation::Allocation;
-use super::credentials::{UserKind, quota_name};
-use crate::PortId;
+use super::credentials::User;
+use super::quotas::Quotas;
+use crate::wire::ErrorCode;
+use crate::{Config, PortId};
 use ahash::RandomState;
 use heliograph_base::Time;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The place of an allocation in the table; good while it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,22 +24,21 @@ pub(super) struct Table {
     by_client: HashMap<Client, Slot, RandomState>,
     by_relayed: HashMap<SocketAddr, Slot, RandomState>,
     by_port: Vec<Option<Slot>>,
-    /// Live allocations by whose they are.
-    quotas: HashMap<Box<str>, usize, RandomState>,
+    pub(super) quotas: Quotas,
     /// When to look at an allocation: never after its end. A refresh leaves the earlier entry
     /// there.
     deadlines: BinaryHeap<Reverse<(Time, PortId)>>,
 }
 
 impl Table {
-    pub(super) fn new(hasher: &RandomState) -> Self {
+    pub(super) fn new(config: &Config, hasher: &RandomState) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
             by_client: HashMap::with_hasher(hasher.clone()),
             by_relayed: HashMap::with_hasher(hasher.clone()),
             by_port: Vec::new(),
-            quotas: HashMap::with_hasher(hasher.clone()),
+            quotas: Quotas::new(config, hasher),
             deadlines: BinaryHeap::new(),
         }
     }
@@ -47,9 +48,26 @@ impl Table {
         self.slots.len() - self.free.len()
     }
 
-    /// How many allocations count together with those of this user.
-    pub(super) fn quota_used(&self, user: &str, kind: UserKind) -> usize {
-        self.quotas.get(quota_name(user, kind)).copied().unwrap_or(0)
+    /// Whether `user` may have one more allocation.
+    pub(super) fn check_quota(
+        &self,
+        config: &Config,
+        user: User<'_>,
+        source: IpAddr,
+    ) -> Result<(), ErrorCode> {
+        self.quotas.check(config, user, source, self.len())
+    }
+
+    /// Takes a packet from the rates of the user of an allocation; `false` if it goes over them.
+    pub(super) fn take_packet(&mut self, now: Time, slot: Slot, bytes: usize) -> bool {
+        let user = self.get(slot).user_id;
+        self.quotas.take_packet(now, user, bytes)
+    }
+
+    /// The same for new peers.
+    pub(super) fn take_peers(&mut self, now: Time, slot: Slot, count: usize) -> bool {
+        let user = self.get(slot).user_id;
+        self.quotas.take_peers(now, user, count)
     }
 
     pub(super) fn of_client(&self, client: Client) -> Option<Slot> {
@@ -100,8 +118,6 @@ impl Table {
             allocation.sibling = Some(first);
         }
         self.by_relayed.insert(allocation.relayed, slot);
-        let quota = quota_name(&allocation.user, allocation.user_kind);
-        *self.quotas.entry(quota.into()).or_default() += 1;
         self.deadlines.push(Reverse((allocation.expires, allocation.port)));
         self.slots[slot.0 as usize] = Some(allocation);
         slot
@@ -122,17 +138,10 @@ impl Table {
             }
         }
         self.by_relayed.remove(&allocation.relayed);
-        self.release_quota(quota_name(&allocation.user, allocation.user_kind));
+        let (name, kind) = (&allocation.user, allocation.user_kind);
+        self.quotas.end(allocation.user_id, name, kind, allocation.client.address.ip());
         self.forget_old_deadlines();
         allocation
-    }
-
-    fn release_quota(&mut self, quota: &str) {
-        let used = self.quotas.get_mut(quota).expect("a live allocation is counted");
-        *used -= 1;
-        if *used == 0 {
-            self.quotas.remove(quota);
-        }
     }
 
     /// Moves the end of an allocation.
@@ -190,6 +199,7 @@ mod tests {
     use super::*;
     use crate::ListenerId;
     use crate::server::answer::Allocated;
+    use crate::server::credentials::UserKind;
     use crate::server::peers::Peers;
     use crate::wire::{Key, TransactionId};
     use std::time::Duration;
@@ -198,9 +208,11 @@ mod tests {
         Time::after_start(Duration::from_secs(second))
     }
 
-    fn allocation(port: u16, expires: Time) -> Allocation {
+    fn insert(table: &mut Table, port: u16, expires: Time) {
         let address = SocketAddr::new([192, 0, 2, 1].into(), port);
-        Allocation {
+        let now = Time::START;
+        let user_id = table.quotas.begin(now, "alice", UserKind::Static, address.ip());
+        table.insert(Allocation {
             client: Client { listener: ListenerId(0), address },
             sibling: None,
             port: PortId(port.into()),
@@ -208,22 +220,23 @@ mod tests {
             expires,
             user: "alice".into(),
             user_kind: UserKind::Static,
+            user_id,
             key: Key::long_term("", "", ""),
             transaction: TransactionId([0; 12]),
             answer: Allocated { relayed: address, other: None, lifetime_s: 0 },
             wants_icmp: false,
             peers: Peers::default(),
-        }
+        });
     }
 
     #[test]
     fn old_deadlines_are_forgotten_and_live_ones_kept() {
-        let mut table = Table::new(&RandomState::with_seeds(1, 2, 3, 4));
+        let mut table = Table::new(&Config::default(), &RandomState::with_seeds(1, 2, 3, 4));
         for port in 0..100 {
-            table.insert(allocation(port, second(1000 + u64::from(port))));
+            insert(&mut table, port, second(1000 + u64::from(port)));
         }
         for round in 0..1000 {
-            table.insert(allocation(5000, second(2000 + round)));
+            insert(&mut table, 5000, second(2000 + round));
             let slot = table.of_port(PortId(5000)).unwrap();
             table.set_expires(slot, second(1900));
             table.remove(slot);
@@ -234,6 +247,6 @@ mod tests {
             assert_eq!(table.remove(expired).port, PortId(port as u32));
             assert_eq!(table.pop_expired(second(1000 + port)), None);
         }
-        assert_eq!((table.len(), table.quotas.len()), (0, 0));
+        assert!(table.len() == 0 && table.quotas.is_empty());
     }
 }
