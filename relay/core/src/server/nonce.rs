@@ -14,11 +14,13 @@ const COOKIE: [u8; 9] = *b"obMatJos2";
 /// How many characters follow it for 24 security feature bits.
 const FEATURES_BYTES: usize = 4;
 
-/// PASSWORD-ALGORITHMS comes with the nonce. RFC 8489 §18.1; bit 0 is the lowest: errata 6290.
-const PASSWORD_ALGORITHMS: u8 = 1 << 0;
+/// PASSWORD-ALGORITHMS comes with the nonce. RFC 8489 §18.1: "Bits are assigned starting from the
+/// most significant side of the bit set, so Bit 0 is the leftmost bit"; the example of RFC 8656 §20
+/// has it so ("gAAA"), the test vector of RFC 8489 the other way.
+const PASSWORD_ALGORITHMS: u8 = 1 << 7;
 
 /// The client names itself by USERHASH.
-const USERNAME_ANONYMITY: u8 = 1 << 1;
+const USERNAME_ANONYMITY: u8 = 1 << 6;
 
 const PREFIX_BYTES: usize = COOKIE.len() + FEATURES_BYTES;
 
@@ -59,7 +61,7 @@ impl Nonces {
         let mut prefix = [0; PREFIX_BYTES];
         let (cookie, features) = prefix.split_at_mut(COOKIE.len());
         cookie.copy_from_slice(&COOKIE);
-        BASE64.encode_mut(&[0, 0, PASSWORD_ALGORITHMS | anonymity], features);
+        BASE64.encode_mut(&[PASSWORD_ALGORITHMS | anonymity, 0, 0], features);
         Self {
             seed,
             lifetime_s: config.nonce_lifetime.as_secs(),
