@@ -11,7 +11,9 @@ use std::str::FromStr;
 /// The default denies every address that isn't the public internet: private, loopback, link-local
 /// (with the metadata services of clouds), documentation, translation and tunnel ranges. `deny`
 /// beats `allow`, and `allow` beats the default. Multicast, broadcast and unspecified addresses
-/// can't be allowed.
+/// can't be allowed. The metadata services of clouds, and addresses of a network's own NAT64, are
+/// allowed only by their own address, written alone or as /32 or /128, never by a range around
+/// them: who opens 169.254.0.0/16 or 0.0.0.0/0 doesn't mean to give away the keys of the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerPolicy {
     /// Ranges opened although the default denies them.
@@ -41,6 +43,9 @@ impl PeerPolicy {
     fn permits_plain(&self, address: IpAddr) -> bool {
         if is_never_a_peer(address) || matches_any(&self.deny, address) {
             return false;
+        }
+        if matches_any(&ALLOWED_BY_NAME_ONLY, address) {
+            return self.allow.iter().any(|range| range.is_just(address));
         }
         matches_any(&self.allow, address) || !matches_any(&DENIED_BY_DEFAULT, address)
     }
@@ -124,6 +129,12 @@ impl Cidr {
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
+    }
+
+    /// Whether `address` is all there is in the range.
+    fn is_just(&self, address: IpAddr) -> bool {
+        let (_, width) = left_aligned(self.network);
+        self.network == address && u32::from(self.prefix_bits) == width
     }
 
     const fn v4(a: u8, b: u8, c: u8, d: u8, prefix_bits: u8) -> Self {
@@ -228,4 +239,19 @@ const DENIED_BY_DEFAULT: [Cidr; 29] = [
     Cidr::v6(0xfe80, 0, 0, 0, 10),     // link-local
     Cidr::v6(0xfec0, 0, 0, 0, 10),     // site-local
     Cidr::v6(0xff00, 0, 0, 0, 8),      // multicast
+];
+
+/// What a range does not open: addresses where a cloud gives its machines their keys, most of them
+/// in ranges above; and NAT64 prefixes of a network of one's own, where nobody outside knows which
+/// bits are the IPv4 address behind (RFC 8215, RFC 6052 §2.2).
+const ALLOWED_BY_NAME_ONLY: [Cidr; 9] = [
+    Cidr::v4(169, 254, 169, 254, 32),       // nearly all clouds
+    Cidr::v4(169, 254, 170, 2, 32),         // AWS containers
+    Cidr::v4(100, 100, 100, 200, 32),       // Alibaba
+    Cidr::v4(192, 0, 0, 192, 32),           // Oracle
+    Cidr::v4(168, 63, 129, 16, 32),         // Azure, amid public addresses
+    Cidr::v6(0xfd00, 0xec2, 0, 0x254, 128), // AWS
+    Cidr::v6(0xfd00, 0xec2, 0, 0x23, 128),  // AWS pods
+    Cidr::v6(0xfd20, 0xce, 0, 0x254, 128),  // Google
+    Cidr::v6(0x64, 0xff9b, 1, 0, 48),       // local NAT64
 ];

@@ -162,6 +162,24 @@ fn an_ipv6_network_is_one_prefix_and_another_is_another() {
 }
 
 #[test]
+fn an_ipv6_site_is_limited_however_many_networks_it_has() {
+    let mut relay = Script::with(|config| {
+        config.unauthenticated_site_rate = 5;
+        config.unauthenticated_site_burst = 10;
+    });
+    let request = encode(&relay.begin(BINDING, MessageClass::Request).build());
+    let answers = |relay: &mut Script, site: u16| {
+        let from = |network: u16| format!("[2001:db8:{site:x}:{network:x}::1]:1").parse().unwrap();
+        let listener = At::Listener(ListenerId(1));
+        let outcomes = (0..100).map(|network| relay.datagram(listener, from(network), &request));
+        outcomes.filter(|outcome| matches!(outcome, Outcome::Send { .. })).count()
+    };
+    assert_eq!(answers(&mut relay, 1), 10);
+    assert_eq!(answers(&mut relay, 2), 10);
+    assert_eq!(answers(relay.at(1.s()), 1), 5);
+}
+
+#[test]
 fn an_authenticated_client_is_not_limited() {
     let mut relay = Script::with(|config| {
         config.unauthenticated_rate = 1;

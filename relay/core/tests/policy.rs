@@ -12,6 +12,10 @@ const DENIED: &str = "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0
     203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 ::/128 ::1/128 64:ff9b::/96 64:ff9b:1::/48 100::/64 \
     2001::/32 2001:db8::/32 2002::/16 3fff::/20 5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8";
 
+/// What is opened by its own address, but never by a range around it.
+const BY_NAME_ONLY: &str = "169.254.169.254/32 169.254.170.2/32 100.100.100.200/32 192.0.0.192/32 \
+    168.63.129.16/32 fd00:ec2::254/128 fd00:ec2::23/128 fd20:ce::254/128 64:ff9b:1::/48";
+
 fn bits(address: IpAddr) -> Vec<bool> {
     let octets = match address {
         IpAddr::V4(v4) => v4.octets().to_vec(),
@@ -33,6 +37,11 @@ fn naively_permitted(policy: &PeerPolicy, address: IpAddr) -> bool {
     if never.iter().any(|range| naively_in(range, address)) || is_in(&policy.deny) {
         return false;
     }
+    if BY_NAME_ONLY.split_whitespace().any(|range| naively_in(range, address)) {
+        let name =
+            if address.is_ipv4() { format!("{address}/32") } else { format!("{address}/128") };
+        return policy.allow.iter().any(|range| range.to_string() == name);
+    }
     is_in(&policy.allow) || !DENIED.split_whitespace().any(|range| naively_in(range, address))
 }
 
@@ -52,7 +61,8 @@ fn range() -> impl Strategy<Value = Cidr> {
 
 /// Random addresses are rarely special: half of these are at or beside the edge of a denied range.
 fn address() -> impl Strategy<Value = IpAddr> {
-    let denied: Vec<&str> = DENIED.split_whitespace().collect();
+    let denied = DENIED.split_whitespace().chain(BY_NAME_ONLY.split_whitespace());
+    let denied: Vec<&str> = denied.collect();
     let edges = (proptest::sample::select(denied), any::<bool>(), -1_i8..=1).prop_map(edge);
     prop_oneof![
         edges,
@@ -158,6 +168,28 @@ fn opening_a_gateway_does_not_open_what_is_behind_it() {
         assert!(policy.permits(open.parse().unwrap()), "{open}");
         assert!(!policy.permits(closed.parse().unwrap()), "{closed}");
     }
+}
+
+#[test]
+fn metadata_services_are_opened_by_name_only() {
+    let everything = ["0.0.0.0/0", "::/0", "169.254.169.254/31", "fd00:ec2::254/127"];
+    let everything = everything.map(|range| range.parse().unwrap()).to_vec();
+    let mut policy = PeerPolicy { allow: everything, deny: vec![] };
+    let metadata = ["169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16"];
+    let spelled = ["::ffff:169.254.169.254", "::ffff:0:169.254.169.254", "64:ff9b::a9fe:a9fe"];
+    let local = ["64:ff9b:1::1", "64:ff9b:1:a9fe:a9:fe00::"];
+    for closed in metadata.into_iter().chain(spelled).chain(local) {
+        assert!(!policy.permits(closed.parse().unwrap()), "{closed}");
+    }
+    assert!(policy.permits("169.254.169.253".parse().unwrap()));
+    policy.allow.push("169.254.169.254".parse().unwrap());
+    for open in ["169.254.169.254"].into_iter().chain(spelled) {
+        assert!(policy.permits(open.parse().unwrap()), "{open}");
+    }
+    policy.allow.push("64:ff9b:1::1/128".parse().unwrap());
+    assert!(policy.permits("64:ff9b:1::1".parse().unwrap()));
+    assert!(!policy.permits("64:ff9b:1::2".parse().unwrap()));
+    assert!(!PeerPolicy::default().permits("168.63.129.16".parse().unwrap()));
 }
 
 #[test]
