@@ -239,6 +239,8 @@ impl std::fmt::Debug for StaticUser {
 pub struct Listener {
     /// The address that the socket is bound to; never a wildcard.
     pub local: SocketAddr,
+    /// What clients are told it is called: another address if it stands behind a NAT.
+    pub advertised: SocketAddr,
     /// What clients reach it by. One address can have a listener for each.
     pub transport: Transport,
 }

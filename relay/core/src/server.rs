@@ -2,8 +2,8 @@
 //!
 //! Here: what goes in and out, and the first choice for each datagram. In the files beside: who
 //! asks (`authenticate`, `credentials`, `nonce`, `limiter`), what requests do (`allocate`,
-//! `control`) and get (`answer`), how data goes (`relay`), and what is kept (`allocation`, `peers`,
-//! `table`, `stock`, `quotas`).
+//! `control`, `discovery`) and get (`answer`), how data goes (`relay`), and what is kept
+//! (`allocation`, `peers`, `table`, `stock`, `quotas`).
 
 mod allocate;
 mod allocation;
@@ -11,6 +11,7 @@ mod answer;
 mod authenticate;
 mod control;
 mod credentials;
+mod discovery;
 mod limiter;
 mod nonce;
 mod peers;
@@ -31,6 +32,7 @@ use crate::{
 use ahash::RandomState;
 use authenticate::HASHED_NAME_BYTES_MAX;
 use credentials::Checker;
+use discovery::Alternates;
 use heliograph_base::{Now, Time};
 use hmac::{Hmac, KeyInit, Mac};
 use limiter::Limiter;
@@ -58,6 +60,8 @@ pub struct Server {
     stock: Stock,
     effects: VecDeque<Effect>,
     counters: Counters,
+    /// By listener.
+    alternates: Box<[Option<Alternates>]>,
     /// Makes the transaction ids of indications, with their count.
     indication_hasher: RandomState,
     indications: u64,
@@ -97,6 +101,7 @@ impl Server {
             stock: Stock::default(),
             effects: VecDeque::new(),
             counters: Counters::default(),
+            alternates: Alternates::of_all(&config.listeners),
             indication_hasher: hasher,
             indications: 0,
             config,
@@ -227,7 +232,10 @@ impl Server {
         let Some(method) = Method::from_number(message.method_number()) else {
             return Verdict::Drop(Reason::UnknownMethod);
         };
-        let fields = Fields::of(&message);
+        let mut fields = Fields::of(&message);
+        if self.alternates(client.listener).is_none() {
+            fields.forget_discovery();
+        }
         let request = Request { now, client, method, message, fields };
         match message.class() {
             Class::Request => self.handle_request(&request, scratch),

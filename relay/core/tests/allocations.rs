@@ -183,9 +183,7 @@ fn a_relay_without_the_family_says_so() {
 fn a_client_gets_a_port_on_the_address_it_came_by() {
     let mut relay = Script::with(|config| {
         let local = v4([198, 51, 100, 2], 3478);
-        config
-            .listeners
-            .push(relay_core::Listener { local, transport: relay_core::Transport::Udp });
+        config.listeners.push(listener(local, relay_core::Transport::Udp));
     });
     let second = Client { listener: relay_core::ListenerId(2), ..CAROL };
     let port = relay.open_port([198, 51, 100, 2].into());

@@ -208,7 +208,7 @@ impl Plan {
         core.listeners.clear();
         for address in listening.iter().map(|one| one.address) {
             let ListenerAddress { bound, advertised, transport } = address;
-            core.listeners.push(Listener { local: bound, transport });
+            core.listeners.push(Listener { local: bound, advertised, transport });
             if advertised != bound {
                 core.never_peers.push(advertised);
             }

@@ -170,5 +170,5 @@ pub(crate) fn address(text: &str) -> SocketAddr {
 }
 
 fn listener(local: &str, transport: Transport) -> Listener {
-    Listener { local: address(local), transport }
+    Listener { local: address(local), advertised: address(local), transport }
 }

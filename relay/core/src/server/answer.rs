@@ -74,22 +74,18 @@ impl Server {
         finish(request, writer)
     }
 
-    /// Answers Binding, for which nobody has to show who it is.
-    pub(super) fn answer_binding<'a>(
+    /// Refuses a Binding.
+    pub(super) fn refuse_binding<'a>(
         &mut self,
         request: &Request<'_>,
+        code: ErrorCode,
         scratch: &'a mut Scratch,
     ) -> Verdict<'a> {
-        if !request.fields.unknown.kinds().is_empty() {
-            let code = ErrorCode::UnknownAttribute;
-            let mut writer = self.begin_error(request, code, scratch);
-            writer.error_code(code, "");
+        let mut writer = self.begin_error(request, code, scratch);
+        writer.error_code(code, "");
+        if code == ErrorCode::UnknownAttribute {
             unknown_attributes(&mut writer, request);
-            return finish(request, writer);
         }
-        self.counters.count_success();
-        let mut writer = begin(request, Class::Success, scratch);
-        writer.xor_address(attribute::XOR_MAPPED_ADDRESS, request.client.address);
         finish(request, writer)
     }
 

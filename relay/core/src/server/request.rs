@@ -37,6 +37,9 @@ pub(super) struct Fields<'a> {
     pub(super) peer: Option<&'a [u8]>,
     pub(super) data: Option<&'a [u8]>,
     pub(super) dont_fragment: Option<&'a [u8]>,
+    pub(super) change_request: Option<&'a [u8]>,
+    pub(super) response_port: Option<&'a [u8]>,
+    pub(super) padding: Option<&'a [u8]>,
     pub(super) unknown: Unknown,
 }
 
@@ -78,6 +81,22 @@ impl<'a> Fields<'a> {
         fields
     }
 
+    /// Makes the attributes of RFC 5780 unknown, where it can't be served. RFC 5780 §6.1: "If the
+    /// request contains CHANGE-REQUEST attribute and the server does not have an alternate address
+    /// and port [...], the server MUST generate an error response of type 420."
+    pub(super) fn forget_discovery(&mut self) {
+        let all = [
+            (attribute::CHANGE_REQUEST, &mut self.change_request),
+            (attribute::RESPONSE_PORT, &mut self.response_port),
+            (attribute::PADDING, &mut self.padding),
+        ];
+        for (kind, value) in all {
+            if value.take().is_some() {
+                self.unknown.push(kind);
+            }
+        }
+    }
+
     fn field(&mut self, kind: u16) -> Option<&mut Option<&'a [u8]>> {
         match kind {
             attribute::USERNAME => Some(&mut self.username),
@@ -96,6 +115,9 @@ impl<'a> Fields<'a> {
             attribute::XOR_PEER_ADDRESS => Some(&mut self.peer),
             attribute::DATA => Some(&mut self.data),
             attribute::DONT_FRAGMENT => Some(&mut self.dont_fragment),
+            attribute::CHANGE_REQUEST => Some(&mut self.change_request),
+            attribute::RESPONSE_PORT => Some(&mut self.response_port),
+            attribute::PADDING => Some(&mut self.padding),
             _ => None,
         }
     }

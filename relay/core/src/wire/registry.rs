@@ -204,8 +204,12 @@ impl ErrorCode {
     }
 }
 
-/// Types of attributes. RFC 8489 §18.3, RFC 8656 §18.
+/// Types of attributes. RFC 8489 §18.3, RFC 8656 §18, RFC 5780 §7.
 pub mod attribute {
+    /// RFC 8489 §14.1.
+    pub const MAPPED_ADDRESS: u16 = 0x0001;
+    /// RFC 5780 §7.2.
+    pub const CHANGE_REQUEST: u16 = 0x0003;
     /// RFC 8489 §14.3.
     pub const USERNAME: u16 = 0x0006;
     /// RFC 8489 §14.5.
@@ -248,6 +252,10 @@ pub mod attribute {
     pub const RESERVATION_TOKEN: u16 = 0x0022;
     /// RFC 8489 §14.11.
     pub const PASSWORD_ALGORITHMS: u16 = 0x8002;
+    /// RFC 5780 §7.6.
+    pub const PADDING: u16 = 0x0026;
+    /// RFC 5780 §7.5.
+    pub const RESPONSE_PORT: u16 = 0x0027;
     /// RFC 8656 §18.11.
     pub const ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8000;
     /// RFC 8656 §18.12.
@@ -260,6 +268,10 @@ pub mod attribute {
     pub const ALTERNATE_SERVER: u16 = 0x8023;
     /// RFC 8489 §14.7.
     pub const FINGERPRINT: u16 = 0x8028;
+    /// RFC 5780 §7.3.
+    pub const RESPONSE_ORIGIN: u16 = 0x802b;
+    /// RFC 5780 §7.4.
+    pub const OTHER_ADDRESS: u16 = 0x802c;
 
     /// Whether a receiver that doesn't know this type must refuse the message. RFC 8489 §14.
     #[must_use]

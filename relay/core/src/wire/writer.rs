@@ -106,6 +106,15 @@ impl<'b> Writer<'b> {
         self.finish_at(length)
     }
 
+    /// Ends the message with the header of a PADDING attribute, whose `bytes` bytes, a multiple of
+    /// four, the caller sends behind it.
+    #[must_use]
+    pub fn finish_before_padding(mut self, bytes: usize) -> &'b [u8] {
+        self.attribute_header(attribute::PADDING, bytes);
+        let length = self.len + bytes;
+        self.finish_at(length)
+    }
+
     /// Ends the message with the header of a DATA attribute, whose `data_bytes` bytes and padding
     /// the caller sends behind it. At most [`Self::DATA_BYTES_MAX`].
     #[must_use]

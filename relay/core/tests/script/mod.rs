@@ -107,7 +107,7 @@ pub fn config() -> Config {
 }
 
 pub const fn listener(local: SocketAddr, transport: Transport) -> Listener {
-    Listener { local, transport }
+    Listener { local, advertised: local, transport }
 }
 
 /// The table of relayed addresses on [`RELAY_IP`] and [`RELAY_IP_V6`].
