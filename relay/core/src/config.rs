@@ -133,8 +133,11 @@ impl Config {
         if self.nonce_lifetime.as_secs() == 0 || self.nonce_lifetime > Self::NONCE_LIFETIME_MAX {
             return Err(InvalidConfig::NonceLifetime);
         }
-        let is_own =
-            |address: &SocketAddr| self.listeners.iter().any(|listener| listener.local == *address);
+        let is_own = |address: &SocketAddr| {
+            self.listeners
+                .iter()
+                .any(|listener| [listener.local, listener.advertised].contains(address))
+        };
         if self.alternate_servers.iter().any(|server| server.port() == 0 || is_own(server)) {
             return Err(InvalidConfig::AlternateServer);
         }

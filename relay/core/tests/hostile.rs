@@ -210,6 +210,26 @@ fn a_flood_of_unauthenticated_requests_leaves_no_state() {
 }
 
 #[test]
+fn a_flood_of_wrong_passwords_under_good_nonces_leaves_no_state() {
+    let mut relay = Script::with(|config| {
+        config.unauthenticated_rate = 0;
+        config.secrets = vec![heliograph_base::Secret::from_text("north").unwrap()];
+    });
+    relay.try_allocate(ALICE, vec![]).expect_success();
+    relay.effects();
+    let before = relay.state();
+    let guess = format!("{}:demo:p1:7", START + 600);
+    let users = [ALICE.user, "nobody", guess.leak()];
+    let attributes = [(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0][..])];
+    for port in 1..1000 {
+        let client = Client::of([20, 1, 1, 1], port, users[usize::from(port) % users.len()]);
+        let client = Client { password: "guess", ..client };
+        relay.ask_raw(client, Method::Allocate, &attributes).expect_error(401);
+    }
+    assert!(relay.state() == before, "the flood left something behind");
+}
+
+#[test]
 fn every_datagram_is_counted_once() {
     let mut relay = open_relay();
     let before = *relay.server.counters();

@@ -133,7 +133,8 @@ fn answers_to_an_authenticated_client_name_the_software() {
 }
 
 /// RFC 8489 §9.2.4: the answers to requests that fail these checks "SHOULD NOT contain a USERNAME,
-/// USERHASH, MESSAGE-INTEGRITY, or MESSAGE-INTEGRITY-SHA256 attribute", and a 400 no NONCE or REALM.
+/// USERHASH, MESSAGE-INTEGRITY, or MESSAGE-INTEGRITY-SHA256 attribute", and a 400 no NONCE or
+/// REALM.
 #[test]
 fn a_refusal_tells_nothing_about_the_user() {
     let mut relay = Script::new();
