@@ -10,6 +10,7 @@ use relay_core::wire::{
     Class, Key, Message, Method, PasswordAlgorithm, TransactionId, Writer, attribute, user_hash,
 };
 use script::*;
+use sha2::{Digest, Sha256};
 
 const TRANSPORT: (u16, &[u8]) = (attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
 const LIST: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
@@ -80,8 +81,13 @@ impl Modern<'_> {
             Signature::Sha1 => writer.integrity(&self.key()),
             Signature::Sha256 => writer.integrity_sha256(&self.key()),
             Signature::Cut(length) => {
-                // What a length of zero would be is of no matter: it must be refused either way.
                 writer.attribute(attribute::MESSAGE_INTEGRITY_SHA256, &vec![0; length]);
+                let mut bytes = writer.finish().to_vec();
+                let at = bytes.len() - length;
+                let text = format!("{}:{REALM}:{}", self.client.user, self.client.password);
+                let mac = hmac_sha256(&Sha256::digest(text), &bytes[..at - 4]);
+                bytes[at..].copy_from_slice(&mac[..length]);
+                return bytes;
             }
         }
         writer.finish().to_vec()
@@ -110,6 +116,17 @@ impl Modern<'_> {
     fn allocate(&self, relay: &mut Script) -> (u16, Macs) {
         self.ask(relay, Method::Allocate, &[TRANSPORT])
     }
+}
+
+/// HMAC as RFC 2104 spells it out.
+fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let pad = |byte: u8| {
+        let mut block = [byte; 64];
+        block.iter_mut().zip(key).for_each(|(block, key)| *block ^= key);
+        block
+    };
+    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
+    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
 }
 
 /// Which MACs a message has.
@@ -276,6 +293,8 @@ fn a_truncated_mac_is_not_believed() {
         let cut = Modern { signature: Signature::Cut(length), ..modern(ALICE) };
         assert_eq!(cut.allocate(&mut Script::new()), (401, Macs::None), "{length}");
     }
+    let whole = Modern { signature: Signature::Cut(32), ..modern(ALICE) };
+    assert_eq!(whole.allocate(&mut Script::new()), (0, Macs::Sha256));
 }
 
 #[test]
