@@ -13,9 +13,9 @@ use std::time::Duration;
 pub struct RelayConfig {
     /// What the STUN/TURN server itself is told. Its listeners are filled in from what was bound.
     pub core: relay_core::Config,
-    /// The addresses to listen on by UDP. A wildcard address stands for every address that the machine has
-    /// of its family, but link-local ones, so that answers leave from where the client sent to.
-    /// Port 0: any free port, the same for all of them.
+    /// The addresses to listen on by UDP. A wildcard address stands for every address that the
+    /// machine has of its family, but link-local ones, so that answers leave from where the client
+    /// sent to. Port 0: any free port, the same for all of them.
     pub listen: Vec<SocketAddr>,
     /// Where clients come by TCP and TLS.
     pub streams: StreamConfig,

@@ -7,7 +7,7 @@ use crate::metrics::ShellCounters;
 use crate::ports::{Ports, RefillError};
 use crate::streams::StreamClient;
 use heliograph_base::{Now, Time};
-use relay_core::{At, Effect, IcmpError, PortId, Received, Scratch, Server, Verdict};
+use relay_core::{At, Effect, IcmpError, PortId, Received, Revoke, Scratch, Server, Verdict};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -99,6 +99,13 @@ impl Engine {
     pub(crate) fn handle_client_gone(&mut self, now: Now, client: StreamClient) {
         self.server.handle_client_gone(now, client.listener, client.address);
         self.take_effects(now.time);
+    }
+
+    /// Ends the allocations that are meant; says how many.
+    pub(crate) fn handle_revoke(&mut self, now: Now, revoke: &Revoke) -> usize {
+        let ended = self.server.handle_revoke(now, revoke);
+        self.take_effects(now.time);
+        ended
     }
 
     pub(crate) fn has_allocation(&self, client: StreamClient) -> bool {

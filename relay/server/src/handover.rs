@@ -5,6 +5,7 @@
 //! back, so that nobody allocates in the long run.
 
 use crate::io::Bell;
+use relay_core::Revoke;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -67,10 +68,11 @@ pub(crate) struct Door {
     empties: SyncSender<Parcel>,
 }
 
-/// The bell of a worker and the order to end.
+/// The bell of a worker, its orders, and the one to end.
 #[derive(Debug)]
 pub(crate) struct Control {
     bell: Bell,
+    orders: SyncSender<Revoke>,
     stop: AtomicBool,
 }
 
@@ -78,6 +80,13 @@ impl Control {
     /// Wakes the worker: something waits for it.
     pub(crate) fn ring(&self) {
         self.bell.ring();
+    }
+
+    /// Makes the worker end the allocations that are meant; whether there was room for the order.
+    pub(crate) fn revoke(&self, revoke: Revoke) -> bool {
+        let taken = self.orders.try_send(revoke).is_ok();
+        self.bell.ring();
+        taken
     }
 
     /// Makes the worker end after its current turn.
@@ -95,30 +104,34 @@ pub(crate) struct Handover {
     doors: Vec<Door>,
     parcels: Receiver<Parcel>,
     empties: Receiver<Parcel>,
+    orders: Receiver<Revoke>,
     /// What this batch gave for each worker so far.
     packed: Vec<Option<Parcel>>,
 }
 
 impl Handover {
-    /// One for each of `workers`, whose queues hold `queue` parcels each.
-    pub(crate) fn between(workers: usize, queue: usize) -> io::Result<Vec<Self>> {
+    /// One for each of `workers`, whose queues hold `queue` parcels and `orders` orders each.
+    pub(crate) fn between(workers: usize, queue: usize, orders: usize) -> io::Result<Vec<Self>> {
         let mut doors = Vec::new();
         let mut ends = Vec::new();
         for _ in 0..workers {
-            let control = Arc::new(Control { bell: Bell::new()?, stop: AtomicBool::new(false) });
+            let (orders, orders_end) = sync_channel(orders);
+            let (bell, stop) = (Bell::new()?, AtomicBool::new(false));
+            let control = Arc::new(Control { bell, orders, stop });
             let (parcels, parcels_end) = sync_channel(queue);
             let (empties, empties_end) = sync_channel(queue);
             doors.push(Door { control, parcels, empties });
-            ends.push((parcels_end, empties_end));
+            ends.push((parcels_end, empties_end, orders_end));
         }
         let numbered = ends.into_iter().enumerate();
         Ok(numbered
-            .map(|(own, (parcels, empties))| Self {
+            .map(|(own, (parcels, empties, orders))| Self {
                 own,
                 control: Arc::clone(&doors[own].control),
                 doors: doors.clone(),
                 parcels,
                 empties,
+                orders,
                 packed: (0..workers).map(|_| None).collect(),
             })
             .collect())
@@ -164,6 +177,11 @@ impl Handover {
         dropped
     }
 
+    /// The next order for this worker.
+    pub(crate) fn next_order(&self) -> Option<Revoke> {
+        self.orders.try_recv().ok()
+    }
+
     /// The next parcel for this worker.
     pub(crate) fn receive(&self) -> Option<Parcel> {
         self.parcels.try_recv().ok()
@@ -193,7 +211,7 @@ mod tests {
 
     #[test]
     fn packets_arrive_in_order_and_the_parcel_goes_home() {
-        let mut workers = Handover::between(2, 4).unwrap();
+        let mut workers = Handover::between(2, 4, 1).unwrap();
         let [one, two] = &mut workers[..] else { panic!("two workers") };
         for packet in [packet(1, b"a"), packet(2, b""), packet(3, b"ccc")] {
             one.pack(1, &packet);
@@ -215,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_and_says_how_many() {
-        let mut workers = Handover::between(2, 1).unwrap();
+        let mut workers = Handover::between(2, 1, 1).unwrap();
         let [one, two] = &mut workers[..] else { panic!("two workers") };
         one.pack(1, &packet(1, b"a"));
         assert_eq!(one.send(), 0);
@@ -229,15 +247,25 @@ mod tests {
 
     #[test]
     fn a_worker_that_ended_is_no_trouble_to_others() {
-        let mut workers = Handover::between(2, 4).unwrap();
+        let mut workers = Handover::between(2, 4, 1).unwrap();
         workers.truncate(1);
         workers[0].pack(1, &packet(1, b"a"));
         assert_eq!(workers[0].send(), 1);
     }
 
     #[test]
+    fn an_order_that_finds_no_room_is_told() {
+        let workers = Handover::between(2, 4, 1).unwrap();
+        let order = Revoke::Room("demo".to_owned());
+        assert!(workers[1].control().revoke(order.clone()));
+        assert!(!workers[1].control().revoke(order.clone()));
+        assert!(workers[0].next_order().is_none());
+        assert_eq!(workers[1].next_order(), Some(order));
+    }
+
+    #[test]
     fn stopping_is_seen_by_that_worker_only() {
-        let workers = Handover::between(2, 4).unwrap();
+        let workers = Handover::between(2, 4, 1).unwrap();
         workers[1].control().stop();
         assert!(!workers[0].is_stopped());
         assert!(workers[1].is_stopped());

@@ -31,4 +31,4 @@ pub use listen::ListenerAddress;
 pub use relay::Relay;
 pub use relay_core;
 pub use rustls;
-pub use streams::HttpsStream;
+pub use streams::{HttpsStream, TlsStream};

@@ -15,11 +15,11 @@ use crate::worker::Worker;
 use heliograph_base::{Clock, Sample};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use relay_core::{Listener, ListenerId, RelayedPorts, Server, Transport, WorkerId};
+use relay_core::{Listener, ListenerId, RelayedPorts, Revoke, Server, Transport, WorkerId};
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 /// A running relay. Dropped, it ends like with [`Self::shutdown`].
@@ -32,6 +32,7 @@ pub struct Relay {
     threads: Vec<JoinHandle<()>>,
     /// None if there are no stream listeners.
     streams: Option<Streams>,
+    revocations_lost: AtomicU64,
     failed: Arc<AtomicBool>,
 }
 
@@ -62,6 +63,7 @@ impl Relay {
             controls,
             threads: Vec::new(),
             streams: None,
+            revocations_lost: AtomicU64::new(0),
             failed: Arc::clone(&failed),
         };
         for (number, worker) in workers.into_iter().enumerate() {
@@ -99,8 +101,22 @@ impl Relay {
     #[must_use]
     pub fn counters(&self) -> Vec<Sample> {
         let mut samples = Board::sum(self.boards.iter().map(Arc::as_ref));
+        let lost = self.revocations_lost.load(Ordering::Relaxed);
+        samples.push(Sample::counter("relay_revocations_lost", REVOCATIONS_LOST, lost));
         samples.extend(self.streams.iter().flat_map(Streams::samples));
         samples
+    }
+
+    /// Ends the live allocations that are meant, at all workers, and refuses their credentials from
+    /// then on. Doesn't wait; it takes less than 200 ms.
+    ///
+    /// Returns whether every worker had room for the order; one that hadn't leaves the allocations
+    /// to their lifetime. That is counted.
+    pub fn revoke(&self, revoke: &Revoke) -> bool {
+        // Every worker is told, whatever the others say.
+        let refused = self.controls.iter().filter(|one| !one.revoke(revoke.clone())).count();
+        self.revocations_lost.fetch_add(refused as u64, Ordering::Relaxed);
+        refused == 0
     }
 
     /// Whether a worker ended by a panic or an error. Its clients are cut off: end the process,
@@ -138,6 +154,8 @@ impl Drop for Relay {
         self.stop();
     }
 }
+
+const REVOCATIONS_LOST: &str = "Orders to revoke for which a worker had no room.";
 
 fn check(config: &RelayConfig) -> Result<(), StartError> {
     config.core.check()?;
@@ -250,8 +268,9 @@ impl Plan {
     }
 
     fn crew(&self, datagrams: Vec<Vec<UdpSocket>>) -> Result<Crew, StartError> {
-        let handovers = Handover::between(self.workers, self.limits.handover_batches)
-            .map_err(|error| StartError::of("make an eventfd", error))?;
+        let handovers =
+            Handover::between(self.workers, self.limits.handover_batches, self.limits.orders)
+                .map_err(|error| StartError::of("make an eventfd", error))?;
         let controls: Vec<_> = handovers.iter().map(|one| Arc::clone(one.control())).collect();
         let boards: Vec<_> = handovers.iter().map(|_| Arc::new(Board::new())).collect();
         let first_stream = u16::try_from(datagrams.len()).unwrap_or(u16::MAX);

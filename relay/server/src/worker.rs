@@ -155,9 +155,14 @@ impl Worker {
         self.engine.keep_house(now);
     }
 
-    /// Handles what other threads have for this one. What is left when its turn is over rings again.
+    /// Handles what other threads have for this one. What is left when its turn is over rings
+    /// again.
     fn handle_bell(&mut self, now: Now) {
         self.handover.bell().answer();
+        while let Some(revoke) = self.handover.next_order() {
+            let ended = self.engine.handle_revoke(now, &revoke);
+            tracing::debug!(?revoke, ended, "revoked");
+        }
         let parcels_left = self.handle_parcels(now);
         let arrivals_left = self.handle_arrivals(now);
         if parcels_left || arrivals_left {

@@ -166,8 +166,8 @@ where
     }
 }
 
-/// Writes some of the bytes and says how many, or if there are none, flushes. Cancelled, it has done
-/// nothing.
+/// Writes some of the bytes and says how many, or if there are none, flushes. Cancelled, it has
+/// done nothing.
 async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<Option<usize>> {
     if bytes.is_empty() {
         return writer.flush().await.map(|()| None);

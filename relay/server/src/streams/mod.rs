@@ -39,7 +39,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 /// The ALPN protocols of TURN over TLS, RFC 7443.
 const ALPN_TURN: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
@@ -51,11 +50,14 @@ const ALPN_HTTP: &[u8] = b"http/1.1";
 /// left, needs time to go.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A TLS connection after its handshake.
+pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+
 /// A connection to a TLS listener whose client wants HTTPS.
 #[derive(Debug)]
 pub struct HttpsStream {
     /// After the handshake; nothing was read.
-    pub stream: TlsStream<TcpStream>,
+    pub stream: TlsStream,
     /// The client's address.
     pub peer: SocketAddr,
     /// The address that it reached.
@@ -269,7 +271,7 @@ async fn serve_tls(
 
 /// Whether a client wants HTTP: it says so by ALPN, or begins with a letter. STUN begins with two
 /// zero bits, RFC 8489 §5.
-async fn wants_http(stream: &mut TlsStream<TcpStream>) -> bool {
+async fn wants_http(stream: &mut TlsStream) -> bool {
     if let Some(protocol) = stream.get_ref().1.alpn_protocol() {
         return protocol == ALPN_HTTP;
     }
