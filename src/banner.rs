@@ -9,7 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
     pub(crate) http: Option<SocketAddr>,
+    pub(crate) https: Vec<SocketAddr>,
     pub(crate) turn: Vec<SocketAddr>,
+    pub(crate) turn_tcp: Vec<SocketAddr>,
+    pub(crate) turn_tls: Vec<SocketAddr>,
 }
 
 /// The text for standard output. Its last line says that all is running.
@@ -32,9 +35,31 @@ pub(crate) fn text(config: &Config, addresses: &Addresses) -> String {
             line("Metrics", format!("http://{http}/metrics"));
         }
     }
+    let secure = |address: &SocketAddr| match &config.public_host {
+        Some(host) => format!("{host}:{}", address.port()),
+        None => address.to_string(),
+    };
+    let mut https: Vec<_> = addresses.https.iter().map(secure).collect();
+    https.dedup();
+    for https in https {
+        if config.halves.signal() {
+            line("Page", format!("https://{https}/"));
+            line("WebSocket", format!("wss://{https}/v1/ws"));
+        } else {
+            line("Metrics", format!("https://{https}/metrics"));
+        }
+    }
     for turn in &addresses.turn {
         line("STUN", format!("stun:{turn}"));
         line("TURN", format!("turn:{turn}?transport=udp"));
+    }
+    for turn in &addresses.turn_tcp {
+        line("TURN", format!("turn:{turn}?transport=tcp"));
+    }
+    let mut tls: Vec<_> = addresses.turn_tls.iter().map(secure).collect();
+    tls.dedup();
+    for turn in tls {
+        line("TURN", format!("turns:{turn}?transport=tcp"));
     }
     let _ = writeln!(text);
     if let Some(chosen) = chosen(config) {

@@ -64,6 +64,10 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_HTTP", value_name = "ADDR")]
     pub(crate) http: Option<SocketAddr>,
 
+    /// Where HTTPS and secure WebSocket listen; may be the address of a --turn-tls, to share it
+    #[arg(long, global = true, env = "HELIOGRAPH_HTTPS", value_name = "ADDR")]
+    pub(crate) https: Option<SocketAddr>,
+
     /// Where STUN/TURN listens on UDP; may be repeated [default: port 3478 of --http's address]
     #[arg(
         long,
@@ -74,6 +78,40 @@ pub(crate) struct Settings {
     )]
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) turn: Vec<SocketAddr>,
+
+    /// Where STUN/TURN listens on TCP; may be repeated
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_TURN_TCP",
+        value_name = "ADDR",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) turn_tcp: Vec<SocketAddr>,
+
+    /// Where STUN/TURN listens on TLS; may be repeated
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_TURN_TLS",
+        value_name = "ADDR",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) turn_tls: Vec<SocketAddr>,
+
+    /// The certificate chain of --https and --turn-tls, PEM; read again when it changes
+    #[arg(long, global = true, env = "HELIOGRAPH_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The private key that goes with --tls-cert, PEM
+    #[arg(long, global = true, env = "HELIOGRAPH_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// The name by which others reach this machine over TLS, as in its certificate
+    #[arg(long, global = true, env = "HELIOGRAPH_PUBLIC_HOST", value_name = "NAME")]
+    pub(crate) public_host: Option<String>,
 
     /// The address by which others reach this machine, if it is behind a NAT; one per IP version
     #[arg(
@@ -122,6 +160,21 @@ pub(crate) struct Settings {
     )]
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) user: Vec<UserText>,
+
+    /// The most allocations that one TURN user may have at one relay thread
+    #[arg(long, global = true, env = "HELIOGRAPH_USER_QUOTA", value_name = "N")]
+    pub(crate) user_quota: Option<usize>,
+
+    /// Send TURN clients to this server instead; may be repeated
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_ALTERNATE_SERVER",
+        value_name = "ADDR",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) alternate_server: Vec<SocketAddr>,
 
     /// Let the relay send to these peers though they are denied by default; may be repeated
     #[arg(
@@ -190,7 +243,15 @@ impl Settings {
         }
         Self {
             http: self.http.or(other.http),
+            https: self.https.or(other.https),
             turn: or(self.turn, other.turn),
+            turn_tcp: or(self.turn_tcp, other.turn_tcp),
+            turn_tls: or(self.turn_tls, other.turn_tls),
+            tls_cert: self.tls_cert.or(other.tls_cert),
+            tls_key: self.tls_key.or(other.tls_key),
+            public_host: self.public_host.or(other.public_host),
+            user_quota: self.user_quota.or(other.user_quota),
+            alternate_server: or(self.alternate_server, other.alternate_server),
             public_ip: or(self.public_ip, other.public_ip),
             realm: self.realm.or(other.realm),
             port_range: self.port_range.or(other.port_range),

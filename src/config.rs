@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 const HTTP_PORT: u16 = 8080;
 const TURN_PORT: u16 = 3478; // RFC 8656 §5
@@ -43,7 +44,15 @@ pub(crate) struct Config {
     pub(crate) halves: Halves,
     /// Where HTTP listens; a relay alone may have none.
     pub(crate) http: Option<SocketAddr>,
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) turn: Vec<SocketAddr>,
+    pub(crate) turn_tcp: Vec<SocketAddr>,
+    pub(crate) turn_tls: Vec<SocketAddr>,
+    /// The files of the certificate and its key.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    pub(crate) public_host: Option<String>,
+    pub(crate) user_quota: Option<usize>,
+    pub(crate) alternate_server: Vec<SocketAddr>,
     pub(crate) public_ip: Vec<IpAddr>,
     pub(crate) realm: String,
     pub(crate) port_range: RangeInclusive<u16>,
@@ -73,13 +82,18 @@ impl Config {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let http_default = halves.signal().then(|| SocketAddr::new(loopback, HTTP_PORT));
         let http = settings.http.or(http_default);
+        let https = settings.https;
         let open = settings.open.unwrap_or(false);
-        if let Some(http) = http.filter(|http| halves.signal() && !http.ip().is_loopback() && !open)
-        {
-            return Err(format!(
-                "--http {http} is not only this machine, and rooms need no login: \
-                 add --open if everybody who reaches it may use it"
-            ));
+        for (flag, address) in [("--http", http), ("--https", https)] {
+            let Some(address) = address.filter(|address| !address.ip().is_loopback()) else {
+                continue;
+            };
+            if halves.signal() && !open {
+                return Err(format!(
+                    "{flag} {address} is not only this machine, and rooms need no login: \
+                     add --open if everybody who reaches it may use it"
+                ));
+            }
         }
         let turn = match (halves.relay(), settings.turn) {
             (false, _) => Vec::new(),
@@ -88,7 +102,14 @@ impl Config {
             }
             (true, turn) => turn,
         };
-        check_turn(&turn)?;
+        let streams = |list: Vec<SocketAddr>| if halves.relay() { list } else { Vec::new() };
+        let (turn_tcp, turn_tls) = (streams(settings.turn_tcp), streams(settings.turn_tls));
+        for (flag, list) in
+            [("--turn", &turn), ("--turn-tcp", &turn_tcp), ("--turn-tls", &turn_tls)]
+        {
+            check_turn(flag, list)?;
+        }
+        let tls = checked_tls(settings.tls_cert, settings.tls_key, https, &turn_tls)?;
         check_public_ip(&settings.public_ip)?;
         let users: Vec<StaticUser> = settings.user.into_iter().map(|user| user.0).collect();
         let mut secrets: Vec<Secret> =
@@ -105,7 +126,14 @@ impl Config {
         Ok(Self {
             halves,
             http,
+            https,
             turn,
+            turn_tcp,
+            turn_tls,
+            tls,
+            public_host: checked_host(settings.public_host)?,
+            user_quota: checked_quota(settings.user_quota)?,
+            alternate_server: checked_alternates(settings.alternate_server)?,
             public_ip: settings.public_ip,
             realm: checked_realm(settings.realm)?,
             port_range: settings.port_range.map_or(PORT_RANGE, |range| range.0),
@@ -122,7 +150,14 @@ impl Config {
 
     /// Whether nothing listens beyond this machine.
     pub(crate) fn only_this_machine(&self) -> bool {
-        self.http.iter().chain(&self.turn).all(|address| address.ip().is_loopback())
+        let turn = self.turn.iter().chain(&self.turn_tcp).chain(&self.turn_tls);
+        let mut all = self.http.iter().chain(&self.https).chain(turn);
+        all.all(|address| address.ip().is_loopback())
+    }
+
+    /// Whether HTTPS shares a listener with TURN over TLS.
+    pub(crate) fn shares_https(&self) -> bool {
+        self.https.is_some_and(|https| self.turn_tls.contains(&https))
     }
 
     /// The effective settings as a configuration file, with secrets masked.
@@ -135,8 +170,24 @@ impl Config {
             Some(http) => line("http", quoted(http)),
             None => line("# http", "\"not listening\"".to_owned()),
         }
+        if let Some(https) = self.https {
+            line("https", quoted(https));
+        }
+        if let Some((cert, key)) = &self.tls {
+            line("tls-cert", quoted(cert.display()));
+            line("tls-key", quoted(key.display()));
+        }
+        if let Some(host) = &self.public_host {
+            line("public-host", quoted(host));
+        }
         if self.halves.relay() {
             line("turn", list(&self.turn));
+            line("turn-tcp", list(&self.turn_tcp));
+            line("turn-tls", list(&self.turn_tls));
+            if let Some(quota) = self.user_quota {
+                line("user-quota", quota.to_string());
+            }
+            line("alternate-server", list(&self.alternate_server));
             line("public-ip", list(&self.public_ip));
             line("realm", quoted(&self.realm));
             let (first, last) = (self.port_range.start(), self.port_range.end());
@@ -155,10 +206,54 @@ impl Config {
     }
 }
 
-fn check_turn(turn: &[SocketAddr]) -> Result<(), String> {
+/// Both files, if anything listens on TLS.
+fn checked_tls(
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    https: Option<SocketAddr>,
+    turn_tls: &[SocketAddr],
+) -> Result<Option<(PathBuf, PathBuf)>, String> {
+    let asked = https.map(|address| ("--https", address));
+    let asked = asked.or(turn_tls.first().map(|address| ("--turn-tls", *address)));
+    match (cert, key, asked) {
+        (Some(cert), Some(key), _) => Ok(Some((cert, key))),
+        (Some(_), None, _) => Err("--tls-cert needs --tls-key FILE beside it".to_owned()),
+        (None, Some(_), _) => Err("--tls-key needs --tls-cert FILE beside it".to_owned()),
+        (None, None, None) => Ok(None),
+        (None, None, Some((flag, address))) => Err(format!(
+            "{flag} {address} needs a certificate and its key: --tls-cert FILE and --tls-key FILE"
+        )),
+    }
+}
+
+fn checked_host(host: Option<String>) -> Result<Option<String>, String> {
+    let fits = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '.';
+    match host {
+        Some(host) if host.is_empty() || host.len() > 253 || !host.chars().all(fits) => {
+            Err(format!("--public-host {host}: needs a DNS name, such as meet.example.org"))
+        }
+        host => Ok(host),
+    }
+}
+
+fn checked_quota(quota: Option<usize>) -> Result<Option<usize>, String> {
+    match quota {
+        Some(0) => Err("--user-quota 0: needs 1 or more".to_owned()),
+        quota => Ok(quota),
+    }
+}
+
+fn checked_alternates(servers: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, String> {
+    match servers.iter().find(|server| server.port() == 0 || server.ip().is_unspecified()) {
+        Some(server) => Err(format!("--alternate-server {server}: clients can't send to that")),
+        None => Ok(servers),
+    }
+}
+
+fn check_turn(flag: &str, turn: &[SocketAddr]) -> Result<(), String> {
     for (index, address) in turn.iter().enumerate() {
         if address.port() != 0 && turn[..index].contains(address) {
-            return Err(format!("--turn {address} is given twice"));
+            return Err(format!("{flag} {address} is given twice"));
         }
     }
     Ok(())

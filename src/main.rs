@@ -6,6 +6,7 @@ mod config;
 mod ops;
 mod run;
 mod telemetry;
+mod tls;
 
 use clap::Parser as _;
 use clap::error::{ContextKind, ErrorKind};
@@ -16,6 +17,7 @@ use std::error::Error as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
+use tls::Certificate;
 
 /// Why the program ends without having done its job.
 enum Failure {
@@ -60,7 +62,9 @@ fn start(cli: Cli) -> Result<(), Failure> {
         return Ok(());
     }
     telemetry::start_logging(&config.log).map_err(Failure::Operator)?;
-    run::run(&config).map_err(Failure::Machine)
+    let tls = config.tls.as_ref().map(|(cert, key)| Certificate::load(cert, key));
+    let tls = tls.transpose().map_err(Failure::Operator)?;
+    run::run(&config, tls).map_err(Failure::Machine)
 }
 
 /// `heliograph credentials`: a TURN user of the given secret, or of a new one.

@@ -4,17 +4,23 @@ use crate::banner::{self, Addresses};
 use crate::config::Config;
 use crate::ops::{self, ReadSamples, Ready};
 use crate::print;
+use crate::tls::Certificate;
 use anyhow::{Context as _, anyhow};
 use axum::Router;
 use heliograph_base::Clock;
+use relay_server::relay_core::{Revoke, Transport};
+use relay_server::{HttpsShare, HttpsStream, StreamConfig, TlsStream};
 use relay_server::{ListenerAddress, Relay, RelayConfig};
-use signal_server::{Http, HttpLimits, IceConfig, Signal, SignalConfig, TurnListener};
+use signal_server::{
+    Accepted, Departure, Http, HttpLimits, IceConfig, OnDeparture, Signal, SignalConfig,
+    TlsAcceptor, TurnListener, TurnTransport,
+};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -25,19 +31,26 @@ const FAILURE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// For how long sessions may take to be closed at the end; then they are cut.
 const SIGNAL_SHUTDOWN: Duration = Duration::from_secs(5);
 
+/// How many HTTPS connections may wait between the listener that they share with TURN and the HTTP
+/// server. It takes them at once; more are closed.
+const HTTPS_QUEUE_MAX: usize = 1024;
+
+/// The ALPN protocol of HTTPS.
+const ALPN_HTTP: &[u8] = b"http/1.1";
+
 /// Runs until SIGTERM or Ctrl-C, and then returns; a second one ends the process at once.
 ///
 /// # Errors
 /// What kept it from starting or made it stop.
-pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+pub(crate) fn run(config: &Config, tls: Option<Arc<Certificate>>) -> anyhow::Result<()> {
     let clock = Clock::start();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config, clock))
+    runtime.block_on(serve(config, tls, clock))
 }
 
-async fn serve(config: &Config, clock: Clock) -> anyhow::Result<()> {
+async fn serve(config: &Config, tls: Option<Arc<Certificate>>, clock: Clock) -> anyhow::Result<()> {
     let mut ends = Ends::listen()?;
-    let running = Running::start(config, clock)?;
+    let running = Running::start(config, tls, clock)?;
     let failure = failure(running.relay.clone(), running.signal.clone());
     print(&banner::text(config, &running.addresses));
     let outcome = tokio::select! {
@@ -58,26 +71,29 @@ struct Running {
     ready: Ready,
     relay: Option<Arc<Relay>>,
     signal: Option<Signal>,
-    /// The HTTP server, if there is one, and what ends it.
-    http: Option<JoinHandle<()>>,
+    /// The HTTP server's listeners, and what ends them.
+    http: Vec<JoinHandle<()>>,
     stop_http: watch::Sender<bool>,
 }
 
 impl Running {
-    fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
-        let listener = config.http.map(bind_http).transpose()?;
-        let http_address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    fn start(config: &Config, tls: Option<Arc<Certificate>>, clock: Clock) -> anyhow::Result<Self> {
+        let own_https = config.https.filter(|_| !config.shares_https());
+        let http = bind_http("--http", config.http)?;
+        let https = bind_http("--https", own_https)?;
+        let bound = [&http, &https].map(|bound| bound.as_ref().map(|(_, address)| *address));
+        let (sender, shared_https) = mpsc::channel(HTTPS_QUEUE_MAX);
         let relay = match config.halves.relay() {
-            true => Some(Arc::new(Relay::start(relay_config(config, http_address), clock)?)),
+            true => {
+                let relay = relay_config(config, &bound, tls.as_ref(), sender);
+                Some(Arc::new(Relay::start(relay, clock)?))
+            }
             false => None,
         };
         let turn = relay.as_ref().map(|relay| relay.listeners()).unwrap_or_default();
-        let addresses = Addresses {
-            http: http_address,
-            turn: turn.iter().map(|listener| listener.advertised).collect(),
-        };
+        let addresses = addresses(config, bound, turn);
         let signal = match config.halves.signal() {
-            true => Some(Signal::start(signal_config(config, turn), clock)?),
+            true => Some(Signal::start(signal_config(config, turn, relay.as_ref()), clock)?),
             false => None,
         };
         for note in relay.iter().flat_map(|relay| relay.notes()) {
@@ -87,13 +103,33 @@ impl Running {
         let server = Arc::new(Http::new(HttpLimits::default()));
         let read = read_samples(server.clone(), relay.clone(), signal.clone());
         let router = router(ready.clone(), read, signal.as_ref());
-        let (stop_http, mut stopping) = watch::channel(false);
-        let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
-        let http = listener.map(|listener| {
-            tokio::spawn(async move { server.serve(listener, router, stopped).await })
-        });
+        let (stop_http, stopping) = watch::channel(false);
+        let mut tasks = Vec::new();
+        if let Some((listener, _)) = http {
+            let (server, router) = (server.clone(), router.clone());
+            let stopped = stopped(stopping.clone());
+            tasks.push(tokio::spawn(async move {
+                server.serve(listener, router, stopped).await;
+            }));
+        }
+        if let (Some((listener, _)), Some(tls)) = (https, &tls) {
+            let (server, router) = (server.clone(), router.clone());
+            let (stopped, tls) = (stopped(stopping.clone()), https_acceptor(tls));
+            tasks.push(tokio::spawn(async move {
+                server.serve_tls(listener, tls, router, stopped).await;
+            }));
+        }
+        if config.shares_https() {
+            let stopped = stopped(stopping);
+            tasks.push(tokio::spawn(async move {
+                server.serve_accepted(shared_https, router, stopped).await;
+            }));
+        }
+        if let Some(tls) = tls {
+            tokio::spawn(tls.keep_fresh());
+        }
         ready.set(true);
-        Ok(Self { addresses, ready, relay, signal, http, stop_http })
+        Ok(Self { addresses, ready, relay, signal, http: tasks, stop_http })
     }
 
     /// First the sessions, which are told to reconnect; then HTTP; last the relay, which open peer
@@ -106,7 +142,7 @@ impl Running {
             warn!("some sessions were not closed in time and are cut");
         }
         self.stop_http.send_replace(true);
-        if let Some(http) = self.http {
+        for http in self.http {
             http.await.context("the HTTP server panicked")?;
         }
         drop(self.relay);
@@ -137,8 +173,55 @@ impl Ends {
     }
 }
 
-/// `http` is where our own HTTP server listens: never a peer, even if its range is opened.
-fn relay_config(config: &Config, http: Option<SocketAddr>) -> RelayConfig {
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stop| *stop).await);
+}
+
+fn https_acceptor(tls: &Arc<Certificate>) -> TlsAcceptor {
+    let mut server = (*tls.server()).clone();
+    server.alpn_protocols = vec![ALPN_HTTP.to_vec()];
+    TlsAcceptor::from(Arc::new(server))
+}
+
+/// Where all came to listen. `bound` is where HTTP and HTTPS do by themselves.
+fn addresses(
+    config: &Config,
+    [http, own_https]: [Option<SocketAddr>; 2],
+    turn: &[ListenerAddress],
+) -> Addresses {
+    let by = |transport| -> Vec<SocketAddr> {
+        let all = turn.iter().filter(|listener| listener.transport == transport);
+        all.map(|listener| listener.advertised).collect()
+    };
+    let turn_tls = by(Transport::Tls);
+    let shared = config.https.filter(|_| config.shares_https());
+    let shared = shared.into_iter().flat_map(|https| {
+        let is_it = move |one: &&ListenerAddress| {
+            one.transport == Transport::Tls
+                && (https.port() == 0 || https.port() == one.bound.port())
+                && (https.ip().is_unspecified() || https.ip() == one.bound.ip())
+        };
+        turn.iter().filter(is_it).map(|one| one.advertised)
+    });
+    let own_https = own_https.into_iter().flat_map(banner::reachable);
+    Addresses {
+        http,
+        https: own_https.chain(shared).collect(),
+        turn: by(Transport::Udp),
+        turn_tcp: by(Transport::Tcp),
+        turn_tls,
+    }
+}
+
+/// `bound` is where our own HTTP server listens: never a peer, even if its range is opened. `https`
+/// gets the connections of a shared listener whose clients want HTTPS.
+fn relay_config(
+    config: &Config,
+    bound: &[Option<SocketAddr>; 2],
+    tls: Option<&Arc<Certificate>>,
+    https: mpsc::Sender<Accepted<TlsStream>>,
+) -> RelayConfig {
+    let defaults = relay_core::Config::default();
     let core = relay_core::Config {
         realm: config.realm.clone(),
         secrets: config.secrets.clone(),
@@ -147,12 +230,30 @@ fn relay_config(config: &Config, http: Option<SocketAddr>) -> RelayConfig {
             allow: config.allow_peer.clone(),
             deny: config.deny_peer.clone(),
         },
-        never_peers: http.into_iter().flat_map(banner::reachable).collect(),
-        ..relay_core::Config::default()
+        never_peers: bound.iter().flatten().copied().flat_map(banner::reachable).collect(),
+        alternate_servers: config.alternate_server.clone(),
+        allocations_per_holder_max: config
+            .user_quota
+            .unwrap_or(defaults.allocations_per_holder_max),
+        allocations_per_user_max: config.user_quota.unwrap_or(defaults.allocations_per_user_max),
+        ..defaults
+    };
+    let take = move |HttpsStream { stream, peer, local }: HttpsStream| {
+        // One for which there is no room is closed.
+        let _ = https.try_send(Accepted { stream, peer, local });
+    };
+    let share = config.https.filter(|_| config.shares_https());
+    let streams = StreamConfig {
+        tcp: config.turn_tcp.clone(),
+        tls: config.turn_tls.clone(),
+        server: tls.map(Certificate::server),
+        https: share.map(|https| HttpsShare { addresses: vec![https], take: Arc::new(take) }),
+        ..StreamConfig::default()
     };
     RelayConfig {
         core,
         listen: config.turn.clone(),
+        streams,
         public_ip: config.public_ip.clone(),
         port_range: config.port_range.clone(),
         workers: config.workers,
@@ -160,17 +261,45 @@ fn relay_config(config: &Config, http: Option<SocketAddr>) -> RelayConfig {
     }
 }
 
-fn signal_config(config: &Config, turn: &[ListenerAddress]) -> SignalConfig {
+/// The relay is told who left for good.
+fn signal_config(
+    config: &Config,
+    turn: &[ListenerAddress],
+    relay: Option<&Arc<Relay>>,
+) -> SignalConfig {
     let turn_listener = |address: &ListenerAddress| TurnListener {
+        transport: match address.transport {
+            Transport::Udp => TurnTransport::Udp,
+            Transport::Tcp => TurnTransport::Tcp,
+            Transport::Tls => TurnTransport::Tls,
+        },
         bound: address.bound,
         public: (address.advertised != address.bound).then_some(address.advertised),
     };
     let ice = IceConfig {
         secret: config.secrets.first().cloned(),
         turn: turn.iter().map(turn_listener).collect(),
+        host: config.public_host.clone(),
         ..IceConfig::default()
     };
-    SignalConfig { ice, ..SignalConfig::default() }
+    // Not a second owner: the relay ends when the program says so.
+    let relay = relay.map(Arc::downgrade);
+    let on_departure = relay.map(|relay| {
+        OnDeparture(Arc::new(move |departure| {
+            if let Some(relay) = relay.upgrade() {
+                revoke(&relay, departure);
+            }
+        }))
+    });
+    SignalConfig { ice, on_departure, ..SignalConfig::default() }
+}
+
+/// Ends the allocations of a peer that left on purpose or was removed. Doesn't wait.
+fn revoke(relay: &Relay, departure: &Departure) {
+    if departure.is_for_good() {
+        let (room, peer) = (departure.room.to_string(), departure.peer.to_string());
+        relay.revoke(&Revoke::Seat { room, peer, seat: departure.seat });
+    }
 }
 
 fn router(ready: Ready, read: ReadSamples, signal: Option<&Signal>) -> Router {
@@ -189,23 +318,32 @@ fn read_samples(http: Arc<Http>, relay: Option<Arc<Relay>>, signal: Option<Signa
     })
 }
 
-fn bind_http(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Binds what `flag` asks for, if it does.
+fn bind_http(
+    flag: &str,
+    address: Option<SocketAddr>,
+) -> anyhow::Result<Option<(TcpListener, SocketAddr)>> {
     use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
-    signal_server::bind(address).map_err(|error| {
+    let Some(address) = address else { return Ok(None) };
+    let bound = signal_server::bind(address).and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map(Some).map_err(|error| {
         let is = |kind| error.kind() == kind;
         if is(AddrInUse) {
-            anyhow!("{address} is in use: stop the other program or choose another with --http")
+            anyhow!("{address} is in use: stop the other program or choose another with {flag}")
         } else if is(PermissionDenied) {
             anyhow!(
                 "no permission to listen on {address}: ports below 1024 need root or \
-                 CAP_NET_BIND_SERVICE; choose another with --http"
+                 CAP_NET_BIND_SERVICE; choose another with {flag}"
             )
         } else if is(AddrNotAvailable) {
             anyhow!(
-                "{address} is not an address of this machine: give --http one that is, or 0.0.0.0"
+                "{address} is not an address of this machine: give {flag} one that is, or 0.0.0.0"
             )
         } else {
-            anyhow!(error).context(format!("cannot listen on --http {address}"))
+            anyhow!(error).context(format!("cannot listen on {flag} {address}"))
         }
     })
 }

@@ -7,7 +7,7 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use support::{Heliograph, command, run};
+use support::{Heliograph, TestTls, command, get, get_over, run};
 
 const BOTH: [&str; 4] = ["--http", "127.0.0.1:0", "--turn", "127.0.0.1:0"];
 
@@ -93,6 +93,79 @@ fn the_documented_relay_command_line_works() {
 }
 
 #[test]
+fn turn_https_and_websocket_share_a_tls_port_and_the_certificate_is_renewed() {
+    let tls = TestTls::new();
+    let (cert, key) = tls.files();
+    let server = Heliograph::start(&[
+        "--http",
+        "127.0.0.1:0",
+        "--turn",
+        "127.0.0.1:0",
+        "--turn-tcp",
+        "127.0.0.1:0",
+        "--turn-tls",
+        "127.0.0.1:0",
+        "--https",
+        "127.0.0.1:0",
+        "--public-host",
+        "localhost",
+        "--tls-cert",
+        cert,
+        "--tls-key",
+        key,
+    ]);
+    let banner = server.banner();
+    let of = |begin: &str, end: &str| {
+        let found = banner
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(begin)?.strip_suffix(end)?.parse::<u16>().ok());
+        found.unwrap_or_else(|| panic!("no {begin}PORT{end} in\n{banner}"))
+    };
+    let port = of("turns:localhost:", "?transport=tcp");
+    assert_eq!(of("https://localhost:", "/"), port);
+    assert_eq!(of("wss://localhost:", "/v1/ws"), port);
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let tcp = SocketAddr::from(([127, 0, 0, 1], of("turn:127.0.0.1:", "?transport=tcp")));
+
+    let binding = [&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42][..], &[7; 12]].concat();
+    let mut plain = TcpStream::connect(tcp).unwrap();
+    let mut secure = tls.connect(address, &[]);
+    for stream in [&mut plain as &mut dyn support::ReadWrite, &mut secure] {
+        stream.write_all(&binding).unwrap();
+        let mut answer = [0; 32];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer[..2], [1, 1], "a Binding success response");
+    }
+    for alpn in [&[][..], &[&b"h2"[..], b"http/1.1"]] {
+        let answer = get_over(&mut tls.connect(address, alpn), "localhost", "/livez");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    let before = tls.shown(address);
+    let renewed = tls.renew();
+    assert_ne!(before, renewed);
+    support::wait_until("the new certificate is shown", || tls.shown(address) == renewed);
+    // The connection from before lives on.
+    secure.write_all(&binding).unwrap();
+    secure.read_exact(&mut [0; 32]).unwrap();
+}
+
+#[test]
+fn https_has_a_port_of_its_own_if_it_is_not_shared() {
+    let tls = TestTls::new();
+    let (cert, key) = tls.files();
+    let arguments = ["signal", "--https", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key];
+    let server = Heliograph::start(&[&arguments[..], &["--http", "127.0.0.1:0"]].concat());
+    let banner = server.banner();
+    let mut words = banner.split_whitespace();
+    let https = words.find_map(|word| word.strip_prefix("https://")).expect(&banner);
+    let address: SocketAddr = https.trim_end_matches('/').parse().unwrap();
+    let answer = get_over(&mut tls.connect(address, &[b"http/1.1"]), "localhost", "/");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("<title>"), "{answer}");
+    assert!(!banner.contains("turns:"), "{banner}");
+}
+
+#[test]
 fn sigterm_and_ctrl_c_end_it_in_order() {
     for name in ["TERM", "INT"] {
         let server = Heliograph::start(&BOTH);
@@ -147,6 +220,14 @@ fn a_wrong_key_or_value_ends_with_code_2_and_one_line_that_names_it() {
         (&["--port-range", "9-1"], "--port-range"),
         (&["--allow-peer", "10.0.0.0/40"], "--allow-peer"),
         (&["--public-ip", "0.0.0.0"], "--public-ip"),
+        (&["--turn-tls", "127.0.0.1:0"], "--tls-cert"),
+        (&["--https", "127.0.0.1:0"], "--tls-cert"),
+        (&["--tls-cert", "some.pem"], "--tls-key"),
+        (&["--tls-cert", "/no.pem", "--tls-key", "/no.key"], "cannot read /no.pem"),
+        (&["--public-host", "a b"], "--public-host"),
+        (&["--user-quota", "0"], "--user-quota"),
+        (&["--alternate-server", "0.0.0.0:3478"], "--alternate-server"),
+        (&["--turn-tcp", "3478"], "--turn-tcp"),
         (&["--http", "0.0.0.0:0"], "--open"),
         (&["--log", "loud"], "--log"),
         (&["--config", "/nowhere/at/all.toml"], "/nowhere/at/all.toml"),
@@ -228,16 +309,6 @@ fn credentials_without_a_secret_make_one() {
         &value("username"),
     );
     assert_eq!(minted, value("password"));
-}
-
-/// The whole answer to a GET request.
-fn get(http: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(http).expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 fn temporary_file(name: &str, text: &str) -> std::path::PathBuf {

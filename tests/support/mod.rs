@@ -2,10 +2,18 @@
 
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::{SocketAddr, UdpSocket};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A running `heliograph`; killed when dropped.
 #[derive(Debug)]
@@ -129,4 +137,105 @@ pub(crate) fn credentials(secret: &str, ttl_s: u64) -> (String, String) {
 pub(crate) fn free_udp_port(ip: &str) -> u16 {
     let socket = UdpSocket::bind(SocketAddr::new(ip.parse().expect("an IP"), 0));
     socket.and_then(|socket| socket.local_addr()).expect("a free port").port()
+}
+
+/// The whole answer to a GET request.
+pub(crate) fn get(http: SocketAddr, path: &str) -> String {
+    get_over(&mut TcpStream::connect(http).expect("it listens"), &http.to_string(), path)
+}
+
+/// A stream of bytes, plain or not.
+pub(crate) trait ReadWrite: Read + Write {}
+
+impl<S: Read + Write> ReadWrite for S {}
+
+/// The whole answer to a GET request over a stream.
+pub(crate) fn get_over(stream: &mut dyn ReadWrite, host: &str, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it takes a request");
+    let mut answer = Vec::new();
+    // TLS may end without a word of it.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Waits until a condition holds that others bring about.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("waited in vain until {what}");
+}
+
+/// A certificate for `localhost` and its key in files, and clients that trust it.
+#[derive(Debug)]
+pub(crate) struct TestTls {
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+impl TestTls {
+    pub(crate) fn new() -> Self {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        let name = format!("heliograph-{}-{number}", std::process::id());
+        let path = |end: &str| std::env::temp_dir().join(format!("{name}.{end}"));
+        let tls = Self { cert: path("crt"), key: path("key") };
+        tls.renew();
+        tls
+    }
+
+    pub(crate) fn files(&self) -> (&str, &str) {
+        (self.cert.to_str().expect("UTF-8"), self.key.to_str().expect("UTF-8"))
+    }
+
+    /// Puts another certificate and its key in the place of what is there, and gives it.
+    pub(crate) fn renew(&self) -> Vec<u8> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+        let made = made.expect("a certificate can be made");
+        std::fs::write(&self.cert, made.cert.pem()).expect("a file");
+        std::fs::write(&self.key, made.signing_key.serialize_pem()).expect("a file");
+        made.cert.der().to_vec()
+    }
+
+    /// A connection whose client trusts the certificate that is in the file now.
+    pub(crate) fn connect(
+        &self,
+        address: SocketAddr,
+        alpn: &[&[u8]],
+    ) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut roots = RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_file(&self.cert).expect("a certificate");
+        roots.add(certificate).expect("a certificate");
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        let name = ServerName::try_from("localhost").expect("a name");
+        let client = ClientConnection::new(Arc::new(config), name).expect("settings that work");
+        let stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+        StreamOwned::new(client, stream)
+    }
+
+    /// The certificate that the server shows; nothing if it isn't the one in the file.
+    pub(crate) fn shown(&self, address: SocketAddr) -> Vec<u8> {
+        let mut stream = self.connect(address, &[]);
+        let _ = stream.conn.complete_io(&mut stream.sock);
+        let shown = stream.conn.peer_certificates().and_then(<[_]>::first);
+        shown.map(|certificate| certificate.to_vec()).unwrap_or_default()
+    }
+}
+
+impl Drop for TestTls {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.cert);
+        let _ = std::fs::remove_file(&self.key);
+    }
 }

@@ -35,7 +35,36 @@ pub struct Hub {
     seats: HashMap<SessionId, Seat, RandomState>,
     last_seat: u64,
     outputs: VecDeque<Output>,
+    departures: VecDeque<Departure>,
     counts: Counts,
+}
+
+/// The end of somebody's stay in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// The room.
+    pub room: RoomId,
+    /// Who left.
+    pub peer: PeerId,
+    /// The number of the seat, as in the TURN username that it got.
+    pub seat: u64,
+    /// Why.
+    pub reason: LeaveReason,
+}
+
+impl Departure {
+    /// Whether the peer left on purpose or was removed, so that what it was given may be taken
+    /// back. Otherwise only its signaling is lost, and it may talk on with its peers.
+    #[must_use]
+    pub fn is_for_good(&self) -> bool {
+        match self.reason {
+            LeaveReason::Left | LeaveReason::Misbehaved => true,
+            LeaveReason::Lost
+            | LeaveReason::Slow
+            | LeaveReason::Vanished
+            | LeaveReason::Unknown => false,
+        }
+    }
 }
 
 /// An event and the session that it is for.
@@ -93,6 +122,7 @@ impl Hub {
             hasher,
             last_seat: u64::from(seed.hub) << 48,
             outputs: VecDeque::new(),
+            departures: VecDeque::new(),
             counts: Counts::default(),
         }
     }
@@ -170,6 +200,8 @@ impl Hub {
         if room.members().is_empty() {
             self.rooms.remove(&seat.room);
         }
+        let Seat { room, number: seat } = seat;
+        self.departures.push_back(Departure { room, peer: member.peer, seat, reason });
         shrink(&mut self.rooms);
         shrink(&mut self.seats);
     }
@@ -185,6 +217,11 @@ impl Hub {
     /// Gives out the next event for a session.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Gives out the next end of a stay; to be drained like [`poll_output`](Self::poll_output).
+    pub fn poll_departure(&mut self) -> Option<Departure> {
+        self.departures.pop_front()
     }
 
     /// Whether the session is in a room.

@@ -21,6 +21,6 @@ pub use config::{Config, TurnKey};
 pub use exchange::{
     BadMetadata, Event, FrameText, IceUrls, Join, Metadata, Request, SessionId, Signal,
 };
-pub use hub::{Counts, Hub, Output, Seed};
+pub use hub::{Counts, Departure, Hub, Output, Seed};
 pub use id::{BadId, ID_BYTES_MAX, PeerId, RoomId};
 pub use session::{End, Session, Transmit};

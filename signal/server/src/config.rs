@@ -1,7 +1,10 @@
 //! The limits of the signaling server: each with its default, unit and reason.
 
 use heliograph_base::Secret;
+use signal_core::Departure;
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -27,6 +30,18 @@ pub struct SignalConfig {
     pub close_timeout: Duration,
     /// Which STUN and TURN servers clients are told of.
     pub ice: IceConfig,
+    /// Who else wants to know when somebody's stay in a room ends.
+    pub on_departure: Option<OnDeparture>,
+}
+
+/// Told of every [`Departure`] by the shard of its room. Must not wait: the room waits for it.
+#[derive(Clone)]
+pub struct OnDeparture(pub Arc<dyn Fn(&Departure) + Send + Sync>);
+
+impl fmt::Debug for OnDeparture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnDeparture").finish_non_exhaustive()
+    }
 }
 
 impl Default for SignalConfig {
@@ -37,6 +52,7 @@ impl Default for SignalConfig {
             shard_queue_max: 1024,
             close_timeout: Duration::from_secs(5),
             ice: IceConfig::default(),
+            on_departure: None,
         }
     }
 }
@@ -50,19 +66,35 @@ pub struct IceConfig {
     ///
     /// 12 h: longer than most sessions; whoever finds them later finds nothing.
     pub ttl: Duration,
-    /// The relay's UDP listeners; none if there is no relay.
+    /// The relay's listeners; none if there is no relay.
     pub turn: Vec<TurnListener>,
+    /// The name by which clients reach TLS listeners; without it they are told of none, since
+    /// certificates are for names.
+    pub host: Option<String>,
 }
 
 impl Default for IceConfig {
     fn default() -> Self {
-        Self { secret: None, ttl: Duration::from_secs(12 * 60 * 60), turn: Vec::new() }
+        Self { secret: None, ttl: Duration::from_secs(12 * 60 * 60), turn: Vec::new(), host: None }
     }
 }
 
-/// A UDP listener of the relay.
+/// What a listener of the relay is reached by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnTransport {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+}
+
+/// A listener of the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnListener {
+    /// What it is reached by.
+    pub transport: TurnTransport,
     /// Where it is bound; may be a wildcard such as `0.0.0.0`.
     pub bound: SocketAddr,
     /// Where it is reached from outside, if the operator said so.
@@ -72,6 +104,8 @@ pub struct TurnListener {
 /// What the HTTP server must keep to.
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
+    /// For how long a TLS handshake may take: 10 s, ample for the slowest line.
+    pub handshake_timeout: Duration,
     /// How many connections there may be, WebSockets included; the next is answered with 503 and
     /// closed.
     ///
@@ -99,6 +133,7 @@ pub struct HttpLimits {
 impl Default for HttpLimits {
     fn default() -> Self {
         Self {
+            handshake_timeout: Duration::from_secs(10),
             connections_max: 100_000,
             header_read_timeout: Duration::from_secs(10),
             header_bytes_max: 16 << 10,

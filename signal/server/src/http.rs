@@ -17,9 +17,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 /// How many connections the kernel may finish before we accept them. tokio's default of 128
@@ -60,6 +62,17 @@ pub struct Connection {
     _place: Arc<OwnedSemaphorePermit>,
 }
 
+/// A connection that somebody else accepted, such as who shares the port.
+#[derive(Debug)]
+pub struct Accepted<S> {
+    /// The bytes of HTTP.
+    pub stream: S,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// This end.
+    pub local: SocketAddr,
+}
+
 /// The HTTP server.
 #[derive(Debug)]
 pub struct Http {
@@ -90,18 +103,70 @@ impl Http {
     ///
     /// May be called for several listeners: they share the limits.
     pub async fn serve(&self, listener: TcpListener, router: Router, shutdown: impl Future) {
+        self.serve_listener(listener, None, router, shutdown).await;
+    }
+
+    /// Serves `router` over TLS, as [`Self::serve`] does without it.
+    pub async fn serve_tls(
+        &self,
+        listener: TcpListener,
+        tls: TlsAcceptor,
+        router: Router,
+        shutdown: impl Future,
+    ) {
+        self.serve_listener(listener, Some(tls), router, shutdown).await;
+    }
+
+    /// Serves `router` on connections that somebody else accepts, as [`Self::serve`] does.
+    pub async fn serve_accepted<S>(
+        &self,
+        mut accepted: mpsc::Receiver<Accepted<S>>,
+        router: Router,
+        shutdown: impl Future,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (stopping, watching) = watch::channel(false);
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                Some(Accepted { stream, peer, local }) = accepted.recv() => {
+                    if let Some(connection) = self.place(peer, local) {
+                        self.spawn(stream, connection, &router, &watching);
+                    }
+                }
+                _ = shutdown.as_mut() => break,
+            }
+        }
+        drop((accepted, watching));
+        self.finish(&stopping).await;
+    }
+
+    async fn serve_listener(
+        &self,
+        listener: TcpListener,
+        tls: Option<TlsAcceptor>,
+        router: Router,
+        shutdown: impl Future,
+    ) {
         let (stopping, watching) = watch::channel(false);
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.admit(stream, peer, &router, &watching),
+                    Ok((stream, peer)) => {
+                        self.admit(stream, peer, tls.as_ref(), &router, &watching);
+                    }
                     Err(error) => self.note_failure(&error).await,
                 },
                 _ = shutdown.as_mut() => break,
             }
         }
         drop((listener, watching));
+        self.finish(&stopping).await;
+    }
+
+    async fn finish(&self, stopping: &watch::Sender<bool>) {
         stopping.send_replace(true);
         if timeout(self.limits.shutdown_timeout, stopping.closed()).await.is_err() {
             warn!("requests under way didn't finish in time and are cut");
@@ -126,23 +191,57 @@ impl Http {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
+        tls: Option<&TlsAcceptor>,
         router: &Router,
         stopping: &watch::Receiver<bool>,
     ) {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            // Best effort: the client learns why, if its socket takes that much at once, as a new
-            // one does.
-            let _ = stream.try_write(BUSY);
-            return;
-        };
         // A connection that is broken already shows that again when it is read.
         let Ok(local) = stream.local_addr() else {
             return;
         };
         let _ = stream.set_nodelay(true);
+        let Some(connection) = self.place(peer, local) else {
+            if tls.is_none() {
+                // Best effort: the client learns why, if its socket takes that much at once, as a
+                // new one does.
+                let _ = stream.try_write(BUSY);
+            }
+            return;
+        };
+        let Some(tls) = tls.cloned() else {
+            return self.spawn(stream, connection, router, stopping);
+        };
+        let (limits, router, stopping) = (self.limits.clone(), router.clone(), stopping.clone());
+        tokio::spawn(async move {
+            match timeout(limits.handshake_timeout, tls.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    serve_connection(limits, stream, connection, router, stopping).await;
+                }
+                Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
+                Err(_) => debug!("a TLS handshake took too long"),
+            }
+        });
+    }
+
+    /// A place for one more connection, if there is one.
+    fn place(&self, peer: SocketAddr, local: SocketAddr) -> Option<Connection> {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
         self.accepted.fetch_add(1, Ordering::Relaxed);
-        let connection = Connection { peer, local, _place: Arc::new(place) };
+        Some(Connection { peer, local, _place: Arc::new(place) })
+    }
+
+    fn spawn<S>(
+        &self,
+        stream: S,
+        connection: Connection,
+        router: &Router,
+        stopping: &watch::Receiver<bool>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         tokio::spawn(serve_connection(
             self.limits.clone(),
             stream,
@@ -165,13 +264,15 @@ impl Http {
     }
 }
 
-async fn serve_connection(
+async fn serve_connection<S>(
     limits: HttpLimits,
-    stream: TcpStream,
+    stream: S,
     connection: Connection,
     router: Router,
     mut stopping: watch::Receiver<bool>,
-) {
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let routes = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(connection.clone());

@@ -1,6 +1,6 @@
 //! Which STUN and TURN URLs a client is told.
 
-use crate::{IceConfig, TurnListener};
+use crate::{IceConfig, TurnListener, TurnTransport};
 use signal_core::IceUrls;
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,13 +10,26 @@ use std::net::{IpAddr, SocketAddr};
 /// client reached, since that is known to work for it; else all that aren't loopback; else all
 /// there are. A wildcard stands for the address that the client reached.
 pub(crate) fn urls(config: &IceConfig, local: Option<IpAddr>) -> IceUrls {
-    let addresses = addresses(&config.turn, local.map(|ip| ip.to_canonical()));
-    IceUrls {
-        stun: addresses.iter().map(|address| format!("stun:{address}")).collect(),
-        turn: addresses.iter().map(|address| format!("turn:{address}?transport=udp")).collect(),
+    let local = local.map(|ip| ip.to_canonical());
+    let of = |transport| {
+        let has = |listener: &&TurnListener| listener.transport == transport;
+        let listeners: Vec<_> = config.turn.iter().filter(has).copied().collect();
+        addresses(&listeners, local)
+    };
+    let udp = of(TurnTransport::Udp);
+    let mut turn: Vec<_> =
+        udp.iter().map(|address| format!("turn:{address}?transport=udp")).collect();
+    let tcp = of(TurnTransport::Tcp).into_iter();
+    turn.extend(tcp.map(|address| format!("turn:{address}?transport=tcp")));
+    if let Some(host) = &config.host {
+        let mut ports: Vec<_> = of(TurnTransport::Tls).iter().map(SocketAddr::port).collect();
+        ports.dedup();
+        turn.extend(ports.iter().map(|port| format!("turns:{host}:{port}?transport=tcp")));
     }
+    IceUrls { stun: udp.iter().map(|address| format!("stun:{address}")).collect(), turn }
 }
 
+/// Where a client that came by `local` reaches listeners of one transport.
 fn addresses(listeners: &[TurnListener], local: Option<IpAddr>) -> Vec<SocketAddr> {
     let public: Vec<_> = listeners.iter().filter_map(|listener| listener.public).collect();
     let bound: Vec<_> =
@@ -52,7 +65,7 @@ mod tests {
 
     fn turn(bound: &str, public: Option<&str>) -> TurnListener {
         let public = public.map(|text| text.parse().unwrap());
-        TurnListener { bound: bound.parse().unwrap(), public }
+        TurnListener { transport: TurnTransport::Udp, bound: bound.parse().unwrap(), public }
     }
 
     fn told(listeners: &[TurnListener], local: &str) -> Vec<String> {
@@ -73,6 +86,25 @@ mod tests {
         assert_eq!(told(&listeners, "127.0.0.1"), ["turn:127.0.0.1:3479?transport=udp"]);
         assert_eq!(told(&listeners, "::ffff:10.0.0.5"), ["turn:10.0.0.5:3478?transport=udp"]);
         assert_eq!(told(&listeners, "192.0.2.9"), ["turn:10.0.0.5:3478?transport=udp"]);
+    }
+
+    #[test]
+    fn each_transport_is_told_and_tls_only_by_name() {
+        let by = |transport, bound| TurnListener { transport, ..turn(bound, None) };
+        let listeners = [
+            turn("10.0.0.5:3478", None),
+            by(TurnTransport::Tcp, "10.0.0.5:3478"),
+            by(TurnTransport::Tcp, "127.0.0.1:3478"),
+            by(TurnTransport::Tls, "10.0.0.5:443"),
+            by(TurnTransport::Tls, "[fd00::5]:443"),
+        ];
+        let plain = ["turn:10.0.0.5:3478?transport=udp", "turn:10.0.0.5:3478?transport=tcp"];
+        assert_eq!(told(&listeners, "10.0.0.5"), plain);
+        let host = Some("meet.example".to_owned());
+        let config = IceConfig { turn: listeners.to_vec(), host, ..IceConfig::default() };
+        let told = urls(&config, Some("10.0.0.9".parse().unwrap()));
+        assert_eq!(told.turn, [&plain[..], &["turns:meet.example:443?transport=tcp"]].concat());
+        assert_eq!(told.stun, ["stun:10.0.0.5:3478"]);
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod shard;
 mod signal;
 mod socket;
 
-pub use config::{HttpLimits, IceConfig, SignalConfig, TurnListener};
-pub use http::{Connection, Http, bind};
+pub use config::{HttpLimits, IceConfig, OnDeparture, SignalConfig, TurnListener, TurnTransport};
+pub use http::{Accepted, Connection, Http, bind};
 pub use signal::Signal;
+pub use signal_core::Departure;
+pub use tokio_rustls::TlsAcceptor;

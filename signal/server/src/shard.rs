@@ -1,5 +1,6 @@
 //! A shard: one task that owns one hub, and the outboxes of the sessions in its rooms.
 
+use crate::OnDeparture;
 use crate::outbox::{NotTaken, Outbox};
 use ahash::RandomState;
 use heliograph_base::{Clock, Now};
@@ -37,10 +38,11 @@ pub(crate) async fn run(
     mut messages: mpsc::Receiver<Message>,
     clock: Clock,
     counts: &SharedCounts,
+    on_departure: Option<OnDeparture>,
 ) {
     // Session ids are our own, so nobody can choose them to collide: the seeds needn't be secret.
     let hasher = RandomState::with_seeds(1, 2, 3, 4);
-    let mut shard = Shard { hub, outboxes: HashMap::with_hasher(hasher) };
+    let mut shard = Shard { hub, outboxes: HashMap::with_hasher(hasher), on_departure };
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while messages.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let now = clock.now();
@@ -55,6 +57,7 @@ pub(crate) async fn run(
 struct Shard {
     hub: Hub,
     outboxes: HashMap<SessionId, Outbox, RandomState>,
+    on_departure: Option<OnDeparture>,
 }
 
 impl Shard {
@@ -69,6 +72,11 @@ impl Shard {
         self.hub.handle(now, session, request);
         while let Some(output) = self.hub.poll_output() {
             self.deliver(output);
+        }
+        while let Some(departure) = self.hub.poll_departure() {
+            if let Some(OnDeparture(tell)) = &self.on_departure {
+                tell(&departure);
+            }
         }
         if !self.hub.has_seat(session) {
             // Its join was refused: the next one may go to another shard.

@@ -48,7 +48,10 @@ impl Signal {
             let hub = Hub::new(limits.clone(), turn.clone(), &seed);
             let (sender, messages) = mpsc::channel(config.shard_queue_max);
             let counts = counts.clone();
-            tokio::spawn(async move { shard::run(hub, messages, clock, &counts[number]).await });
+            let tell = config.on_departure.clone();
+            tokio::spawn(async move {
+                shard::run(hub, messages, clock, &counts[number], tell).await;
+            });
             senders.push(sender);
         }
         let key = random()?;

@@ -6,7 +6,7 @@ mod support;
 
 use heliograph_base::{SeatName, Secret, Username, password};
 use serde_json::json;
-use signal_server::{IceConfig, SignalConfig, TurnListener};
+use signal_server::{IceConfig, SignalConfig, TurnListener, TurnTransport};
 use std::time::Duration;
 use support::{Client, Server, patiently};
 use tokio::net::TcpStream;
@@ -14,11 +14,16 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 fn with_relay() -> SignalConfig {
-    let bound = |text: &str| TurnListener { bound: text.parse().unwrap(), public: None };
+    let bound = |text: &str| TurnListener {
+        transport: TurnTransport::Udp,
+        bound: text.parse().unwrap(),
+        public: None,
+    };
     let ice = IceConfig {
         secret: Some(Secret::from_text("north").unwrap()),
         ttl: Duration::from_secs(3600),
         turn: vec![bound("127.0.0.1:3478"), bound("[::1]:3478")],
+        host: None,
     };
     SignalConfig { ice, ..SignalConfig::default() }
 }
