@@ -297,3 +297,16 @@ fn the_longest_texts_are_read() {
     writer.attribute(attribute::MESSAGE_INTEGRITY, &[0; 20]);
     relay.from_client(ALICE, writer.finish()).expect_answer(ALICE).expect_error(438);
 }
+
+/// RFC 8656 §8.2: if REQUESTED-ADDRESS-FAMILY "does not match the address family of the allocation,
+/// the server MUST reply with a 443", also if it has no address of that family at all.
+#[test]
+fn a_refresh_of_a_family_that_the_relay_has_not_is_443() {
+    let ports = relay_core::RelayedPorts::new([RELAY_IP]);
+    let mut relay = Script::worker(config(), 0, ports.into()).allocate(ALICE);
+    for family in [2, 3] {
+        let family: (u16, &[u8]) = (attribute::REQUESTED_ADDRESS_FAMILY, &[family, 0, 0, 0]);
+        relay.ask_raw(ALICE, Method::Refresh, &[family]).expect_error(443);
+    }
+    relay.try_refresh(ALICE, 600).expect_success();
+}

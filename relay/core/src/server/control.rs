@@ -41,7 +41,7 @@ impl Server {
     fn refresh(&mut self, request: &Request<'_>, user: User<'_>) -> Result<Success, ErrorCode> {
         let first = self.own_allocation(request, user)?;
         let family = match request.fields.family {
-            Some(value) => Some(self.wanted_family(Some(value))?),
+            Some(value) => Some(self.wanted_family(Some(value)).map_err(of_no_allocation)?),
             None => None,
         };
         // RFC 8656 §8.1: "If no REQUESTED-ADDRESS-FAMILY attribute is included, then the request
@@ -180,4 +180,12 @@ impl Server {
     fn family(&self, slot: Slot) -> Family {
         Family::of(self.table.get(slot).relayed.ip())
     }
+}
+
+/// A family that the relay hasn't is one that the allocation hasn't: to a Refresh that matters.
+fn of_no_allocation(code: ErrorCode) -> ErrorCode {
+    if code == ErrorCode::AddressFamilyNotSupported {
+        return ErrorCode::PeerAddressFamilyMismatch;
+    }
+    code
 }
