@@ -5,7 +5,7 @@ mod support;
 
 use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
-use support::{Heliograph, free_udp_port};
+use support::{Heliograph, TestTls, free_udp_port};
 
 /// An echo peer of coturn for the clients to talk to through the relay.
 struct EchoPeer {
@@ -110,6 +110,72 @@ fn uclient_gets_every_message_back_over_indications() {
         ],
     );
     assert_no_loss(&report, 200);
+}
+
+/// A relay that listens on TCP and TLS too, and the ports of these.
+fn stream_relay(tls: &TestTls) -> (Heliograph, String, String) {
+    let (cert, key) = tls.files();
+    let relay = Heliograph::start(&[
+        "relay",
+        "--turn",
+        "127.0.0.1:0",
+        "--turn-tcp",
+        "127.0.0.1:0",
+        "--turn-tls",
+        "127.0.0.1:0",
+        "--tls-cert",
+        cert,
+        "--tls-key",
+        key,
+        "--user",
+        "user:pass",
+        "--realm",
+        "test",
+        "--allow-peer",
+        "127.0.0.0/8",
+    ]);
+    let banner = relay.banner();
+    let port = |scheme: &str| {
+        let mut words = banner.split_whitespace();
+        let find = |word: &str| {
+            let port = word.strip_prefix(scheme)?.strip_suffix("?transport=tcp")?;
+            Some(port.to_owned())
+        };
+        words.find_map(find).expect("it is announced")
+    };
+    let (tcp, secure) = (port("turn:127.0.0.1:"), port("turns:127.0.0.1:"));
+    (relay, tcp, secure)
+}
+
+fn uclient_by_stream(port: &str, peer: &EchoPeer, more: &[&str]) -> String {
+    let peer = peer.port.to_string();
+    let output = Command::new("turnutils_uclient")
+        .args(["-p", port, "-u", "user", "-w", "pass", "-e", "127.0.0.1", "-r", &peer])
+        .args(["-m", "5", "-n", "40", "-c", "-t"])
+        .args(more)
+        .arg("127.0.0.1")
+        .output()
+        .expect("turnutils_uclient of Debian's coturn runs (tests/all.sh installs it)");
+    text(&output)
+}
+
+#[test]
+fn uclient_gets_every_message_back_over_tcp() {
+    let (_relay, tcp, _) = stream_relay(&TestTls::new());
+    let peer = EchoPeer::start("127.0.0.1");
+    assert_no_loss(&uclient_by_stream(&tcp, &peer, &[]), 200);
+    assert_no_loss(&uclient_by_stream(&tcp, &peer, &["-s"]), 200);
+}
+
+/// Over TLS the client loses some of its own messages, whatever the server.
+#[test]
+fn uclient_gets_messages_back_over_tls() {
+    let (_relay, _, secure) = stream_relay(&TestTls::new());
+    let peer = EchoPeer::start("127.0.0.1");
+    let report = uclient_by_stream(&secure, &peer, &["-S"]);
+    let came = report.rsplit("tot_recv_msgs=").next().expect("a report");
+    let came: String = came.chars().take_while(char::is_ascii_digit).collect();
+    assert!(came.parse().is_ok_and(|came: u32| came >= 50), "{report}");
 }
 
 #[test]
