@@ -31,7 +31,7 @@ say "cargo test --workspace"
 cargo test --locked --workspace
 
 say "foreign TURN clients"
-cargo test --locked --features foreign-clients --test foreign_clients
+cargo test --locked --features foreign-clients --test foreign_clients --test differential
 
 say "browsers"
 cargo build --locked --release
