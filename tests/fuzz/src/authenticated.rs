@@ -8,7 +8,7 @@ use relay_core::wire::{
     ChannelData, ChannelNumber, Class, Key, Message, Method, PasswordAlgorithm, TransactionId,
     Writer, attribute, decode_xor_address, encode_xor_address, user_hash,
 };
-use relay_core::{At, ListenerId, PeerPolicy, PortId};
+use relay_core::{At, IcmpError, ListenerId, PeerPolicy, PortId};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -83,7 +83,7 @@ impl Program {
     fn step(&mut self, input: &mut Input<'_>) {
         let (what, who) = (input.byte(), input.byte());
         let who = usize::from(who) % CLIENTS.len();
-        match what % 16 {
+        match what % 17 {
             0 => self.wait(input),
             1 => self.world.open_port(address(LISTENERS[who % 2].0).ip()),
             2 | 3 => {
@@ -109,6 +109,7 @@ impl Program {
                 self.request(who, method, &[], input);
             }
             14 => self.bend(input),
+            15 => self.icmp(input),
             _ => self.hand_over(input),
         }
     }
@@ -209,6 +210,32 @@ impl Program {
             carries(via, &bytes, data);
         } else {
             assert_eq!(outcome, Outcome::Nothing);
+        }
+    }
+
+    fn icmp(&mut self, input: &mut Input<'_>) {
+        let ports = self.model.ports();
+        let port = match ports.len() {
+            0 => PortId(u32::from(input.byte()) % self.world.ports()),
+            live => ports[usize::from(input.byte()) % live],
+        };
+        let peer = self.peer(input);
+        let error = IcmpError {
+            kind: input.byte(),
+            code: input.byte(),
+            mtu: u32::from_be_bytes(input.array()),
+        };
+        let now = self.world.elapsed;
+        let outcome = self.world.icmp(port, peer, error);
+        let effects = self.world.effects();
+        self.model.note(None, &effects);
+        if let Outcome::Send { via, to, bytes } = outcome {
+            assert!(self.model.may_talk(now, port, peer.ip()), "{peer} has no permission");
+            assert!(self.model.is_owner(port, via, to), "{to} isn't the client of {port:?}");
+            let message = read(&bytes);
+            assert_eq!((message.class(), message.method_number()), (Class::Indication, 0x007));
+            assert!(find(&message, attribute::ICMP).is_some());
+            assert_eq!(find(&message, attribute::DATA), None);
         }
     }
 

@@ -13,6 +13,10 @@ const DENIED: &str = "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0
 /// What nobody can open.
 const NEVER: &str = "0.0.0.0/32 255.255.255.255/32 224.0.0.0/4 ::/128 ff00::/8";
 
+/// What only its own address opens, not a range around it.
+const BY_NAME: &str = "169.254.169.254/32 169.254.170.2/32 100.100.100.200/32 192.0.0.192/32 \
+    168.63.129.16/32 fd00:ec2::254/128 fd00:ec2::23/128 fd20:ce::254/128 64:ff9b:1::/48";
+
 /// Asks both policies about addresses, with ranges of the fuzzer's choice opened and closed.
 ///
 /// # Panics
@@ -53,7 +57,8 @@ fn range(input: &mut Input<'_>) -> Cidr {
 
 /// Any address, or one at the edge of a special range, or one that carries an IPv4 address.
 fn address(input: &mut Input<'_>) -> IpAddr {
-    let special: Vec<&str> = DENIED.split(' ').chain(CARRIERS.map(|carrier| carrier.0)).collect();
+    let special: Vec<&str> = [DENIED, BY_NAME].iter().flat_map(|list| list.split(' ')).collect();
+    let special = [special, CARRIERS.map(|carrier| carrier.0).to_vec()].concat();
     match input.byte() % 4 {
         0 => Ipv4Addr::from(input.array()).into(),
         1 => Ipv6Addr::from(input.array()).into(),
@@ -128,6 +133,10 @@ impl Naive {
         let is_never = NEVER.split(' ').any(|range| is_in(range, address));
         if is_never || self.deny.iter().any(|range| is_in(range, address)) {
             return false;
+        }
+        if BY_NAME.split(' ').any(|range| is_in(range, address)) {
+            let bits = if address.is_ipv4() { 32 } else { 128 };
+            return self.allow.contains(&format!("{address}/{bits}"));
         }
         self.allow.iter().any(|range| is_in(range, address))
             || !DENIED.split(' ').any(|range| is_in(range, address))

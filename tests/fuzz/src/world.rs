@@ -3,8 +3,8 @@
 use heliograph_base::{Now, Secret, Time, UnixTime};
 use relay_core::wire::{Class, Message};
 use relay_core::{
-    At, Config, Counters, Effect, Listener, PortId, Received, RelayedPorts, Scratch, Server,
-    StaticUser, Transport, Verdict, WorkerId,
+    At, Config, Counters, Effect, IcmpError, Listener, PortId, Received, RelayedPorts, Scratch,
+    Server, StaticUser, Transport, Verdict, WorkerId,
 };
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -114,6 +114,20 @@ impl World {
             Verdict::Drop(_) => self.dropped += 1,
             Verdict::Done => self.done += 1,
             Verdict::Send(_) | Verdict::Handover { .. } => self.sent += 1,
+        }
+        own(verdict)
+    }
+
+    /// An ICMP error about a datagram to `peer`.
+    pub(crate) fn icmp(&mut self, port: PortId, peer: SocketAddr, error: IcmpError) -> Outcome {
+        let now = self.now();
+        self.datagrams += 1;
+        let verdict = self.server.handle_icmp(now, port, peer, error, &mut self.scratch);
+        match verdict {
+            Verdict::Drop(_) => self.dropped += 1,
+            // It is told, but it is no data.
+            Verdict::Done | Verdict::Send(_) => self.done += 1,
+            Verdict::Handover { .. } => panic!("an ICMP error was handed over"),
         }
         own(verdict)
     }
