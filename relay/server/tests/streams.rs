@@ -5,7 +5,7 @@
 mod client;
 
 use client::{Client, Incoming, config, connect, counter, peer, receive_from, start, wait_until};
-use relay_server::relay_core::Transport;
+use relay_server::relay_core::{Revoke, Transport};
 use relay_server::rustls::crypto::aws_lc_rs;
 use relay_server::rustls::pki_types::{PrivateKeyDer, ServerName};
 use relay_server::rustls::{
@@ -121,6 +121,45 @@ fn a_tls_client_exchanges_data_of_any_length() {
     let address = stream_address(&relay);
     for alpn in [&[][..], &[&b"stun.turn"[..]]] {
         exchange(&relay, Client::over(trust.connect(address, alpn), address));
+    }
+}
+
+#[test]
+fn a_tcp_client_on_ipv6_relays_on_ipv6() {
+    let mut config = tcp_config();
+    config.listen = Vec::new();
+    config.streams.tcp = vec!["[::1]:0".parse().unwrap()];
+    let relay = start(config);
+    let (mut alice, bob) = (Client::tcp(stream_address(&relay)), peer("[::1]:0"));
+    let relayed = alice.allocate();
+    alice.bind(CHANNEL, bob.local_addr().unwrap()).unwrap();
+    alice.send(CHANNEL, b"six");
+    assert_eq!(receive_from(&bob), (b"six".to_vec(), relayed));
+    bob.send_to(b"sechs", relayed).unwrap();
+    assert_eq!(alice.receive(), Incoming::Channel(CHANNEL, b"sechs".to_vec()));
+}
+
+#[test]
+fn what_is_revoked_ends_at_every_worker_and_on_every_transport() {
+    let relay = start(RelayConfig { workers: 4, ..tcp_config() });
+    let mut clients: Vec<_> = (0..16)
+        .map(|number| match number % 2 {
+            0 => Client::tcp(stream_address(&relay)),
+            _ => Client::new(&relay),
+        })
+        .collect();
+    for client in &mut clients {
+        client.allocate();
+    }
+    let live = || counter(&relay, "relay_allocations", None);
+    wait_until("all are counted", || live() == 16);
+    assert!(relay.revoke(&Revoke::User("nobody".to_owned())));
+    clients[0].refresh(600).unwrap();
+    assert_eq!(live(), 16);
+    assert!(relay.revoke(&Revoke::User("alice".to_owned())));
+    wait_until("all are gone", || live() == 0);
+    for client in &mut clients {
+        assert!(client.refresh(600).is_err());
     }
 }
 
@@ -298,6 +337,30 @@ fn a_slow_reader_gets_fresh_data_and_its_answers() {
         assert!(last < Some(number), "{number} after {last:?}");
         last = Some(number);
     }
+}
+
+#[test]
+fn whoever_takes_nothing_or_is_not_heard_of_is_closed() {
+    let mut config = tcp_config();
+    config.streams.limits.stall_timeout = Duration::from_millis(200);
+    let relay = start(config);
+    let (mut alice, bob) = (Client::tcp(stream_address(&relay)), peer("127.0.0.1:0"));
+    let relayed = alice.allocate();
+    alice.bind(CHANNEL, bob.local_addr().unwrap()).unwrap();
+    wait_until("her side is full for too long", || {
+        for _ in 0..100 {
+            bob.send_to(&[0; 1_000], relayed).unwrap();
+        }
+        counter(&relay, "relay_stream_ended", Some("stalled")) == 1
+    });
+
+    let mut config = tcp_config();
+    config.streams.limits.idle_timeout = Duration::from_millis(200);
+    let relay = start(config);
+    let mut alice = Client::tcp(stream_address(&relay));
+    alice.allocate();
+    wait_until("she is given up", || counter(&relay, "relay_stream_ended", Some("idle")) == 1);
+    wait_until("her allocation too", || counter(&relay, "relay_allocations", None) == 0);
 }
 
 #[test]
