@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Runs every test: those of `cargo test --workspace`, and those that need programs from outside: a browser (Debian's
-# chromium, driven from Node.js) and foreign TURN clients (Debian's coturn). What is missing is installed first, if this
-# runs as root on a Debian-like system; otherwise it is named.
+# chromium, driven from Node.js) and foreign TURN clients (Debian's coturn, Python's aioice). What is missing is
+# installed first, if this runs as root on a Debian-like system; otherwise it is named.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*"; }
 
 # command -> Debian package that brings it
-needed=(chromium:chromium turnutils_uclient:coturn ip:iproute2 node:nodejs npm:npm)
+needed=(chromium:chromium turnutils_uclient:coturn ip:iproute2 node:nodejs npm:npm python3:python3-venv)
 missing=()
 for pair in "${needed[@]}"; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
@@ -31,6 +31,10 @@ say "cargo test --workspace"
 cargo test --locked --workspace
 
 say "foreign TURN clients"
+python=$PWD/target/foreign-python
+[ -x "$python/bin/pip" ] || python3 -m venv "$python"
+"$python/bin/pip" install --quiet --disable-pip-version-check aioice==0.13.0
+HELIOGRAPH_PYTHON=$python/bin/python \
 cargo test --locked --features foreign-clients --test foreign_clients --test differential
 
 say "browsers"

@@ -1,5 +1,5 @@
 //! Clients that nobody here wrote, against the real binary: coturn's `turnutils_uclient` and
-//! `turnutils_stunclient`.
+//! `turnutils_stunclient`, and Python's aioice.
 
 mod support;
 
@@ -249,4 +249,38 @@ fn stunclient_learns_its_address() {
         .expect("turnutils_stunclient of Debian's coturn runs (tests/all.sh installs it)");
     let report = text(&output);
     assert!(report.contains("UDP reflexive addr: 127.0.0.1:"), "{report}");
+}
+
+/// Runs tests/foreign/aioice_peers.py with the Python of `HELIOGRAPH_PYTHON`, which has aioice.
+fn aioice(what: &str, transport: &str, host: &str, port: &str) {
+    let python = std::env::var("HELIOGRAPH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign/aioice_peers.py");
+    let output = Command::new("timeout")
+        .args(["60", &python, script, what, transport, host, port, "user", "pass"])
+        .output()
+        .expect("timeout runs");
+    let report = text(&output);
+    assert!(report.ends_with("ok\n"), "aioice {what} over {transport}:\n{report}");
+}
+
+#[test]
+fn aioice_exchanges_data_over_udp() {
+    for ip in ["127.0.0.1", "::1"] {
+        let relay = relay(ip);
+        aioice("echo", "udp", ip, &relay.turn().port().to_string());
+    }
+}
+
+#[test]
+fn aioice_exchanges_data_over_tcp_and_tls() {
+    let (_relay, tcp, secure) = stream_relay(&TestTls::new());
+    aioice("echo", "tcp", "127.0.0.1", &tcp);
+    aioice("echo", "tls", "127.0.0.1", &secure);
+}
+
+#[test]
+fn two_ice_agents_of_aioice_meet_by_their_relayed_candidates() {
+    let (relay, tcp, _) = stream_relay(&TestTls::new());
+    aioice("ice", "udp", "127.0.0.1", &relay.turn().port().to_string());
+    aioice("ice", "tcp", "127.0.0.1", &tcp);
 }
