@@ -106,8 +106,9 @@ class Program {
 }
 
 /** Starts `heliograph` on loopback; `port` 0 lets it choose. */
-export async function startServer({ port = 0 } = {}) {
-  const server = new Program(binary(), ["--http", `127.0.0.1:${port}`, "--turn", "127.0.0.1:0"]);
+export async function startServer({ port = 0, flags = [] } = {}) {
+  const listen = ["--http", `127.0.0.1:${port}`, "--turn", "127.0.0.1:0"];
+  const server = new Program(binary(), [...listen, ...flags]);
   const [, page] = await server.line(/Page\s+(http:\/\/\S+)/);
   return Object.assign(server, { page, port: Number(new URL(page).port) });
 }
@@ -124,17 +125,22 @@ export function startExample(server, room, ...args) {
 }
 
 /** Starts a browser with a fresh profile. */
-export async function startBrowser() {
-  return chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+export async function startBrowser(...flags) {
+  return chromium.launch({ executablePath: CHROMIUM, args: [...CHROMIUM_FLAGS, ...flags] });
 }
 
-/** Opens the page in a browser window of its own, as somebody with this name. */
-export async function visit(browser, server, room, { name, relayOnly = false, ...context } = {}) {
+/**
+ * Opens the page in a browser window of its own, as somebody with this name. With `relayBy` the page
+ * uses only ICE servers whose URL contains this text, as if the network let nothing else out.
+ */
+export async function visit(browser, server, room, options = {}) {
+  const { name, relayOnly = false, relayBy, ...context } = options;
   const own = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...context });
   await own.addInitScript((chosen) => localStorage.setItem("heliograph.name", chosen), name);
   const page = await own.newPage();
   const visitor = new Visitor(page, name);
   if (relayOnly) await page.addInitScript(startWithRelayOnly);
+  if (relayBy) await page.addInitScript(keepIceServers, relayBy);
   await page.goto(`${server.page}#${room}`);
   return visitor;
 }
@@ -150,6 +156,20 @@ function startWithRelayOnly() {
   });
   observer.observe(document, { childList: true, subtree: true });
   document.addEventListener("DOMContentLoaded", () => observer.disconnect());
+}
+
+/** Runs in the page: takes the ICE servers away whose URLs don't contain `text`. */
+function keepIceServers(text) {
+  const Native = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Native {
+    constructor(config) {
+      const keep = (urls) => [urls].flat().filter((url) => url.includes(text));
+      const kept = config.iceServers
+        .map((server) => ({ ...server, urls: keep(server.urls) }))
+        .filter((server) => server.urls.length > 0);
+      super({ ...config, iceServers: kept });
+    }
+  };
 }
 
 /** Somebody who looks at the page. */
