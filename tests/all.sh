@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 say() { printf '\n== %s\n' "$*"; }
 
 # command -> Debian package that brings it
-needed=(chromium:chromium turnutils_uclient:coturn ip:iproute2 node:nodejs npm:npm python3:python3-venv)
+needed=(chromium:chromium openssl:openssl turnutils_uclient:coturn ip:iproute2 node:nodejs npm:npm python3:python3-venv)
 missing=()
 for pair in "${needed[@]}"; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
