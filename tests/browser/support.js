@@ -130,8 +130,8 @@ export async function startBrowser(...flags) {
 }
 
 /**
- * Opens the page in a browser window of its own, as somebody with this name. With `relayBy` the page
- * uses only ICE servers whose URL contains this text, as if the network let nothing else out.
+ * Opens the page in a browser window of its own, as somebody with this name. With `relayBy` the
+ * page uses only ICE servers whose URL contains this text, as if the network let nothing else out.
  */
 export async function visit(browser, server, room, options = {}) {
   const { name, relayOnly = false, relayBy, ...context } = options;

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { only, scenario, startBrowser, startServer, visit } from "./support.js";
 
-/** Two pages of a server with these flags chat over the relay, which they reach only by `relayBy`. */
+/** Two pages of a server with these flags chat over the relay, reached only by `relayBy`. */
 async function meetOverRelay({ add, browser }, flags, relayBy) {
   const server = add(await startServer({ flags }));
   const options = { relayOnly: true, relayBy };
@@ -29,9 +29,10 @@ scenario("pages whose network lets out only TCP meet over the relay", async (sta
 scenario("pages whose network lets out only TLS meet over the relay", async ({ add }) => {
   const folder = mkdtempSync(join(tmpdir(), "heliograph-certificate-"));
   const [cert, key] = ["cert.pem", "key.pem"].map((file) => join(folder, file));
-  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
-  const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  execFileSync("openssl", [...request, "-keyout", key, "-out", cert, ...subject], { stdio: "pipe" });
+  const request =
+    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost " +
+    `-addext subjectAltName=DNS:localhost -keyout ${key} -out ${cert}`;
+  execFileSync("openssl", request.split(" "), { stdio: "pipe" });
   // Nobody has signed the certificate; which one a page trusts is not what this is about.
   const browser = await startBrowser("--ignore-certificate-errors");
   try {
