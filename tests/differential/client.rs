@@ -194,17 +194,17 @@ impl Client {
         let mut attributes = vec![(attribute::XOR_PEER_ADDRESS, &peer[..])];
         attributes.extend(more);
         let bytes = self.message(Class::Indication, Method::Send, &attributes);
-        self.to_peer(&bytes);
+        self.send_for_peer(&bytes);
     }
 
     pub(crate) fn channel_data(&mut self, number: u16, data: &[u8]) {
         let number = ChannelNumber::new(number).unwrap();
         let header = ChannelData::header(number, u16::try_from(data.len()).unwrap());
-        self.to_peer(&[&header, data].concat());
+        self.send_for_peer(&[&header, data].concat());
     }
 
     /// Sends bytes; what the peer gets is an outcome.
-    pub(crate) fn to_peer(&mut self, bytes: &[u8]) {
+    pub(crate) fn send_for_peer(&mut self, bytes: &[u8]) {
         self.socket.send_to(bytes, self.address).unwrap();
         let mut buffer = [0; 2000];
         let what = match self.peer.recv(&mut buffer) {
@@ -215,7 +215,7 @@ impl Client {
     }
 
     /// The peer sends to the relayed transport address; what the client gets is an outcome.
-    pub(crate) fn from_peer(&mut self, data: &[u8]) {
+    pub(crate) fn peer_sends(&mut self, data: &[u8]) {
         let relayed = self.relayed.expect("the script allocated");
         self.peer.send_to(data, relayed).unwrap();
         self.receive();

@@ -197,27 +197,27 @@ pub(crate) const SCRIPTS: &[Script] = &[
         client.channel_data(0x4000, b"hello");
         client.channel_data(0x4000, b"");
         client.channel_data(0x4001, b"hello");
-        client.to_peer(&[0x40, 0, 0, 5, b'h']);
-        client.to_peer(&[0x40, 0, 0, 1, b'h', 0, 0, 0]);
-        client.to_peer(&[0x40, 0, 0, 1, b'h', 0, 0, 0, 0, 0, 0, 0]);
-        client.to_peer(&[0x40, 0, 0]);
+        client.send_for_peer(&[0x40, 0, 0, 5, b'h']);
+        client.send_for_peer(&[0x40, 0, 0, 1, b'h', 0, 0, 0]);
+        client.send_for_peer(&[0x40, 0, 0, 1, b'h', 0, 0, 0, 0, 0, 0, 0]);
+        client.send_for_peer(&[0x40, 0, 0]);
     }),
     ("from a peer", |client| {
         client.allocate();
-        client.from_peer(b"hi");
+        client.peer_sends(b"hi");
         client.permit(client.peer());
-        client.from_peer(b"hi");
-        client.from_peer(b"");
+        client.peer_sends(b"hi");
+        client.peer_sends(b"");
         client.bind(0x4000, client.peer());
-        client.from_peer(b"hi");
-        client.from_peer(b"");
+        client.peer_sends(b"hi");
+        client.peer_sends(b"");
     }),
     ("after the end", |client| {
         client.allocate();
         client.bind(0x4000, client.peer());
         client.ask(Method::Refresh, &[(LIFETIME, &[0; 4])]);
         client.channel_data(0x4000, b"hello");
-        client.from_peer(b"hi");
+        client.peer_sends(b"hi");
     }),
     ("data indications from a client", |client| {
         client.allocate();
