@@ -11,6 +11,10 @@ pub const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
 /// How long a channel lasts after the request that bound or refreshed it. RFC 8656 §12.
 pub const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 
+/// How long the second address of a pair is kept for the Allocate that brings its token. RFC 8656
+/// §7.2: "at least 30 seconds".
+pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
+
 /// The settings of a relay; the same for all its workers.
 ///
 /// The default has no credentials, so that it answers Binding and refuses every Allocate.
@@ -71,6 +75,12 @@ pub struct Config {
     /// `allocations_max` divided by the users there are. Others get 486. So one user can't take the
     /// last port. 0 to 100.
     pub allocations_headroom_percent: usize,
+    /// The most relayed transport addresses of all workers together that are kept for a later
+    /// Allocate (EVEN-PORT with the R bit, for RTP and RTCP side by side); beyond it 508. Bounds
+    /// memory and ports that nobody uses.
+    pub reservations_max: usize,
+    /// The most of them of one user or holder of time-limited credentials; beyond it 508.
+    pub reservations_per_holder_max: usize,
     /// The most peer addresses a minute that one holder of time-limited credentials gets new
     /// permissions for at one worker, all at once if need be; beyond it 508. 0: no limit. Bounds
     /// scans of other networks through the relay; ICE needs a few for each peer.
@@ -180,6 +190,8 @@ impl Default for Config {
             allocations_per_room_max: 4096,
             allocations_per_source_max: 10_000,
             allocations_headroom_percent: 10,
+            reservations_max: 512,
+            reservations_per_holder_max: 64,
             peers_per_minute_max: 600,
             holder_packets_per_s: 50_000,
             holder_bytes_per_s: 25_000_000,

@@ -19,11 +19,13 @@ mod counters;
 mod packet;
 mod policy;
 mod ports;
+mod reservations;
 mod server;
 pub mod wire;
 
 pub use config::{
-    CHANNEL_LIFETIME, Config, InvalidConfig, Listener, PERMISSION_LIFETIME, StaticUser, Transport,
+    CHANNEL_LIFETIME, Config, InvalidConfig, Listener, PERMISSION_LIFETIME, RESERVATION_LIFETIME,
+    StaticUser, Transport,
 };
 pub use counters::{Counters, Flow};
 pub use packet::{
@@ -32,4 +34,5 @@ pub use packet::{
 };
 pub use policy::{Cidr, InvalidCidr, PeerPolicy};
 pub use ports::RelayedPorts;
+pub use reservations::ReservationToken;
 pub use server::{Revoke, Server};

@@ -1,5 +1,6 @@
 //! What goes into and comes out of a [`Server`](crate::Server): datagrams, verdicts, effects.
 
+use crate::ReservationToken;
 use std::net::SocketAddr;
 
 /// The place of a listening address in [`Config::listeners`](crate::Config::listeners).
@@ -125,6 +126,24 @@ pub enum Effect {
     PortTaken(PortId),
     /// The allocation is gone: close the port. Its number may be used again.
     ClosePort(PortId),
+    /// This port of the stock is kept for an Allocate at any worker: lay its socket on a shelf that
+    /// the workers share, under its token, and don't receive on it. Its number may be used again.
+    PortReserved {
+        /// The port.
+        port: PortId,
+        /// What the socket is found by.
+        token: ReservationToken,
+    },
+    /// An allocation gets what was kept: close the socket of this port of the stock, put the one
+    /// from the shelf in its place. [`Self::PortTaken`] follows.
+    PortAdopted {
+        /// The port.
+        port: PortId,
+        /// What the socket is found by.
+        token: ReservationToken,
+    },
+    /// Nobody came for what this worker kept: close the socket on the shelf.
+    ReservationEnded(ReservationToken),
 }
 
 /// Why a datagram was dropped.

@@ -2,6 +2,7 @@
 //! same relay.
 
 use crate::WorkerId;
+use crate::reservations::Reservations;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -13,6 +14,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Debug)]
 pub struct RelayedPorts {
     addresses: Vec<(IpAddr, Box<[AtomicU8]>)>,
+    /// Behind a lock of their own, that no packet takes.
+    pub(crate) reservations: Reservations,
 }
 
 const FREE: u8 = u8::MAX;
@@ -25,7 +28,7 @@ impl RelayedPorts {
     /// KiB an address.
     #[must_use]
     pub fn new(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
-        let mut table = Self { addresses: Vec::new() };
+        let mut table = Self { addresses: Vec::new(), reservations: Reservations::default() };
         for address in addresses {
             if !table.is_own(address) {
                 let ports = (0..=u16::MAX).map(|_| AtomicU8::new(FREE)).collect();

@@ -2,7 +2,7 @@
 //!
 //! Here: what goes in and out, and the first choice for each datagram. In the files beside: who
 //! asks (`authenticate`, `credentials`, `nonce`, `limiter`), what requests do (`allocate`,
-//! `control`, `discovery`) and get (`answer`), how data goes (`relay`), and what is kept
+//! `reserve`, `control`, `discovery`) and get (`answer`), how data goes (`relay`), and what is kept
 //! (`allocation`, `peers`, `table`, `stock`, `quotas`).
 
 mod allocate;
@@ -18,6 +18,7 @@ mod peers;
 mod quotas;
 mod relay;
 mod request;
+mod reserve;
 mod revoke;
 mod stock;
 mod table;
@@ -38,6 +39,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use limiter::Limiter;
 use nonce::Nonces;
 use request::{Fields, Request};
+use reserve::Reserved;
 use revoke::Revoked;
 use sha1::Sha1;
 use std::collections::VecDeque;
@@ -58,6 +60,7 @@ pub struct Server {
     revoked: Revoked,
     table: Table,
     stock: Stock,
+    reserved: Reserved,
     effects: VecDeque<Effect>,
     counters: Counters,
     /// By listener.
@@ -99,6 +102,7 @@ impl Server {
             revoked: Revoked::new(&config, &hasher),
             table: Table::new(&config, &hasher),
             stock: Stock::default(),
+            reserved: Reserved::new(derive(&seed, "reservations")),
             effects: VecDeque::new(),
             counters: Counters::default(),
             alternates: Alternates::of_all(&config.listeners),
@@ -190,7 +194,7 @@ impl Server {
     /// When to call [`Self::handle_timeout`] next, if nothing comes in before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.table.next_deadline()
+        [self.table.next_deadline(), self.reserved.next_deadline()].into_iter().flatten().min()
     }
 
     /// The next piece of work for the shell; call until there is none.
@@ -307,6 +311,7 @@ impl Server {
         while let Some(slot) = self.table.pop_expired(now.time) {
             self.end(slot);
         }
+        self.end_reservations(now.time);
     }
 
     fn end(&mut self, slot: Slot) {

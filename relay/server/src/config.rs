@@ -67,6 +67,10 @@ pub struct Limits {
     /// would hold more than a quarter of the port range. Used up, the next Allocate waits for a
     /// port to be opened.
     pub stock_ports: usize,
+    /// How many pairs of ports, an even number and the next, are among them for clients that ask
+    /// for RTP and RTCP side by side: 2. A range in full use may have none; then such an Allocate
+    /// fails.
+    pub stock_pairs: usize,
     /// How long a closed relay port rests before it is used again, by any worker: 2 minutes, so
     /// that a late packet for an old allocation can't reach a new one. A port range in full use
     /// cuts it short.
@@ -102,6 +106,7 @@ impl Default for Limits {
             socket_datagrams: 32,
             turn_sockets: 64,
             stock_ports: 32,
+            stock_pairs: 2,
             port_rest: Duration::from_secs(120),
             port_retry: Duration::from_secs(1),
             handover_batches: 64,

@@ -163,6 +163,21 @@ impl Engine {
             match effect {
                 Effect::PortTaken(port) => self.start_port(port, now),
                 Effect::ClosePort(port) => self.closing.push(port),
+                Effect::PortReserved { port, token } => {
+                    self.ports.reserve(port, token);
+                    if self.ports.is_out_of_pairs() {
+                        self.refill(now);
+                    }
+                }
+                Effect::PortAdopted { port, token } => {
+                    let is_there = self.ports.adopt(port, token);
+                    assert!(is_there, "the core gives out what was laid on the shelf");
+                    self.counters.ports_closed += 1;
+                }
+                Effect::ReservationEnded(token) => {
+                    let is_there = self.ports.close_reserved(token, now);
+                    self.counters.ports_closed += u64::from(is_there);
+                }
             }
         }
     }

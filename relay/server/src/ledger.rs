@@ -59,6 +59,30 @@ impl Ledger {
         Some(self.first + place as u16)
     }
 
+    /// Takes two ports of `ip` next to each other that have rested, the first with an even number.
+    /// It looks at some only: in a range in full use there may be a pair that it doesn't find.
+    pub(crate) fn take_pair(&self, ip: IpAddr, now: Time, random: &mut impl Rng) -> Option<u16> {
+        let slots = self.slots(ip)?;
+        let first = usize::from(self.first % 2);
+        let pairs = slots.len().saturating_sub(first) / 2;
+        if pairs == 0 {
+            return None;
+        }
+        let second = seconds(now);
+        (0..RANDOM_TRIES).find_map(|_| {
+            let place = first + 2 * (random.next_u32() as usize % pairs);
+            if !take(&slots[place], second) {
+                return None;
+            }
+            let number = self.first + place as u16;
+            if !take(&slots[place + 1], second) {
+                self.give_back(ip, number);
+                return None;
+            }
+            Some(number)
+        })
+    }
+
     /// Lets a taken port rest.
     pub(crate) fn rest(&self, ip: IpAddr, port: u16, now: Time) {
         self.set(ip, port, seconds(now + self.rest).saturating_add(1).min(TAKEN - 1));
@@ -141,6 +165,20 @@ mod tests {
         assert_eq!(take(), Some(one));
         ledger.rest(IP, two, after(0));
         assert_eq!(take(), Some(two));
+    }
+
+    #[test]
+    fn a_pair_begins_with_an_even_port_and_both_are_taken() {
+        let (ledger, mut random) = (Ledger::new([IP], 101..=104, REST), StdRng::seed_from_u64(5));
+        assert_eq!(ledger.take_pair(IP, after(0), &mut random), Some(102));
+        assert_eq!(ledger.take_pair(IP, after(0), &mut random), None);
+        let others = [(); 3].map(|()| ledger.take(IP, after(0), &mut random));
+        assert!(others.contains(&Some(101)) && others.contains(&Some(104)));
+        assert!(others.contains(&None));
+        ledger.give_back(IP, 102);
+        assert_eq!(ledger.take_pair(IP, after(0), &mut random), None);
+        ledger.give_back(IP, 103);
+        assert_eq!(ledger.take_pair(IP, after(0), &mut random), Some(102));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod listen;
 mod metrics;
 mod ports;
 mod relay;
+mod shelf;
 mod socket;
 mod streams;
 mod worker;

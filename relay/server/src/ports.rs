@@ -2,10 +2,11 @@
 
 use crate::config::Limits;
 use crate::ledger::Ledger;
+use crate::shelf::Shelf;
 use crate::socket;
 use heliograph_base::Time;
 use rand::rngs::StdRng;
-use relay_core::PortId;
+use relay_core::{PortId, ReservationToken};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -24,13 +25,18 @@ pub(crate) struct Ports {
     free: Vec<u32>,
     stocks: Vec<Stock>,
     stock_ports: usize,
+    stock_pairs: usize,
+    /// When to look for pairs again, after none was found.
+    pairs_after: Option<Time>,
     ledger: Arc<Ledger>,
+    shelf: Arc<Shelf>,
     random: StdRng,
     limits: Limits,
 }
 
+/// A bound port, of the stock that has this place in every worker.
 #[derive(Debug)]
-struct Port {
+pub(crate) struct Port {
     socket: UdpSocket,
     stock: usize,
     number: u16,
@@ -39,7 +45,20 @@ struct Port {
 #[derive(Debug)]
 struct Stock {
     ip: RelayIp,
-    ports: usize,
+    /// The numbers of its ports.
+    ports: Vec<u16>,
+}
+
+impl Stock {
+    /// How many pairs it has: an even number and the next.
+    fn pairs(&self) -> usize {
+        let is_pair = |even: &&u16| even.is_multiple_of(2) && self.ports.contains(&(*even + 1));
+        self.ports.iter().filter(is_pair).count()
+    }
+
+    fn remove(&mut self, number: u16) {
+        self.ports.retain(|port| *port != number);
+    }
 }
 
 /// A freshly bound port for the core.
@@ -53,20 +72,37 @@ pub(crate) struct Opened {
 /// How many ports that other programs have are found out before opening one fails.
 const FOREIGN_TRIES: usize = 32;
 
+/// How many pairs of which another program has one are found out before opening one is put off.
+const PAIR_TRIES: usize = 4;
+
 impl Ports {
-    /// No open ports yet. `stock_ports` is how many are kept in stock for each of `ips`.
+    /// No open ports yet. `stock_ports` is how many are kept in stock for each of `ips`, and with
+    /// two or more some of them are pairs.
     pub(crate) fn new(
         ips: &[RelayIp],
         stock_ports: usize,
         ledger: Arc<Ledger>,
+        shelf: Arc<Shelf>,
         random: StdRng,
         limits: Limits,
     ) -> Self {
-        let stocks = ips.iter().map(|ip| Stock { ip: *ip, ports: 0 }).collect();
-        Self { open: Vec::new(), free: Vec::new(), stocks, stock_ports, ledger, random, limits }
+        let stock = |ip: &RelayIp| Stock { ip: *ip, ports: Vec::new() };
+        Self {
+            open: Vec::new(),
+            free: Vec::new(),
+            stocks: ips.iter().map(stock).collect(),
+            stock_ports,
+            stock_pairs: limits.stock_pairs.min(stock_ports / 2),
+            pairs_after: None,
+            ledger,
+            shelf,
+            random,
+            limits,
+        }
     }
 
-    /// Fills every stock as far as it goes, and gives each port opened to `opened`.
+    /// Fills every stock as far as it goes, and gives each port opened to `opened`. No error if
+    /// there are no pairs.
     ///
     /// # Errors
     /// What opening one said; `AddrInUse` if there is none to be had. Those opened before stay
@@ -78,7 +114,8 @@ impl Ports {
     ) -> Result<(), RefillError> {
         let mut outcome = Ok(());
         for stock in 0..self.stocks.len() {
-            while self.stocks[stock].ports < self.stock_ports {
+            self.refill_pairs(stock, now, &mut opened);
+            while self.stocks[stock].ports.len() < self.stock_ports {
                 match self.open(stock, now) {
                     Ok(port) => opened(port),
                     Err(error) => {
@@ -93,14 +130,54 @@ impl Ports {
 
     /// Whether a stock is used up.
     pub(crate) fn is_sold_out(&self) -> bool {
-        self.stocks.iter().any(|stock| stock.ports == 0)
+        self.stocks.iter().any(|stock| stock.ports.is_empty())
+    }
+
+    /// Whether a stock has no pair, and should.
+    pub(crate) fn is_out_of_pairs(&self) -> bool {
+        self.stock_pairs > 0 && self.stocks.iter().any(|stock| stock.pairs() == 0)
     }
 
     /// Takes note that an allocation took the port from its stock.
     pub(crate) fn take(&mut self, id: PortId) -> Option<&UdpSocket> {
         let port = self.open.get(id.0 as usize)?.as_ref()?;
-        self.stocks[port.stock].ports -= 1;
+        self.stocks[port.stock].remove(port.number);
         Some(&port.socket)
+    }
+
+    /// Lays a port of the stock on the shelf.
+    pub(crate) fn reserve(&mut self, id: PortId, token: ReservationToken) {
+        let Some(port) = self.open.get_mut(id.0 as usize).and_then(Option::take) else {
+            return;
+        };
+        self.stocks[port.stock].remove(port.number);
+        self.free.push(id.0);
+        self.shelf.put(token, port);
+    }
+
+    /// Puts what is on the shelf in the place of a port of the stock, which is closed; `false` if
+    /// there is nothing.
+    pub(crate) fn adopt(&mut self, id: PortId, token: ReservationToken) -> bool {
+        let place = self.open.get_mut(id.0 as usize).and_then(Option::as_mut);
+        let Some((place, port)) = place.zip(self.shelf.take(token)) else {
+            return false;
+        };
+        self.stocks[port.stock].ports.push(port.number);
+        let spare = std::mem::replace(place, port);
+        self.stocks[spare.stock].remove(spare.number);
+        drop(spare.socket);
+        self.ledger.give_back(self.stocks[spare.stock].ip.advertised, spare.number);
+        true
+    }
+
+    /// Closes what is on the shelf; `false` if there is nothing.
+    pub(crate) fn close_reserved(&self, token: ReservationToken, now: Time) -> bool {
+        let Some(port) = self.shelf.take(token) else {
+            return false;
+        };
+        drop(port.socket);
+        self.ledger.rest(self.stocks[port.stock].ip.advertised, port.number, now);
+        true
     }
 
     /// Closes a taken port, whose number on its address then rests.
@@ -123,28 +200,74 @@ impl Ports {
             let Some(number) = self.ledger.take(ip.advertised, now, &mut self.random) else {
                 break;
             };
-            let bound = SocketAddr::new(ip.bound, number);
-            match socket::port(bound, &self.limits) {
-                Ok(socket) => {
-                    self.stocks[stock].ports += 1;
-                    let id = self.put(Port { socket, stock, number });
-                    let advertised = SocketAddr::new(ip.advertised, number);
-                    return Ok(Opened { id, bound, advertised });
-                }
-                // Another program has it: look again after the rest.
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    self.ledger.rest(ip.advertised, number, now);
-                }
-                Err(error) => {
-                    self.ledger.give_back(ip.advertised, number);
-                    return Err(error);
-                }
+            match self.bind(stock, number, now) {
+                Ok(port) => return Ok(self.put(port)),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                Err(error) => return Err(error),
             }
         }
         Err(io::ErrorKind::AddrInUse.into())
     }
 
-    fn put(&mut self, port: Port) -> PortId {
+    /// Opens pairs until there are enough. If that fails, it is tried again after a while: an
+    /// Allocate that wants none doesn't depend on it.
+    fn refill_pairs(&mut self, stock: usize, now: Time, opened: &mut impl FnMut(Opened)) {
+        if self.pairs_after.is_some_and(|due| now < due) {
+            return;
+        }
+        self.pairs_after = None;
+        while self.stocks[stock].pairs() < self.stock_pairs {
+            let Some(pair) = self.open_pair(stock, now) else {
+                self.pairs_after = Some(now + self.limits.port_retry);
+                return;
+            };
+            pair.into_iter().for_each(&mut *opened);
+        }
+    }
+
+    fn open_pair(&mut self, stock: usize, now: Time) -> Option<[Opened; 2]> {
+        let ip = self.stocks[stock].ip;
+        for _ in 0..PAIR_TRIES {
+            let number = self.ledger.take_pair(ip.advertised, now, &mut self.random)?;
+            let Ok(even) = self.bind(stock, number, now) else {
+                self.ledger.give_back(ip.advertised, number + 1);
+                continue;
+            };
+            match self.bind(stock, number + 1, now) {
+                Ok(odd) => return Some([even, odd].map(|port| self.put(port))),
+                Err(_) => self.ledger.give_back(ip.advertised, number),
+            }
+        }
+        None
+    }
+
+    /// Binds a port that was taken from the ledger; on failure it goes back there.
+    fn bind(&self, stock: usize, number: u16, now: Time) -> io::Result<Port> {
+        let ip = self.stocks[stock].ip;
+        match socket::port(SocketAddr::new(ip.bound, number), &self.limits) {
+            Ok(socket) => Ok(Port { socket, stock, number }),
+            // Another program has it: look again after the rest.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                self.ledger.rest(ip.advertised, number, now);
+                Err(error)
+            }
+            Err(error) => {
+                self.ledger.give_back(ip.advertised, number);
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts a bound port into its stock.
+    fn put(&mut self, port: Port) -> Opened {
+        let (ip, number) = (self.stocks[port.stock].ip, port.number);
+        self.stocks[port.stock].ports.push(number);
+        let id = self.place(port);
+        let bound = SocketAddr::new(ip.bound, number);
+        Opened { id, bound, advertised: SocketAddr::new(ip.advertised, number) }
+    }
+
+    fn place(&mut self, port: Port) -> PortId {
         if let Some(id) = self.free.pop() {
             self.open[id as usize] = Some(port);
             return PortId(id);
@@ -173,7 +296,8 @@ mod tests {
     fn ports(range: std::ops::RangeInclusive<u16>, stock_ports: usize) -> Ports {
         let ledger = Arc::new(Ledger::new([IP], range, Duration::from_secs(120)));
         let ip = RelayIp { bound: IP, advertised: IP };
-        Ports::new(&[ip], stock_ports, ledger, StdRng::seed_from_u64(1), Limits::default())
+        let (shelf, random) = (Arc::new(Shelf::default()), StdRng::seed_from_u64(1));
+        Ports::new(&[ip], stock_ports, ledger, shelf, random, Limits::default())
     }
 
     fn refill(ports: &mut Ports) -> Vec<Opened> {

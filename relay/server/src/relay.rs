@@ -9,6 +9,7 @@ use crate::ledger::Ledger;
 use crate::listen::{self, ListenerAddress, Listening, Sockets};
 use crate::metrics::Board;
 use crate::ports::{Ports, RefillError, RelayIp};
+use crate::shelf::Shelf;
 use crate::socket;
 use crate::streams::{Door, StreamClients, StreamListener, Streams};
 use crate::worker::Worker;
@@ -202,6 +203,7 @@ struct Plan {
     relay_ips: Vec<RelayIp>,
     relayed: Arc<RelayedPorts>,
     ledger: Arc<Ledger>,
+    shelf: Arc<Shelf>,
     port_range: (u16, u16),
     stock_ports: usize,
     workers: usize,
@@ -243,6 +245,7 @@ impl Plan {
             core: Arc::new(core),
             relayed: Arc::new(relayed),
             ledger: Arc::new(ledger),
+            shelf: Arc::default(),
             port_range: (*port_range.start(), *port_range.end()),
             stock_ports: limits.stock_ports.min(share).max(1),
             relay_ips,
@@ -295,8 +298,9 @@ impl Plan {
         let (core, relayed) = (Arc::clone(&self.core), Arc::clone(&self.relayed));
         let server = Server::new(core, worker, relayed, random()?);
         let random = StdRng::from_seed(random()?);
-        let ledger = Arc::clone(&self.ledger);
-        let ports = Ports::new(&self.relay_ips, self.stock_ports, ledger, random, self.limits);
+        let (ledger, shelf) = (Arc::clone(&self.ledger), Arc::clone(&self.shelf));
+        let (ips, stock) = (&self.relay_ips, self.stock_ports);
+        let ports = Ports::new(ips, stock, ledger, shelf, random, self.limits);
         let mut engine = Poller::new(self.limits.turn_sockets)
             .and_then(|poller| Engine::new(poller, server, listeners, ports, self.limits))
             .map_err(|error| StartError::of("set up epoll", error))?;

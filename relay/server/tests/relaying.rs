@@ -234,3 +234,17 @@ fn allocations_made_at_once_all_get_a_port_though_few_are_in_stock() {
     relayed.dedup();
     assert_eq!(relayed.len(), 64);
 }
+
+/// As many at once as no stock has: it is filled between them.
+#[test]
+fn pairs_are_made_when_the_stock_has_none_left() {
+    let mut config = RelayConfig { workers: 1, ..config() };
+    (config.limits.stock_ports, config.limits.stock_pairs) = (4, 1);
+    let relay = start(config);
+    let mut clients: Vec<_> = (0..16).map(|_| Client::new(&relay)).collect();
+    let mut pairs: Vec<_> =
+        clients.iter_mut().map(|one| one.allocate_pair().expect("a pair")).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    assert_eq!(pairs.len(), 16);
+}

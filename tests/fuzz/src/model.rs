@@ -30,6 +30,13 @@ impl Model {
                     self.owners.insert(*port, client);
                 }
                 Effect::ClosePort(port) => self.close(*port),
+                Effect::PortReserved { port, .. } => {
+                    client.expect("only a client's request reserves a port");
+                    assert!(self.ever_taken.insert(*port), "{port:?} was taken before");
+                }
+                // It is taken next.
+                Effect::PortAdopted { port, .. } => assert!(!self.ever_taken.contains(port)),
+                Effect::ReservationEnded(_) => {}
             }
         }
     }

@@ -6,6 +6,7 @@ use super::answer::{Allocated, NoFamily, Success};
 use super::credentials::User;
 use super::peers::Peers;
 use super::request::Request;
+use super::reserve::token_of;
 use super::stock::{Family, StockedPort, Wanted};
 use super::table::Slot;
 use crate::Effect;
@@ -36,24 +37,33 @@ impl Server {
         if self.alternate(request, Family::of(request.client.address.ip())).is_some() {
             return Err(ErrorCode::TryAlternate);
         }
+        let token = token_of(request)?;
         let wanted = self.wanted_port(request)?;
         let with_other = self.wants_other(request)?;
         let lifetime_s = self.lifetime_s(request)?;
         self.check_quota(request, user)?;
-        let (stocked, missing) = match self.take_port(wanted) {
-            Ok(stocked) => (stocked, None),
+        let taken = match token {
+            Some(token) => self.take_reserved(request, user, token).map(|stocked| (stocked, None)),
+            None if wanted.with_next => {
+                let pair = self.take_pair(request, user, wanted);
+                pair.map(|(even, token)| (even, Some(token)))
+            }
+            None => self.take_port(wanted).map(|stocked| (stocked, None)),
+        };
+        let ((stocked, reserved), missing) = match taken {
+            Ok(taken) => (taken, None),
             // RFC 8656 §7.2: "If the server can partially meet the request, i.e., if it can only
             // allocate one relayed transport address of a specific address type, then it includes
             // ADDRESS-ERROR-CODE attribute in the success response".
             Err(code) if with_other => {
                 let stocked = self.take_port(wanted.of(Family::V6));
                 let none = NoFamily { family: wanted.family, code };
-                (stocked.map_err(|_| ErrorCode::InsufficientCapacity)?, Some(none))
+                ((stocked.map_err(|_| ErrorCode::InsufficientCapacity)?, None), Some(none))
             }
             Err(code) => return Err(code),
         };
         let relayed = stocked.advertised;
-        let mut answer = Allocated { relayed, other: None, lifetime_s };
+        let mut answer = Allocated { relayed, other: None, reserved, lifetime_s };
         let first = self.begin_allocation(request, user, stocked, answer);
         if with_other {
             let other = match missing {
@@ -145,31 +155,23 @@ impl Server {
             Some(&[_, _, _, _]) => return Err(ErrorCode::UnsupportedTransportProtocol),
             Some(_) | None => return Err(ErrorCode::BadRequest),
         }
-        if fields.reservation_token.is_some() {
-            let contradicts = fields.even_port.is_some()
-                || fields.family.is_some()
-                || fields.additional_family.is_some();
-            // No token of a client is good, as none is ever given out.
-            return Err(if contradicts {
-                ErrorCode::BadRequest
-            } else {
-                ErrorCode::InsufficientCapacity
-            });
-        }
-        let is_even = match fields.even_port {
-            None => false,
-            Some(&[bits]) if bits & RESERVE_NEXT == 0 => true,
-            Some(&[_]) if fields.additional_family.is_some() => return Err(ErrorCode::BadRequest),
-            Some(&[_]) => return Err(ErrorCode::InsufficientCapacity),
+        let (is_even, with_next) = match fields.even_port {
+            None => (false, false),
+            Some(&[bits]) => (true, bits & RESERVE_NEXT != 0),
             Some(_) => return Err(ErrorCode::BadRequest),
         };
+        // RFC 8656 §7.2: with the R bit set to 1, "if the request also contained the
+        // ADDITIONAL-ADDRESS-FAMILY attribute [...] 400 (Bad Request)".
+        if with_next && fields.additional_family.is_some() {
+            return Err(ErrorCode::BadRequest);
+        }
         let family = match fields.additional_family {
             // The first of two; whether it is there is seen later.
             Some(_) => Family::V4,
             None => self.wanted_family(fields.family)?,
         };
         let listener = self.listener(request.client.listener).local.ip();
-        Ok(Wanted { family, is_even, listener })
+        Ok(Wanted { family, is_even, with_next, listener })
     }
 
     /// Whether the client asks for a dual allocation.

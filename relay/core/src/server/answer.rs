@@ -4,7 +4,7 @@ use super::Server;
 use super::request::Request;
 use super::stock::Family;
 use crate::wire::{Class, ErrorCode, Key, PasswordAlgorithm, Writer, attribute};
-use crate::{At, Scratch, Transmit, Verdict};
+use crate::{At, ReservationToken, Scratch, Transmit, Verdict};
 use std::net::SocketAddr;
 
 /// What an answer says beside its class.
@@ -23,6 +23,8 @@ pub(super) struct Allocated {
     /// The relayed transport address of the other family, or why there is none, if it was asked
     /// for.
     pub(super) other: Option<Result<SocketAddr, NoFamily>>,
+    /// What the next address is to be had for, if it was asked for.
+    pub(super) reserved: Option<ReservationToken>,
     pub(super) lifetime_s: u32,
 }
 
@@ -118,12 +120,15 @@ impl Server {
         self.counters.count_success();
         let mut writer = begin(request, Class::Success, scratch);
         match success {
-            Success::Allocated(Allocated { relayed, other, lifetime_s }) => {
+            Success::Allocated(Allocated { relayed, other, reserved, lifetime_s }) => {
                 writer.xor_address(attribute::XOR_RELAYED_ADDRESS, relayed);
                 match other {
                     Some(Ok(other)) => writer.xor_address(attribute::XOR_RELAYED_ADDRESS, other),
                     Some(Err(none)) => writer.address_error(none.family.number(), none.code),
                     None => {}
+                }
+                if let Some(ReservationToken(token)) = reserved {
+                    writer.attribute(attribute::RESERVATION_TOKEN, &token);
                 }
                 writer.attribute(attribute::LIFETIME, &lifetime_s.to_be_bytes());
                 writer.xor_address(attribute::XOR_MAPPED_ADDRESS, request.client.address);

@@ -23,6 +23,8 @@ pub(super) struct StockedPort {
 pub(super) struct Wanted {
     pub(super) family: Family,
     pub(super) is_even: bool,
+    /// With the next port, which is kept for a later Allocate.
+    pub(super) with_next: bool,
     /// The address of the listener that the client uses.
     pub(super) listener: IpAddr,
 }
@@ -31,6 +33,22 @@ impl Wanted {
     /// The same, but of another family.
     pub(super) const fn of(self, family: Family) -> Self {
         Self { family, ..self }
+    }
+}
+
+impl StockedPort {
+    /// The same number of a port, but another address behind it.
+    pub(super) const fn renamed(self, advertised: SocketAddr) -> Self {
+        Self { advertised, ..self }
+    }
+
+    /// Whether `next` has the next number on the same address, and this an even one.
+    fn is_before(&self, next: &Self) -> bool {
+        let (own, next_own) = (self.advertised, next.advertised);
+        own.port().is_multiple_of(2)
+            && own.port() + 1 == next_own.port()
+            && own.ip() == next_own.ip()
+            && self.bound.ip() == next.bound.ip()
     }
 }
 
@@ -69,12 +87,44 @@ impl Stock {
         self.ports.push(StockedPort { port, bound, advertised });
     }
 
-    /// Takes the oldest port that fits.
+    /// Takes the oldest port that fits; one of a pair only if there is no other.
     ///
     /// A client gets a port on the address by which it reached the relay, since what reaches that
     /// reaches it. Only if no ports are ever bound there, such as when the family is another, any
     /// address does; best one that is loopback if and only if the listener is.
     pub(super) fn take(&mut self, wanted: Wanted) -> Option<StockedPort> {
+        let place = self.best(wanted, |_| true)?;
+        Some(self.ports.remove(place))
+    }
+
+    /// Takes a port as [`Self::take`] does that has the next one beside it, and that one too.
+    pub(super) fn take_pair(&mut self, wanted: Wanted) -> Option<(StockedPort, StockedPort)> {
+        let next_of = |even: &StockedPort| self.ports.iter().position(|odd| even.is_before(odd));
+        let place = self.best(wanted, |even| next_of(even).is_some())?;
+        let even = self.ports[place];
+        let odd = self.ports[next_of(&even)?];
+        self.ports.retain(|stocked| ![even.port, odd.port].contains(&stocked.port));
+        Some((even, odd))
+    }
+
+    /// Takes any port, for its number.
+    pub(super) fn take_spare(&mut self) -> Option<StockedPort> {
+        let place = (0..self.ports.len()).min_by_key(|place| self.is_paired(*place))?;
+        Some(self.ports.remove(place))
+    }
+
+    /// Puts ports back that were taken in vain.
+    pub(super) fn give_back(&mut self, ports: impl IntoIterator<Item = StockedPort>) {
+        self.ports.extend(ports);
+    }
+
+    fn is_paired(&self, place: usize) -> bool {
+        let own = &self.ports[place];
+        self.ports.iter().any(|other| own.is_before(other) || other.is_before(own))
+    }
+
+    /// Where the port is that fits best, of those that may be taken.
+    fn best(&self, wanted: Wanted, may: impl Fn(&StockedPort) -> bool) -> Option<usize> {
         let here_only =
             Family::of(wanted.listener) == wanted.family && self.hosts.contains(&wanted.listener);
         let fits = |stocked: &StockedPort| {
@@ -86,9 +136,11 @@ impl Stock {
             stocked.bound.ip().is_loopback() != wanted.listener.is_loopback()
         };
         let (place, _) = (self.ports.iter().enumerate())
-            .filter(|(_, stocked)| fits(stocked))
-            .min_by_key(|(place, stocked)| (is_elsewhere(stocked), *place))?;
-        Some(self.ports.remove(place))
+            .filter(|(_, stocked)| fits(stocked) && may(stocked))
+            .min_by_key(|(place, stocked)| {
+                (is_elsewhere(stocked), self.is_paired(*place), *place)
+            })?;
+        Some(place)
     }
 }
 
@@ -103,11 +155,33 @@ mod tests {
             let address = address.parse().unwrap();
             stock.put(PortId(number as u32), address, address);
         }
-        let wanted =
-            Wanted { family: Family::V6, is_even: false, listener: "192.0.2.1".parse().unwrap() };
+        let listener = "192.0.2.1".parse().unwrap();
+        let wanted = Wanted { family: Family::V6, is_even: false, with_next: false, listener };
         let taken = |stock: &mut Stock| stock.take(wanted).map(|stocked| stocked.port);
         assert_eq!(taken(&mut stock), Some(PortId(1)));
         assert_eq!(taken(&mut stock), Some(PortId(0)));
         assert_eq!(taken(&mut stock), None);
+    }
+
+    #[test]
+    fn a_pair_is_left_for_those_who_want_one() {
+        let mut stock = Stock::default();
+        for (number, port) in (0..).zip([50_002, 50_003, 50_005, 50_006, 50_001]) {
+            let address = SocketAddr::new([192, 0, 2, 1].into(), port);
+            stock.put(PortId(number), address, address);
+        }
+        let listener = [192, 0, 2, 1].into();
+        let wanted = Wanted { family: Family::V4, is_even: false, with_next: false, listener };
+        let pair = stock.take_pair(wanted).unwrap();
+        assert_eq!((pair.0.port, pair.1.port), (PortId(0), PortId(1)));
+        assert!(stock.take_pair(wanted).is_none());
+        stock.give_back([pair.0, pair.1]);
+        let number = |stocked: Option<StockedPort>| stocked.map(|one| one.port.0);
+        assert_eq!(number(stock.take(wanted)), Some(2));
+        assert_eq!(number(stock.take_spare()), Some(3));
+        assert_eq!(number(stock.take(Wanted { is_even: true, ..wanted })), Some(0));
+        assert_eq!(number(stock.take_spare()), Some(4));
+        assert_eq!(number(stock.take_spare()), Some(1));
+        assert!(stock.take_spare().is_none());
     }
 }

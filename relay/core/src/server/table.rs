@@ -223,7 +223,7 @@ mod tests {
             user_id,
             key: Key::long_term("", "", ""),
             transaction: TransactionId([0; 12]),
-            answer: Allocated { relayed: address, other: None, lifetime_s: 0 },
+            answer: Allocated { relayed: address, other: None, reserved: None, lifetime_s: 0 },
             wants_icmp: false,
             peers: Peers::default(),
         });

@@ -14,8 +14,8 @@ use std::thread;
 use std::time::Duration;
 use stun_rs::attributes::stun::{ErrorCode, MessageIntegrity, Nonce, Realm, UserName};
 use stun_rs::attributes::turn::{
-    ChannelNumber, Data, Icmp, LifeTime, RequestedAddressFamily, RequestedTrasport, XorPeerAddress,
-    XorRelayedAddress,
+    ChannelNumber, Data, EvenPort, Icmp, LifeTime, RequestedAddressFamily, RequestedTrasport,
+    ReservationToken, XorPeerAddress, XorRelayedAddress,
 };
 use stun_rs::methods::{ALLOCATE, BINDING, CHANNEL_BIND, CREATE_PERMMISSION, DATA, REFRESH, SEND};
 use stun_rs::{
@@ -155,6 +155,28 @@ impl Client {
 
     pub(crate) fn allocate(&mut self) -> SocketAddr {
         self.try_allocate().expect("Allocate succeeds")
+    }
+
+    /// Allocates an even port, and asks for a token for the next.
+    pub(crate) fn allocate_pair(&mut self) -> Result<(SocketAddr, [u8; 8]), u16> {
+        let answer = self.exchange(ALLOCATE, |request| {
+            let request = request.with_attribute(RequestedTrasport::default());
+            request.with_attribute(EvenPort::new(true))
+        })?;
+        let relayed = answer.get::<XorRelayedAddress>().expect("XOR-RELAYED-ADDRESS");
+        let token = answer.get::<ReservationToken>().expect("RESERVATION-TOKEN");
+        let token = token.as_reservation_token().unwrap().as_ref().try_into().unwrap();
+        Ok((*relayed.as_xor_relayed_address().unwrap().socket_address(), token))
+    }
+
+    /// Allocates what a token stands for.
+    pub(crate) fn allocate_reserved(&mut self, token: [u8; 8]) -> Result<SocketAddr, u16> {
+        let answer = self.exchange(ALLOCATE, |request| {
+            let request = request.with_attribute(RequestedTrasport::default());
+            request.with_attribute(ReservationToken::from(token))
+        })?;
+        let relayed = answer.get::<XorRelayedAddress>().expect("XOR-RELAYED-ADDRESS");
+        Ok(*relayed.as_xor_relayed_address().unwrap().socket_address())
     }
 
     pub(crate) fn refresh(&mut self, lifetime_s: u32) -> Result<(), u16> {
