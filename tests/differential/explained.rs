@@ -198,13 +198,6 @@ pub(crate) const OUTCOMES: &[Outcome] = &[
         why: "RFC 8656 §7.2: a token that is not valid is 508; 404 is no code of TURN",
     },
     Outcome {
-        script: "half a token",
-        step: 0,
-        ours: "Error 0x3 508 0008 0009 8022",
-        theirs: "Error 0x3 400 0008 0009 8022",
-        why: "a token of 4 bytes is one that is not valid \"for some reason\"",
-    },
-    Outcome {
         script: "nothing to refresh",
         step: 1,
         ours: "Error 0x8 437 0008 0009 8022",

@@ -102,6 +102,7 @@ pub(crate) const SCRIPTS: &[Script] = &[
     }),
     ("additional ipv4", |client| client.ask(Method::Allocate, &[UDP, (0x8000, &[1, 0, 0, 0])])),
     ("even port", |client| client.ask(Method::Allocate, &[UDP, (attribute::EVEN_PORT, &[0])])),
+    ("a pair", |client| client.ask(Method::Allocate, &[UDP, (attribute::EVEN_PORT, &[0x80])])),
     ("a wrong token", |client| {
         client.ask(Method::Allocate, &[UDP, (attribute::RESERVATION_TOKEN, &[1; 8])]);
     }),
