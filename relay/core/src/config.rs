@@ -15,6 +15,9 @@ pub const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 /// §7.2: "at least 30 seconds".
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
+/// How long a connection with a peer waits for its ConnectionBind. RFC 6062 §5.2.
+pub const CONNECTION_BIND_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The settings of a relay; the same for all its workers.
 ///
 /// The default has no credentials, so that it answers Binding and refuses every Allocate.
@@ -99,6 +102,9 @@ pub struct Config {
     /// The most permissions of one allocation; beyond it 508. Bounds memory and the scan for each
     /// packet.
     pub permissions_max: usize,
+    /// The most connections with peers of one TCP allocation, made or in the making; beyond it 508.
+    /// Bounds file descriptors: each takes one, and one more for the client's side.
+    pub tcp_connections_max: usize,
     /// The most channels of one allocation; beyond it 508. Bounds memory and the scan for each
     /// packet.
     pub channels_max: usize,
@@ -198,6 +204,7 @@ impl Default for Config {
             revocations_max: 16_384,
             revocation_lifetime: Duration::from_secs(24 * 3600),
             permissions_max: 64,
+            tcp_connections_max: 64,
             channels_max: 64,
             unauthenticated_rate: 200,
             unauthenticated_burst: 400,

@@ -46,6 +46,10 @@ pub struct Counters {
     pub allocations_ended: u64,
     /// Of those, because their credentials were taken back.
     pub allocations_revoked: u64,
+    /// Connections with peers of TCP allocations begun, by either side.
+    pub peer_connections_begun: u64,
+    /// Of those, ended.
+    pub peer_connections_ended: u64,
     requests: [u64; Method::ALL.len()],
     successes: u64,
     errors: [u64; ErrorCode::ALL.len()],
@@ -103,12 +107,19 @@ impl Counters {
             Sample::counter("relay_drops", DROPS, self.drops(reason))
                 .labelled("reason", reason.name())
         });
+        let peers_live = self.peer_connections_begun - self.peer_connections_ended;
         let others = [
             Sample::counter("relay_successes", SUCCESSES, self.successes),
             Sample::counter("relay_allocations_begun", BEGUN, self.allocations_begun),
             Sample::counter("relay_allocations_ended", ENDED, self.allocations_ended),
             Sample::counter("relay_allocations_revoked", REVOKED, self.allocations_revoked),
             Sample::gauge("relay_allocations", LIVE, self.allocations_live()),
+            Sample::counter(
+                "relay_peer_connections_begun",
+                PEERS_BEGUN,
+                self.peer_connections_begun,
+            ),
+            Sample::gauge("relay_peer_connections", PEERS_LIVE, peers_live),
         ];
         self.flow_samples().into_iter().chain(requests).chain(errors).chain(drops).chain(others)
     }
@@ -154,6 +165,8 @@ const BYTES: &str = "Payload bytes relayed, by path.";
 const BEGUN: &str = "Allocations begun.";
 const ENDED: &str = "Allocations ended.";
 const REVOKED: &str = "Allocations ended because their credentials were taken back.";
+const PEERS_BEGUN: &str = "Connections of TCP allocations with peers begun, by either side.";
+const PEERS_LIVE: &str = "Connections of TCP allocations with peers there are.";
 const LIVE: &str = "Live allocations.";
 const REQUESTS: &str = "Requests by method.";
 const SUCCESSES: &str = "Requests answered with success.";
@@ -169,6 +182,8 @@ impl AddAssign<&Self> for Counters {
         self.allocations_begun += other.allocations_begun;
         self.allocations_ended += other.allocations_ended;
         self.allocations_revoked += other.allocations_revoked;
+        self.peer_connections_begun += other.peer_connections_begun;
+        self.peer_connections_ended += other.peer_connections_ended;
         self.successes += other.successes;
         add_each(&mut self.requests, &other.requests);
         add_each(&mut self.errors, &other.errors);

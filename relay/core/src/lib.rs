@@ -24,8 +24,8 @@ mod server;
 pub mod wire;
 
 pub use config::{
-    CHANNEL_LIFETIME, Config, InvalidConfig, Listener, PERMISSION_LIFETIME, RESERVATION_LIFETIME,
-    StaticUser, Transport,
+    CHANNEL_LIFETIME, CONNECTION_BIND_TIMEOUT, Config, InvalidConfig, Listener,
+    PERMISSION_LIFETIME, RESERVATION_LIFETIME, StaticUser, Transport,
 };
 pub use counters::{Counters, Flow};
 pub use packet::{

@@ -1,6 +1,7 @@
 //! What goes into and comes out of a [`Server`](crate::Server): datagrams, verdicts, effects.
 
 use crate::ReservationToken;
+use crate::wire::ConnectionId;
 use std::net::SocketAddr;
 
 /// The place of a listening address in [`Config::listeners`](crate::Config::listeners).
@@ -124,7 +125,8 @@ impl std::fmt::Debug for Scratch {
 pub enum Effect {
     /// An allocation took this port from the stock: receive on it, and open another for the stock.
     PortTaken(PortId),
-    /// The allocation is gone: close the port. Its number may be used again.
+    /// The allocation is gone: close the port, and if it is one of TCP, all connections with peers.
+    /// Its number may be used again.
     ClosePort(PortId),
     /// This port of the stock is kept for an Allocate at any worker: lay its socket on a shelf that
     /// the workers share, under its token, and don't receive on it. Its number may be used again.
@@ -144,6 +146,36 @@ pub enum Effect {
     },
     /// Nobody came for what this worker kept: close the socket on the shelf.
     ReservationEnded(ReservationToken),
+    /// Connect from this TCP port to the peer, within 30 seconds or more, and tell
+    /// [`Server::handle_peer_connected`](crate::Server::handle_peer_connected).
+    Connect {
+        /// The relay port that is the source.
+        port: PortId,
+        /// How the connection is called.
+        connection: ConnectionId,
+        /// Where to.
+        peer: SocketAddr,
+    },
+    /// Once all is sent that went to this stream client, it carries no more messages: pass its
+    /// bytes on to this peer connection and back, until either ends. Then tell
+    /// [`Server::handle_peer_closed`](crate::Server::handle_peer_closed).
+    Splice {
+        /// The relay port of the peer connection.
+        port: PortId,
+        /// The peer connection.
+        connection: ConnectionId,
+        /// The listener that the client's connection came by.
+        listener: ListenerId,
+        /// The client's address.
+        client: SocketAddr,
+    },
+    /// Nobody bound this peer connection in time: close it.
+    ClosePeer {
+        /// Its relay port.
+        port: PortId,
+        /// The peer connection.
+        connection: ConnectionId,
+    },
 }
 
 /// Why a datagram was dropped.
@@ -180,11 +212,13 @@ pub enum Reason {
     Icmp,
     /// The user sends and gets more packets or bytes a second than one may.
     OverRate,
+    /// A connection of a peer beyond those that its allocation may have, or its second one.
+    Connections,
 }
 
 impl Reason {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NotStun,
         Self::Malformed,
         Self::BadSource,
@@ -199,6 +233,7 @@ impl Reason {
         Self::TooLong,
         Self::Icmp,
         Self::OverRate,
+        Self::Connections,
     ];
 
     /// Its name in `snake_case`.
@@ -219,6 +254,7 @@ impl Reason {
             Self::TooLong => "too_long",
             Self::Icmp => "icmp",
             Self::OverRate => "over_rate",
+            Self::Connections => "connections",
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Here: what goes in and out, and the first choice for each datagram. In the files beside: who
 //! asks (`authenticate`, `credentials`, `nonce`, `limiter`), what requests do (`allocate`,
-//! `reserve`, `control`, `discovery`) and get (`answer`), how data goes (`relay`), and what is kept
-//! (`allocation`, `peers`, `table`, `stock`, `quotas`).
+//! `reserve`, `control`, `tcp`, `discovery`) and get (`answer`), how data goes (`relay`), and what
+//! is kept (`allocation`, `peers`, `table`, `stock`, `quotas`).
 
 mod allocate;
 mod allocation;
@@ -22,6 +22,7 @@ mod reserve;
 mod revoke;
 mod stock;
 mod table;
+mod tcp;
 
 pub use revoke::Revoke;
 
@@ -31,6 +32,7 @@ use crate::{
     RelayedPorts, Scratch, Verdict, WorkerId,
 };
 use ahash::RandomState;
+use answer::Success;
 use authenticate::HASHED_NAME_BYTES_MAX;
 use credentials::Checker;
 use discovery::Alternates;
@@ -47,6 +49,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use stock::Stock;
 use table::{Slot, Table};
+use tcp::Connections;
 
 /// A STUN/TURN server for the clients of one worker.
 #[derive(Debug)]
@@ -61,6 +64,8 @@ pub struct Server {
     table: Table,
     stock: Stock,
     reserved: Reserved,
+    tcp_stock: Stock,
+    connections: Connections,
     effects: VecDeque<Effect>,
     counters: Counters,
     /// By listener.
@@ -103,6 +108,8 @@ impl Server {
             table: Table::new(&config, &hasher),
             stock: Stock::default(),
             reserved: Reserved::new(derive(&seed, "reservations")),
+            tcp_stock: Stock::default(),
+            connections: Connections::new(worker, &hasher),
             effects: VecDeque::new(),
             counters: Counters::default(),
             alternates: Alternates::of_all(&config.listeners),
@@ -118,6 +125,19 @@ impl Server {
     /// a NAT.
     pub fn handle_port_open(&mut self, port: PortId, bound: SocketAddr, advertised: SocketAddr) {
         self.stock.put(port, bound, advertised);
+    }
+
+    /// Takes a freshly bound TCP port into the stock, as [`Self::handle_port_open`] does; no two
+    /// ports of either kind have the same number. A relay without them has no TCP allocations.
+    ///
+    /// It must be able to listen, and to be the source of connections at the same time.
+    pub fn handle_tcp_port_open(
+        &mut self,
+        port: PortId,
+        bound: SocketAddr,
+        advertised: SocketAddr,
+    ) {
+        self.tcp_stock.put(port, bound, advertised);
     }
 
     /// Takes one datagram from a client or a peer.
@@ -194,7 +214,8 @@ impl Server {
     /// When to call [`Self::handle_timeout`] next, if nothing comes in before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        [self.table.next_deadline(), self.reserved.next_deadline()].into_iter().flatten().min()
+        let others = [self.reserved.next_deadline(), self.connections.deadline()];
+        others.into_iter().chain([self.table.next_deadline()]).flatten().min()
     }
 
     /// The next piece of work for the shell; call until there is none.
@@ -268,10 +289,10 @@ impl Server {
         match user {
             None => self.answer_binding(request, scratch),
             Some(Err(code)) => self.refuse(request, code, scratch),
-            Some(Ok(user)) => {
-                let outcome = self.perform(request, user);
-                self.answer(request, &user.key, outcome, scratch)
-            }
+            Some(Ok(user)) => match self.perform(request, user) {
+                Ok(Success::Later) => Verdict::Done,
+                outcome => self.answer(request, &user.key, outcome, scratch),
+            },
         }
     }
 
@@ -312,11 +333,15 @@ impl Server {
             self.end(slot);
         }
         self.end_reservations(now.time);
+        self.end_unbound(now);
     }
 
     fn end(&mut self, slot: Slot) {
         let allocation = self.table.remove(slot);
-        self.ports.free(allocation.relayed);
+        match &allocation.connections {
+            Some(connections) => self.forget_connections(connections),
+            None => self.ports.free(allocation.relayed),
+        }
         self.effects.push_back(Effect::ClosePort(allocation.port));
         self.counters.allocations_ended += 1;
     }

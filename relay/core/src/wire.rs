@@ -5,6 +5,7 @@
 
 mod address;
 mod channel;
+mod connection;
 mod integrity;
 mod message;
 mod registry;
@@ -13,6 +14,7 @@ mod writer;
 
 pub use address::{decode_xor_address, encode_xor_address};
 pub use channel::{ChannelData, ChannelNumber};
+pub use connection::ConnectionId;
 pub use integrity::{Key, user_hash};
 pub use message::{Attributes, Class, Message, TransactionId};
 pub use registry::{ErrorCode, Method, PasswordAlgorithm, attribute};

@@ -77,9 +77,9 @@ fn each_kind_of_rubbish_has_its_reason() {
     relay.from_client(ALICE, &old).expect_drop(Reason::Malformed);
     let answer = encode(&relay.begin(BINDING, MessageClass::SuccessResponse).build());
     relay.from_client(ALICE, &answer).expect_drop(Reason::UnexpectedClass);
-    let mut connect = encode(&relay.begin(BINDING, MessageClass::Request).build());
-    connect[1] = 0x0a;
-    relay.from_client(ALICE, &connect).expect_drop(Reason::UnknownMethod);
+    let mut unknown = encode(&relay.begin(BINDING, MessageClass::Request).build());
+    unknown[1] = 0x05;
+    relay.from_client(ALICE, &unknown).expect_drop(Reason::UnknownMethod);
     let indication = encode(&relay.begin(ALLOCATE, MessageClass::Indication).build());
     relay.from_client(ALICE, &indication).expect_drop(Reason::BadIndication);
     relay.datagram(At::Port(PortId(3)), BOB, b"hi").expect_drop(Reason::NoAllocation);

@@ -71,6 +71,9 @@ pub struct Limits {
     /// for RTP and RTCP side by side: 2. A range in full use may have none; then such an Allocate
     /// fails.
     pub stock_pairs: usize,
+    /// The same for ports of TCP allocations, if there are stream listeners: 4; fewer in a narrow
+    /// port range.
+    pub tcp_stock_ports: usize,
     /// How long a closed relay port rests before it is used again, by any worker: 2 minutes, so
     /// that a late packet for an old allocation can't reach a new one. A port range in full use
     /// cuts it short.
@@ -107,6 +110,7 @@ impl Default for Limits {
             turn_sockets: 64,
             stock_ports: 32,
             stock_pairs: 2,
+            tcp_stock_ports: 4,
             port_rest: Duration::from_secs(120),
             port_retry: Duration::from_secs(1),
             handover_batches: 64,
@@ -188,7 +192,8 @@ pub struct StreamLimits {
     /// For how long there may be no allocation: 30 s. To make one takes two round trips.
     pub unallocated_timeout: Duration,
     /// For how long a client with an allocation may send nothing: 1 hour and a minute, more than
-    /// the longest lifetime; it must refresh sooner.
+    /// the longest lifetime; it must refresh sooner. And for how long nothing may go between a
+    /// client and a TCP peer.
     pub idle_timeout: Duration,
     /// For how long half a message may wait for more: 10 s, and longer by what came of it at
     /// `progress_bytes_s`.
@@ -218,6 +223,18 @@ pub struct StreamLimits {
     pub read_bytes: usize,
     /// How many connections the kernel may finish before they are accepted: 4,096.
     pub backlog: u32,
+    /// The most connections with peers of TCP allocations: 8,192. Beyond it Connect fails and
+    /// those of peers are closed. With its client's each takes two file descriptors, and once
+    /// joined two buffers of `splice_bytes`.
+    pub peer_connections_max: usize,
+    /// How long connecting to a peer may take: 30 s, the least that RFC 6062 §5.2 allows.
+    pub connect_timeout: Duration,
+    /// The buffer for each way between a client and a TCP peer: 16 KiB. No more is read until that
+    /// is written, so that who reads slowly slows down who writes.
+    pub splice_bytes: usize,
+    /// How many connections of peers the kernel may finish before they are accepted, for each TCP
+    /// relay port: 32.
+    pub peer_backlog: i32,
 }
 
 impl Default for StreamLimits {
@@ -241,6 +258,10 @@ impl Default for StreamLimits {
             arrivals_turn: 64,
             read_bytes: 4 << 10,
             backlog: 4096,
+            peer_connections_max: 8192,
+            connect_timeout: Duration::from_secs(30),
+            splice_bytes: 16 << 10,
+            peer_backlog: 32,
         }
     }
 }
@@ -253,6 +274,7 @@ impl StreamLimits {
             arrivals: self.arrivals.max(1),
             arrivals_turn: self.arrivals_turn.max(1),
             read_bytes: self.read_bytes.max(64),
+            splice_bytes: self.splice_bytes.max(64),
             ..self
         }
     }

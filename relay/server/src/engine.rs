@@ -5,8 +5,9 @@ use crate::handover::Packet;
 use crate::io::Poller;
 use crate::metrics::ShellCounters;
 use crate::ports::{Ports, RefillError};
-use crate::streams::StreamClient;
+use crate::streams::{Closed, Joint, Peer, PeerPorts, StreamClient};
 use heliograph_base::{Now, Time};
+use relay_core::wire::ConnectionId;
 use relay_core::{At, Effect, IcmpError, PortId, Received, Revoke, Scratch, Server, Verdict};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -20,6 +21,10 @@ pub(crate) struct Engine {
     server: Server,
     listeners: Vec<UdpSocket>,
     ports: Ports,
+    /// The TCP relay ports in use, if there are stream clients.
+    peers: Option<PeerPorts>,
+    /// Clients to be joined to peers with the answers of this batch.
+    joints: Vec<(StreamClient, ConnectionId, Joint)>,
     /// Ports of ended allocations: closed after the batch, whose answers may still leave by them.
     closing: Vec<PortId>,
     /// When to try again to open ports, after it failed.
@@ -34,6 +39,7 @@ impl Engine {
         server: Server,
         listeners: Vec<UdpSocket>,
         ports: Ports,
+        peers: Option<PeerPorts>,
         limits: Limits,
     ) -> io::Result<Self> {
         for (id, listener) in (0..).zip(&listeners) {
@@ -41,7 +47,19 @@ impl Engine {
         }
         let counters = ShellCounters::default();
         let (closing, refill_after) = (Vec::new(), None);
-        Ok(Self { poller, counters, server, listeners, ports, closing, refill_after, limits })
+        let joints = Vec::new();
+        Ok(Self {
+            poller,
+            counters,
+            server,
+            listeners,
+            ports,
+            peers,
+            joints,
+            closing,
+            refill_after,
+            limits,
+        })
     }
 
     pub(crate) fn core_counters(&self) -> &relay_core::Counters {
@@ -95,9 +113,14 @@ impl Engine {
         verdict
     }
 
-    /// A stream client's connection is closed: its allocation ends.
-    pub(crate) fn handle_client_gone(&mut self, now: Now, client: StreamClient) {
+    /// A stream client's connection is closed, if it was there: its allocation ends, and the peer
+    /// connection that it was joined to.
+    pub(crate) fn handle_closed(&mut self, now: Now, client: StreamClient, closed: Option<Closed>) {
+        let Some(Closed { joined }) = closed else { return };
         self.server.handle_client_gone(now, client.listener, client.address);
+        if let Some(connection) = joined {
+            self.server.handle_peer_closed(now, connection);
+        }
         self.take_effects(now.time);
     }
 
@@ -106,6 +129,50 @@ impl Engine {
         let ended = self.server.handle_revoke(now, revoke);
         self.take_effects(now.time);
         ended
+    }
+
+    /// What became of a connection to a peer.
+    pub(crate) fn handle_peer_connected<'a>(
+        &mut self,
+        now: Now,
+        (port, connection): (PortId, ConnectionId),
+        peer: Option<Peer>,
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        let is_there = peer.is_some();
+        let verdict = self.server.handle_peer_connected(now, connection, is_there, scratch);
+        if let (Verdict::Send(_), Some(peer), Some(peers)) = (&verdict, peer, &mut self.peers) {
+            peers.keep(port, connection, peer);
+        }
+        self.take_effects(now.time);
+        verdict
+    }
+
+    /// A connection from a peer; the verdict is what tells the client.
+    pub(crate) fn handle_peer_accepted<'a>(
+        &mut self,
+        now: Now,
+        port: PortId,
+        address: SocketAddr,
+        peer: Peer,
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        let accepted = self.server.handle_peer_accepted(now, port, address, scratch);
+        let verdict = match (accepted, &mut self.peers) {
+            (Ok((connection, transmit)), Some(peers)) => {
+                peers.keep(port, connection, peer);
+                Verdict::Send(transmit)
+            }
+            (Ok(_), None) => Verdict::Done,
+            (Err(reason), _) => Verdict::Drop(reason),
+        };
+        self.take_effects(now.time);
+        verdict
+    }
+
+    /// A client to be joined to a peer behind its answer; call until there is none.
+    pub(crate) fn poll_joint(&mut self) -> Option<(StreamClient, ConnectionId, Joint)> {
+        self.joints.pop()
     }
 
     pub(crate) fn has_allocation(&self, client: StreamClient) -> bool {
@@ -122,7 +189,11 @@ impl Engine {
             self.refill_after = None;
         }
         for port in self.closing.drain(..) {
-            self.ports.close(port, now.time);
+            let is_tcp = self.peers.as_mut().is_some_and(|peers| peers.close(port, now.time));
+            match is_tcp {
+                true => self.ports.give_back_id(port),
+                false => self.ports.close(port, now.time),
+            }
             self.counters.ports_closed += 1;
         }
         self.refill(now.time);
@@ -135,10 +206,16 @@ impl Engine {
 
     /// Opens the ports that the stock lacks.
     pub(crate) fn try_refill(&mut self, now: Time) -> Result<(), RefillError> {
-        let Self { server, ports, counters, .. } = self;
+        let Self { server, ports, peers, counters, .. } = self;
         ports.refill(now, |port| {
             counters.ports_opened += 1;
             server.handle_port_open(port.id, port.bound, port.advertised);
+        })?;
+        let Some(peers) = peers else { return Ok(()) };
+        let new_id = || ports.lend_id();
+        peers.stock.refill(now, new_id, |port| {
+            counters.ports_opened += 1;
+            server.handle_tcp_port_open(port.id, port.bound, port.advertised);
         })
     }
 
@@ -178,18 +255,48 @@ impl Engine {
                     let is_there = self.ports.close_reserved(token, now);
                     self.counters.ports_closed += u64::from(is_there);
                 }
+                Effect::Connect { .. } | Effect::Splice { .. } | Effect::ClosePeer { .. } => {
+                    self.take_peer_effect(effect);
+                }
             }
         }
     }
 
+    fn take_peer_effect(&mut self, effect: Effect) {
+        let Some(peers) = &mut self.peers else { return };
+        match effect {
+            Effect::PortTaken(_)
+            | Effect::ClosePort(_)
+            | Effect::PortReserved { .. }
+            | Effect::PortAdopted { .. }
+            | Effect::ReservationEnded(_) => {}
+            Effect::Connect { port, connection, peer } => peers.connect(port, connection, peer),
+            Effect::Splice { port, connection, listener, client: address } => {
+                if let Some(joint) = peers.joint(port, connection) {
+                    self.joints.push((StreamClient { listener, address }, connection, joint));
+                }
+            }
+            Effect::ClosePeer { port, connection } => peers.close_peer(port, connection),
+        }
+    }
+
     fn start_port(&mut self, port: PortId, now: Time) {
-        let socket = self.ports.take(port).expect("the core takes ports that were handed in");
-        if let Err(error) = self.poller.watch(socket.as_fd(), At::Port(port)) {
+        let taken = self.peers.as_mut().and_then(|peers| Some((peers.stock.take(port)?, peers)));
+        let (started, is_sold_out) = match taken {
+            Some((taken, peers)) => (peers.open(port, taken), peers.stock.is_sold_out()),
+            None => {
+                let socket = self.ports.take(port);
+                let socket = socket.expect("the core takes ports that were handed in");
+                let started = self.poller.watch(socket.as_fd(), At::Port(port));
+                (started, self.ports.is_sold_out())
+            }
+        };
+        if let Err(error) = started {
             self.counters.port_failures += 1;
             tracing::warn!(%error, "cannot watch a relay port: its allocation hears no peer");
         }
         // The rest of the batch may hold more Allocates; other refills wait until it is sent.
-        if self.ports.is_sold_out() {
+        if is_sold_out {
             self.refill(now);
         }
     }

@@ -24,6 +24,7 @@ mod relay;
 mod shelf;
 mod socket;
 mod streams;
+mod tcp_stock;
 mod worker;
 
 pub use config::{HttpsShare, Limits, RelayConfig, StreamConfig, StreamLimits};

@@ -267,6 +267,19 @@ impl Ports {
         Opened { id, bound, advertised: SocketAddr::new(ip.advertised, number) }
     }
 
+    /// A number for a port that is kept elsewhere.
+    pub(crate) fn lend_id(&mut self) -> PortId {
+        PortId(self.free.pop().unwrap_or_else(|| {
+            self.open.push(None);
+            self.open.len() as u32 - 1
+        }))
+    }
+
+    /// Takes back a number that was lent.
+    pub(crate) fn give_back_id(&mut self, id: PortId) {
+        self.free.push(id.0);
+    }
+
     fn place(&mut self, port: Port) -> PortId {
         if let Some(id) = self.free.pop() {
             self.open[id as usize] = Some(port);

@@ -11,7 +11,8 @@ use crate::metrics::Board;
 use crate::ports::{Ports, RefillError, RelayIp};
 use crate::shelf::Shelf;
 use crate::socket;
-use crate::streams::{Door, StreamClients, StreamListener, Streams};
+use crate::streams::{Door, PeerPorts, StreamClients, StreamListener, Streams, Ties};
+use crate::tcp_stock::TcpStock;
 use crate::worker::Worker;
 use heliograph_base::{Clock, Sample};
 use rand::SeedableRng;
@@ -22,6 +23,8 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 /// A running relay. Dropped, it ends like with [`Self::shutdown`].
 #[derive(Debug)]
@@ -54,7 +57,12 @@ impl Relay {
         notes.extend(plan.notes(&listening, open_files)?);
         let listeners: Vec<_> = listening.iter().map(|one| one.address).collect();
         let (datagrams, accepting) = split(listening, &streams);
-        let Crew { workers, boards, controls, doors } = plan.crew(datagrams)?;
+        let runtime = match accepting.is_empty() {
+            true => None,
+            false => Some(Streams::runtime(plan.workers)?),
+        };
+        let handle = runtime.as_ref().map(|runtime| runtime.handle());
+        let Crew { workers, boards, controls, doors } = plan.crew(datagrams, handle)?;
 
         let failed = Arc::new(AtomicBool::new(false));
         let mut relay = Self {
@@ -72,9 +80,10 @@ impl Relay {
             let thread = thread.map_err(|error| StartError::of("start a thread", error))?;
             relay.threads.push(thread);
         }
-        if !accepting.is_empty() {
+        if let Some(runtime) = runtime {
             let batch = plan.limits.batch_datagrams;
-            relay.streams = Some(Streams::start(&streams, batch, accepting, doors, failed)?);
+            let started = Streams::start(&streams, batch, accepting, doors, failed, runtime);
+            relay.streams = Some(started?);
         }
         tracing::info!(
             workers = relay.threads.len(),
@@ -204,6 +213,7 @@ struct Plan {
     relayed: Arc<RelayedPorts>,
     ledger: Arc<Ledger>,
     shelf: Arc<Shelf>,
+    tcp_ledger: Arc<Ledger>,
     port_range: (u16, u16),
     stock_ports: usize,
     workers: usize,
@@ -239,13 +249,15 @@ impl Plan {
         }
         let advertised = || relay_ips.iter().map(|ip| ip.advertised);
         let relayed = RelayedPorts::new(advertised());
-        let ledger = Ledger::new(advertised(), port_range.clone(), limits.port_rest);
+        let ledger = || Ledger::new(advertised(), port_range.clone(), limits.port_rest);
+        let (ledger, tcp_ledger) = (ledger(), ledger());
         let share = ledger.ports() / relay_ips.len() / workers / STOCK_SHARE;
         Self {
             core: Arc::new(core),
             relayed: Arc::new(relayed),
             ledger: Arc::new(ledger),
             shelf: Arc::default(),
+            tcp_ledger: Arc::new(tcp_ledger),
             port_range: (*port_range.start(), *port_range.end()),
             stock_ports: limits.stock_ports.min(share).max(1),
             relay_ips,
@@ -270,7 +282,12 @@ impl Plan {
         Ok(notes)
     }
 
-    fn crew(&self, datagrams: Vec<Vec<UdpSocket>>) -> Result<Crew, StartError> {
+    /// With a runtime, that of the stream clients, there are TCP allocations.
+    fn crew(
+        &self,
+        datagrams: Vec<Vec<UdpSocket>>,
+        runtime: Option<&Handle>,
+    ) -> Result<Crew, StartError> {
         let handovers =
             Handover::between(self.workers, self.limits.handover_batches, self.limits.orders)
                 .map_err(|error| StartError::of("make an eventfd", error))?;
@@ -280,11 +297,21 @@ impl Plan {
         let mut sockets: Vec<_> = datagrams.into_iter().map(Vec::into_iter).collect();
         let (mut workers, mut doors) = (Vec::new(), Vec::new());
         let StreamLimits { arrivals, arrivals_turn, .. } = self.stream_limits;
+        let places = Arc::new(Semaphore::new(self.stream_limits.peer_connections_max));
         for (number, (handover, board)) in handovers.into_iter().zip(&boards).enumerate() {
             let listeners = sockets.iter_mut().filter_map(Iterator::next).collect();
-            let engine = self.engine(number, listeners)?;
             let (queue, arrivals) = tokio::sync::mpsc::channel(arrivals);
-            doors.push(Door::new(queue, Arc::clone(&controls[number])));
+            let door = Door::new(queue, Arc::clone(&controls[number]));
+            doors.push(door.clone());
+            let random = StdRng::from_seed(random()?);
+            let peers = runtime.map(|runtime| {
+                let (runtime, places) = (runtime.clone(), Arc::clone(&places));
+                let ledger = Arc::clone(&self.tcp_ledger);
+                let stock = TcpStock::new(&self.relay_ips, ledger, random, self.limits);
+                let ties = Ties { runtime, door, places, limits: self.stream_limits };
+                PeerPorts::new(stock, ties)
+            });
+            let engine = self.engine(number, listeners, peers)?;
             let streams = (StreamClients::new(arrivals, first_stream), arrivals_turn);
             let (clock, board) = (self.clock, Arc::clone(board));
             let worker = Worker::new(engine, handover, streams, clock, self.limits, board);
@@ -293,7 +320,12 @@ impl Plan {
         Ok(Crew { workers, boards, controls, doors })
     }
 
-    fn engine(&self, number: usize, listeners: Vec<UdpSocket>) -> Result<Engine, StartError> {
+    fn engine(
+        &self,
+        number: usize,
+        listeners: Vec<UdpSocket>,
+        peers: Option<PeerPorts>,
+    ) -> Result<Engine, StartError> {
         let worker = WorkerId(u8::try_from(number).expect("at most WORKERS_MAX workers"));
         let (core, relayed) = (Arc::clone(&self.core), Arc::clone(&self.relayed));
         let server = Server::new(core, worker, relayed, random()?);
@@ -302,7 +334,7 @@ impl Plan {
         let (ips, stock) = (&self.relay_ips, self.stock_ports);
         let ports = Ports::new(ips, stock, ledger, shelf, random, self.limits);
         let mut engine = Poller::new(self.limits.turn_sockets)
-            .and_then(|poller| Engine::new(poller, server, listeners, ports, self.limits))
+            .and_then(|poller| Engine::new(poller, server, listeners, ports, peers, self.limits))
             .map_err(|error| StartError::of("set up epoll", error))?;
         let (first, last) = self.port_range;
         let refilled = engine.try_refill(self.clock.now().time);

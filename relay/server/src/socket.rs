@@ -63,6 +63,21 @@ pub(crate) fn port(address: SocketAddr, limits: &Limits) -> io::Result<UdpSocket
     Ok(socket.into())
 }
 
+/// A TCP relay port, which doesn't listen yet. It shares its address with the sockets that connect
+/// from it.
+pub(crate) fn tcp_port(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Bound before it agrees to share: it gets the address only if nobody listens there.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
 /// Which buffers of a listener are smaller than asked for.
 pub(crate) fn buffer_notes(socket: &UdpSocket, limits: &Limits) -> io::Result<Vec<Note>> {
     let socket = SockRef::from(socket);

@@ -199,33 +199,31 @@ impl Worker {
                 break;
             };
             if messages + arrival.messages() > self.scratches.len() {
-                self.handle_batch(now, &batch);
+                self.handle_batch(now, &mut batch);
                 batch.clear();
                 messages = 0;
             }
             messages += arrival.messages();
             batch.push(arrival);
         }
-        self.handle_batch(now, &batch);
+        self.handle_batch(now, &mut batch);
         batch.clear();
         self.arrivals = batch;
         more
     }
 
-    fn handle_batch(&mut self, now: Now, batch: &[Arrival]) {
+    fn handle_batch(&mut self, now: Now, batch: &mut [Arrival]) {
         let mut outbox = mem::take(&mut self.outbox).cleared();
         let mut scratches = self.scratches.iter_mut();
         for arrival in batch {
             match arrival {
                 Arrival::Opened { client, number, lane } => {
-                    if self.streams.open(*client, *number, Arc::clone(lane)) {
-                        self.engine.handle_client_gone(now, *client);
-                    }
+                    let closed = self.streams.open(*client, *number, Arc::clone(lane));
+                    self.engine.handle_closed(now, *client, closed);
                 }
                 Arrival::Gone { client, number } => {
-                    if self.streams.close(*client, *number) {
-                        self.engine.handle_client_gone(now, *client);
-                    }
+                    let closed = self.streams.close(*client, *number);
+                    self.engine.handle_closed(now, *client, closed);
                 }
                 Arrival::Messages { client, number, bytes, .. } => {
                     if !self.streams.is_open(*client, *number) {
@@ -241,6 +239,23 @@ impl Worker {
                         dispatch(verdict, &mut outbox, ways, failures);
                     }
                 }
+                Arrival::PeerConnected { port, connection, peer } => {
+                    let Some(scratch) = scratches.next() else { continue };
+                    let (which, peer) = ((*port, *connection), peer.take());
+                    let verdict = self.engine.handle_peer_connected(now, which, peer, scratch);
+                    let ways = Ways { handover: &mut self.handover, streams: &mut self.streams };
+                    dispatch(verdict, &mut outbox, ways, &mut self.engine.counters.send_failures);
+                }
+                Arrival::PeerAccepted { port, address, peer } => {
+                    let (Some(scratch), Some(peer)) = (scratches.next(), peer.take()) else {
+                        continue;
+                    };
+                    let (port, address) = (*port, *address);
+                    let verdict =
+                        self.engine.handle_peer_accepted(now, port, address, peer, scratch);
+                    let ways = Ways { handover: &mut self.handover, streams: &mut self.streams };
+                    dispatch(verdict, &mut outbox, ways, &mut self.engine.counters.send_failures);
+                }
             }
         }
         self.outbox = send(outbox, &mut self.engine);
@@ -251,6 +266,9 @@ impl Worker {
     fn pass_on(&mut self) {
         self.engine.counters.handover_full += self.handover.send() as u64;
         let Self { streams, engine, .. } = self;
+        while let Some((client, connection, joint)) = engine.poll_joint() {
+            streams.join(client, connection, joint);
+        }
         let dropped = streams.flush(|client| engine.has_allocation(client));
         engine.counters.stream_data_dropped += dropped as u64;
     }

@@ -37,6 +37,9 @@ impl Model {
                 // It is taken next.
                 Effect::PortAdopted { port, .. } => assert!(!self.ever_taken.contains(port)),
                 Effect::ReservationEnded(_) => {}
+                Effect::Connect { .. } | Effect::Splice { .. } | Effect::ClosePeer { .. } => {
+                    panic!("no TCP port was handed in: {effect:?}");
+                }
             }
         }
     }

@@ -10,12 +10,15 @@ use super::reserve::token_of;
 use super::stock::{Family, StockedPort, Wanted};
 use super::table::Slot;
 use crate::Effect;
-use crate::wire::ErrorCode;
+use crate::wire::{ConnectionId, ErrorCode};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// The protocol number of UDP.
 const UDP: u8 = 17;
+
+/// The protocol number of TCP.
+const TCP: u8 = 6;
 
 /// The R bit of EVEN-PORT: the next port is wanted too. RFC 8656 §18.7.
 const RESERVE_NEXT: u8 = 0x80;
@@ -36,6 +39,9 @@ impl Server {
         // USERHASH attribute and a valid MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 attribute".
         if self.alternate(request, Family::of(request.client.address.ip())).is_some() {
             return Err(ErrorCode::TryAlternate);
+        }
+        if let Some(&[TCP, _, _, _]) = request.fields.transport {
+            return self.allocate_tcp(request, user);
         }
         let token = token_of(request)?;
         let wanted = self.wanted_port(request)?;
@@ -64,7 +70,7 @@ impl Server {
         };
         let relayed = stocked.advertised;
         let mut answer = Allocated { relayed, other: None, reserved, lifetime_s };
-        let first = self.begin_allocation(request, user, stocked, answer);
+        let first = self.begin_allocation(request, user, stocked, answer, None);
         if with_other {
             let other = match missing {
                 Some(none) => Err(none),
@@ -102,18 +108,19 @@ impl Server {
         let has_room = self.check_quota(request, user).map_err(|_| ErrorCode::InsufficientCapacity);
         let stocked = has_room.and_then(|()| self.take_port(wanted));
         let stocked = stocked.map_err(|code| NoFamily { family: wanted.family, code })?;
-        self.begin_allocation(request, user, stocked, answer);
+        self.begin_allocation(request, user, stocked, answer, None);
         Ok(stocked)
     }
 
-    fn begin_allocation(
+    pub(super) fn begin_allocation(
         &mut self,
         request: &Request<'_>,
         user: User<'_>,
         stocked: StockedPort,
         answer: Allocated,
+        connections: Option<Vec<ConnectionId>>,
     ) -> Slot {
-        let relayed = stocked.advertised;
+        let (relayed, is_udp) = (stocked.advertised, connections.is_none());
         let (now, source) = (request.now.time, request.client.address.ip());
         let user_id = self.table.quotas.begin(now, user.name, user.kind, source);
         let slot = self.table.insert(Allocation {
@@ -130,14 +137,21 @@ impl Server {
             answer,
             wants_icmp: self.config.icmp_to_all || request.is_of_rfc_8656(),
             peers: Peers::default(),
+            connections,
         });
-        self.ports.take(relayed, self.worker);
+        if is_udp {
+            self.ports.take(relayed, self.worker);
+        }
         self.effects.push_back(Effect::PortTaken(stocked.port));
         self.counters.allocations_begun += 1;
         slot
     }
 
-    fn check_quota(&self, request: &Request<'_>, user: User<'_>) -> Result<(), ErrorCode> {
+    pub(super) fn check_quota(
+        &self,
+        request: &Request<'_>,
+        user: User<'_>,
+    ) -> Result<(), ErrorCode> {
         self.table.check_quota(&self.config, user, request.client.address.ip())
     }
 
@@ -148,10 +162,10 @@ impl Server {
         self.stock.take(wanted).ok_or(ErrorCode::InsufficientCapacity)
     }
 
-    fn wanted_port(&self, request: &Request<'_>) -> Result<Wanted, ErrorCode> {
+    pub(super) fn wanted_port(&self, request: &Request<'_>) -> Result<Wanted, ErrorCode> {
         let fields = &request.fields;
         match fields.transport {
-            Some(&[UDP, _, _, _]) => {}
+            Some(&[UDP | TCP, _, _, _]) => {}
             Some(&[_, _, _, _]) => return Err(ErrorCode::UnsupportedTransportProtocol),
             Some(_) | None => return Err(ErrorCode::BadRequest),
         }

@@ -7,7 +7,7 @@ use super::peers::Peers;
 use super::quotas::UserId;
 use super::table::Slot;
 use crate::PortId;
-use crate::wire::{Key, TransactionId};
+use crate::wire::{ConnectionId, Key, TransactionId};
 use heliograph_base::Time;
 use std::net::SocketAddr;
 
@@ -37,6 +37,8 @@ pub(super) struct Allocation {
     pub(super) wants_icmp: bool,
     /// Whom it may talk to.
     pub(super) peers: Peers,
+    /// Its connections with peers, if it is one of TCP.
+    pub(super) connections: Option<Vec<ConnectionId>>,
 }
 
 #[cfg(test)]

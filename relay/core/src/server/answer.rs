@@ -11,9 +11,13 @@ use std::net::SocketAddr;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Success {
     Allocated(Allocated),
-    Refreshed { lifetime_s: u32 },
+    Refreshed {
+        lifetime_s: u32,
+    },
     Permitted,
     Bound,
+    /// The answer comes later.
+    Later,
 }
 
 /// What an Allocate got; kept for its retransmissions.
@@ -26,6 +30,13 @@ pub(super) struct Allocated {
     /// What the next address is to be had for, if it was asked for.
     pub(super) reserved: Option<ReservationToken>,
     pub(super) lifetime_s: u32,
+}
+
+impl Allocated {
+    /// One address, and nothing beside it.
+    pub(super) const fn one(relayed: SocketAddr, lifetime_s: u32) -> Self {
+        Self { relayed, other: None, reserved: None, lifetime_s }
+    }
 }
 
 /// Why an address of a family isn't there: ADDRESS-ERROR-CODE. RFC 8656 §18.12.
@@ -67,7 +78,7 @@ impl Server {
                 writer
             }
         };
-        writer.attribute(attribute::SOFTWARE, SOFTWARE.as_bytes());
+        software(&mut writer);
         if request.wants_sha256() {
             writer.integrity_sha256(key);
         } else {
@@ -136,7 +147,7 @@ impl Server {
             Success::Refreshed { lifetime_s } => {
                 writer.attribute(attribute::LIFETIME, &lifetime_s.to_be_bytes());
             }
-            Success::Permitted | Success::Bound => {}
+            Success::Permitted | Success::Bound | Success::Later => {}
         }
         writer
     }
@@ -154,6 +165,10 @@ impl Server {
 
 fn begin<'a>(request: &Request<'_>, class: Class, scratch: &'a mut Scratch) -> Writer<'a> {
     Writer::new(&mut scratch.bytes, class, request.method, request.transaction())
+}
+
+pub(super) fn software(writer: &mut Writer<'_>) {
+    writer.attribute(attribute::SOFTWARE, SOFTWARE.as_bytes());
 }
 
 fn unknown_attributes(writer: &mut Writer<'_>, request: &Request<'_>) {

@@ -25,7 +25,11 @@ impl Server {
             Method::Refresh => self.refresh(request, user),
             Method::CreatePermission => self.create_permission(request, user),
             Method::ChannelBind => self.bind_channel(request, user),
-            Method::Binding | Method::Send | Method::Data => Err(ErrorCode::BadRequest),
+            Method::Connect => self.connect(request, user),
+            Method::ConnectionBind => self.bind_connection(request, user),
+            Method::Binding | Method::Send | Method::Data | Method::ConnectionAttempt => {
+                Err(ErrorCode::BadRequest)
+            }
         }
     }
 
@@ -100,6 +104,10 @@ impl Server {
         user: User<'_>,
     ) -> Result<Success, ErrorCode> {
         let first = self.own_allocation(request, user)?;
+        // Channels carry datagrams.
+        if self.table.get(first).connections.is_some() {
+            return Err(ErrorCode::BadRequest);
+        }
         let number = request.channel().map_err(|_| ErrorCode::BadRequest)?;
         let peer = request.peer().map_err(|_| ErrorCode::BadRequest)?;
         let slot = self.check_peer(first, peer.ip())?;
@@ -125,7 +133,11 @@ impl Server {
     }
 
     /// The allocation of the client, if this user made it.
-    fn own_allocation(&self, request: &Request<'_>, user: User<'_>) -> Result<Slot, ErrorCode> {
+    pub(super) fn own_allocation(
+        &self,
+        request: &Request<'_>,
+        user: User<'_>,
+    ) -> Result<Slot, ErrorCode> {
         let slot = self.table.of_client(request.client).ok_or(ErrorCode::AllocationMismatch)?;
         if *self.table.get(slot).user != *user.name {
             return Err(ErrorCode::WrongCredentials);

@@ -58,7 +58,10 @@ impl Server {
             | Method::Refresh
             | Method::Data
             | Method::CreatePermission
-            | Method::ChannelBind => return Verdict::Drop(Reason::BadIndication),
+            | Method::ChannelBind
+            | Method::Connect
+            | Method::ConnectionBind
+            | Method::ConnectionAttempt => return Verdict::Drop(Reason::BadIndication),
         }
         let (Ok(peer), Some(data), []) =
             (request.peer(), request.fields.data, request.fields.unknown.kinds())
@@ -68,6 +71,10 @@ impl Server {
         let Some(first) = self.table.of_client(request.client) else {
             return Verdict::Drop(Reason::NoAllocation);
         };
+        // To a TCP peer data goes by a connection.
+        if self.table.get(first).connections.is_some() {
+            return Verdict::Drop(Reason::BadIndication);
+        }
         match self.half_for(first, peer.ip()) {
             Some(slot) => {
                 let dont_fragment = request.fields.dont_fragment.is_some();
@@ -242,7 +249,7 @@ impl Server {
         Verdict::Send(Transmit { via, to: client.address, head, body, pad, dont_fragment })
     }
 
-    fn next_transaction(&mut self) -> TransactionId {
+    pub(super) fn next_transaction(&mut self) -> TransactionId {
         self.indications += 1;
         let hash = self.indication_hasher.hash_one(self.indications);
         let mut id = [0; 12];

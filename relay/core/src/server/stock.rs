@@ -87,6 +87,11 @@ impl Stock {
         self.ports.push(StockedPort { port, bound, advertised });
     }
 
+    /// Whether there was ever a port in it.
+    pub(super) fn was_filled(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
     /// Takes the oldest port that fits; one of a pair only if there is no other.
     ///
     /// A client gets a port on the address by which it reached the relay, since what reaches that

@@ -117,7 +117,10 @@ impl Table {
             self.get_mut(first).sibling = Some(slot);
             allocation.sibling = Some(first);
         }
-        self.by_relayed.insert(allocation.relayed, slot);
+        // The port of a TCP allocation may have the number of another one's UDP port.
+        if allocation.connections.is_none() {
+            self.by_relayed.insert(allocation.relayed, slot);
+        }
         self.deadlines.push(Reverse((allocation.expires, allocation.port)));
         self.slots[slot.0 as usize] = Some(allocation);
         slot
@@ -137,7 +140,9 @@ impl Table {
                 self.by_client.remove(&allocation.client);
             }
         }
-        self.by_relayed.remove(&allocation.relayed);
+        if allocation.connections.is_none() {
+            self.by_relayed.remove(&allocation.relayed);
+        }
         let (name, kind) = (&allocation.user, allocation.user_kind);
         self.quotas.end(allocation.user_id, name, kind, allocation.client.address.ip());
         self.forget_old_deadlines();
@@ -226,6 +231,7 @@ mod tests {
             answer: Allocated { relayed: address, other: None, reserved: None, lifetime_s: 0 },
             wants_icmp: false,
             peers: Peers::default(),
+            connections: None,
         });
     }
 

@@ -17,11 +17,17 @@ pub enum Method {
     CreatePermission,
     /// RFC 8656 §12.
     ChannelBind,
+    /// RFC 6062 §4.3.
+    Connect,
+    /// RFC 6062 §4.3.
+    ConnectionBind,
+    /// RFC 6062 §4.4, an indication.
+    ConnectionAttempt,
 }
 
 impl Method {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Binding,
         Self::Allocate,
         Self::Refresh,
@@ -29,6 +35,9 @@ impl Method {
         Self::Data,
         Self::CreatePermission,
         Self::ChannelBind,
+        Self::Connect,
+        Self::ConnectionBind,
+        Self::ConnectionAttempt,
     ];
 
     /// The method with this number; nothing if the relay doesn't know it.
@@ -37,7 +46,7 @@ impl Method {
         Self::ALL.into_iter().find(|method| method.number() == number)
     }
 
-    /// Its number, 12 bits. RFC 8489 §18.2, RFC 8656 §18.
+    /// Its number, 12 bits. RFC 8489 §18.2, RFC 8656 §18, RFC 6062 §6.1.
     #[must_use]
     pub const fn number(self) -> u16 {
         match self {
@@ -48,6 +57,9 @@ impl Method {
             Self::Data => 0x007,
             Self::CreatePermission => 0x008,
             Self::ChannelBind => 0x009,
+            Self::Connect => 0x00a,
+            Self::ConnectionBind => 0x00b,
+            Self::ConnectionAttempt => 0x00c,
         }
     }
 
@@ -62,6 +74,9 @@ impl Method {
             Self::Data => "data",
             Self::CreatePermission => "create_permission",
             Self::ChannelBind => "channel_bind",
+            Self::Connect => "connect",
+            Self::ConnectionBind => "connection_bind",
+            Self::ConnectionAttempt => "connection_attempt",
         }
     }
 }
@@ -115,10 +130,14 @@ pub enum ErrorCode {
     AddressFamilyNotSupported,
     /// 441: another user made the allocation.
     WrongCredentials,
-    /// 442: only UDP is relayed.
+    /// 442: only UDP is relayed, and TCP where there are stream listeners.
     UnsupportedTransportProtocol,
     /// 443: the peer address isn't of the allocation's family.
     PeerAddressFamilyMismatch,
+    /// 446: the allocation has a connection with this peer. RFC 6062 §6.3.
+    ConnectionAlreadyExists,
+    /// 447: the peer can't be connected to. RFC 6062 §6.3.
+    ConnectionTimeoutOrFailure,
     /// 486: the user has as many allocations as it may.
     AllocationQuotaReached,
     /// 508: the relay or the allocation is full.
@@ -127,7 +146,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::TryAlternate,
         Self::BadRequest,
         Self::Unauthorized,
@@ -139,6 +158,8 @@ impl ErrorCode {
         Self::WrongCredentials,
         Self::UnsupportedTransportProtocol,
         Self::PeerAddressFamilyMismatch,
+        Self::ConnectionAlreadyExists,
+        Self::ConnectionTimeoutOrFailure,
         Self::AllocationQuotaReached,
         Self::InsufficientCapacity,
     ];
@@ -158,6 +179,8 @@ impl ErrorCode {
             Self::WrongCredentials => 441,
             Self::UnsupportedTransportProtocol => 442,
             Self::PeerAddressFamilyMismatch => 443,
+            Self::ConnectionAlreadyExists => 446,
+            Self::ConnectionTimeoutOrFailure => 447,
             Self::AllocationQuotaReached => 486,
             Self::InsufficientCapacity => 508,
         }
@@ -178,6 +201,8 @@ impl ErrorCode {
             Self::WrongCredentials => "441",
             Self::UnsupportedTransportProtocol => "442",
             Self::PeerAddressFamilyMismatch => "443",
+            Self::ConnectionAlreadyExists => "446",
+            Self::ConnectionTimeoutOrFailure => "447",
             Self::AllocationQuotaReached => "486",
             Self::InsufficientCapacity => "508",
         }
@@ -198,6 +223,8 @@ impl ErrorCode {
             Self::WrongCredentials => "Wrong Credentials",
             Self::UnsupportedTransportProtocol => "Unsupported Transport Protocol",
             Self::PeerAddressFamilyMismatch => "Peer Address Family Mismatch",
+            Self::ConnectionAlreadyExists => "Connection Already Exists",
+            Self::ConnectionTimeoutOrFailure => "Connection Timeout or Failure",
             Self::AllocationQuotaReached => "Allocation Quota Reached",
             Self::InsufficientCapacity => "Insufficient Capacity",
         }
@@ -250,6 +277,8 @@ pub mod attribute {
     pub const DONT_FRAGMENT: u16 = 0x001a;
     /// RFC 8656 §18.10.
     pub const RESERVATION_TOKEN: u16 = 0x0022;
+    /// RFC 6062 §6.2.1.
+    pub const CONNECTION_ID: u16 = 0x002a;
     /// RFC 8489 §14.11.
     pub const PASSWORD_ALGORITHMS: u16 = 0x8002;
     /// RFC 5780 §7.6.

@@ -1,10 +1,11 @@
 //! One worker's stream clients: what they sent, and where to put what is for them.
 
 use super::lane::Lane;
+use super::peers::{Joint, Peer};
 use ahash::RandomState;
 use bytes::Bytes;
-use relay_core::wire::{STREAM_MESSAGE_BYTES_MAX, is_data, stream_message_bytes};
-use relay_core::{At, ListenerId, Transmit};
+use relay_core::wire::{ConnectionId, STREAM_MESSAGE_BYTES_MAX, is_data, stream_message_bytes};
+use relay_core::{At, ListenerId, PortId, Transmit};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +27,10 @@ pub(crate) enum Arrival {
     Messages { client: StreamClient, number: u64, bytes: Bytes, messages: usize },
     /// It is gone.
     Gone { client: StreamClient, number: u64 },
+    /// A peer is connected to, or could not be.
+    PeerConnected { port: PortId, connection: ConnectionId, peer: Option<Peer> },
+    /// A peer connected to a TCP relay port; taken out by the worker.
+    PeerAccepted { port: PortId, address: SocketAddr, peer: Option<Peer> },
 }
 
 impl Arrival {
@@ -34,6 +39,7 @@ impl Arrival {
         match self {
             Self::Opened { .. } | Self::Gone { .. } => 0,
             Self::Messages { messages, .. } => *messages,
+            Self::PeerConnected { .. } | Self::PeerAccepted { .. } => 1,
         }
     }
 }
@@ -55,6 +61,15 @@ struct Client {
     lane: Arc<Lane>,
     answers: Vec<u8>,
     data: Vec<u8>,
+    /// The peer connection that it is joined to.
+    joined: Option<ConnectionId>,
+}
+
+/// A client's connection that is closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closed {
+    /// The peer connection that it was joined to.
+    pub(crate) joined: Option<ConnectionId>,
 }
 
 /// A client's part of a batch that grew beyond this is not kept.
@@ -74,10 +89,33 @@ impl StreamClients {
         self.arrivals.try_recv().ok()
     }
 
-    /// Takes note of a connection; whether the client had another one, whose end is yet to come.
-    pub(crate) fn open(&mut self, client: StreamClient, number: u64, lane: Arc<Lane>) -> bool {
-        let new = Client { number, lane, answers: Vec::new(), data: Vec::new() };
-        self.clients.insert(client, new).is_some()
+    /// Takes note of a connection; says what ended if the client had another one, whose end is yet
+    /// to come.
+    pub(crate) fn open(
+        &mut self,
+        client: StreamClient,
+        number: u64,
+        lane: Arc<Lane>,
+    ) -> Option<Closed> {
+        let new = Client { number, lane, answers: Vec::new(), data: Vec::new(), joined: None };
+        let old = self.clients.insert(client, new)?;
+        Some(Closed { joined: old.joined })
+    }
+
+    /// Joins a client to a peer connection, behind the answer that is pushed next or was last;
+    /// whether the client is there.
+    pub(crate) fn join(
+        &mut self,
+        client: StreamClient,
+        connection: ConnectionId,
+        joint: Joint,
+    ) -> bool {
+        let Some(known) = self.clients.get_mut(&client) else {
+            return false;
+        };
+        known.joined = Some(connection);
+        known.lane.join(joint);
+        true
     }
 
     /// Whether this is the client's connection, not an earlier one.
@@ -85,9 +123,12 @@ impl StreamClients {
         self.clients.get(&client).is_some_and(|known| known.number == number)
     }
 
-    /// Forgets a connection; whether it was there.
-    pub(crate) fn close(&mut self, client: StreamClient, number: u64) -> bool {
-        self.is_open(client, number) && self.clients.remove(&client).is_some()
+    /// Forgets a connection; says what ended if it was there.
+    pub(crate) fn close(&mut self, client: StreamClient, number: u64) -> Option<Closed> {
+        let known = self.clients.get(&client).filter(|known| known.number == number)?;
+        let closed = Closed { joined: known.joined };
+        self.clients.remove(&client);
+        Some(closed)
     }
 
     /// Whether a transmit goes to a stream, and so to [`Self::push`].

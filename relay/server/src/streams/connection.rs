@@ -2,13 +2,16 @@
 //!
 //! No half-open client holds a connection for ever: every wait has its deadline.
 
+use super::Shared;
 use super::clients::{Arrival, StreamClient};
 use super::door::Door;
 use super::gate::Place;
 use super::lane::Lane;
+use super::peers::Joint;
+use super::splice::splice;
 use crate::config::StreamLimits;
 use bytes::BytesMut;
-use relay_core::wire::{Malformed, STREAM_MESSAGE_BYTES_MAX, stream_message_bytes};
+use relay_core::wire::{ConnectionId, STREAM_MESSAGE_BYTES_MAX, stream_message_bytes};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,7 +26,11 @@ pub(super) struct Link {
     pub(super) client: StreamClient,
     /// Tells apart connections from the same address, one after the other.
     pub(super) number: u64,
-    pub(super) door: Door,
+    /// The worker that it belongs to.
+    pub(super) worker: usize,
+    /// Whether the worker knows of it.
+    pub(super) is_open: bool,
+    pub(super) shared: Arc<Shared>,
     pub(super) lane: Arc<Lane>,
     pub(super) place: Place,
     pub(super) limits: StreamLimits,
@@ -54,10 +61,12 @@ pub(super) enum End {
     Overrun,
     /// The relay ends.
     Stopped,
+    /// The allocation ended whose peer it was joined to.
+    Expired,
 }
 
 impl End {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Closed,
         Self::Broken,
         Self::Malformed,
@@ -68,6 +77,7 @@ impl End {
         Self::Stalled,
         Self::Overrun,
         Self::Stopped,
+        Self::Expired,
     ];
 
     /// Its name as a metric's label.
@@ -83,6 +93,7 @@ impl End {
             Self::Stalled => "stalled",
             Self::Overrun => "overrun",
             Self::Stopped => "stopped",
+            Self::Expired => "expired",
         }
     }
 }
@@ -99,18 +110,46 @@ where
     S: AsyncRead + AsyncWrite,
 {
     let Link { client, number, .. } = link;
-    let lane = Arc::clone(&link.lane);
-    if !link.door.send(Arrival::Opened { client, number, lane }).await {
-        return End::Stopped;
-    }
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let end = exchange(&mut reader, &mut writer, &mut link).await;
-    link.door.send(Arrival::Gone { client, number }).await;
+    let end = match exchange(&mut reader, &mut writer, &mut link).await {
+        Err(end) => end,
+        Ok((joint, begun)) => {
+            link.place.opened();
+            let (limits, counters) = (&link.limits, &link.shared.counters);
+            splice(&mut reader, &mut writer, &begun, joint, limits, counters).await
+        }
+    };
+    if link.is_open {
+        link.door().send(Arrival::Gone { client, number }).await;
+    }
     let _ = timeout(link.limits.goodbye_timeout, writer.shutdown()).await;
     end
 }
 
-async fn exchange<S>(reader: &mut ReadHalf<S>, writer: &mut WriteHalf<S>, link: &mut Link) -> End
+impl Link {
+    fn door(&self) -> &Door {
+        &self.shared.doors[self.worker]
+    }
+
+    /// Tells a worker of the connection, with its first messages: the one that has the peer
+    /// connection which they ask to be bound to, or else any. Whether it is there.
+    async fn open(&mut self, bind: Option<ConnectionId>) -> bool {
+        let owner = bind.map(|connection| usize::from(connection.worker().0));
+        self.worker = owner.filter(|own| *own < self.shared.doors.len()).unwrap_or(self.worker);
+        self.is_open = true;
+        let Self { client, number, .. } = *self;
+        let lane = Arc::clone(&self.lane);
+        self.door().send(Arrival::Opened { client, number, lane }).await
+    }
+}
+
+/// Carries messages until the connection ends, or is joined to a peer: then gives what the client
+/// sent behind its last message.
+async fn exchange<S>(
+    reader: &mut ReadHalf<S>,
+    writer: &mut WriteHalf<S>,
+    link: &mut Link,
+) -> Result<(Joint, BytesMut), End>
 where
     S: AsyncRead + AsyncWrite,
 {
@@ -119,46 +158,50 @@ where
     let mut outgoing = Outgoing::default();
     let mut timer = pin!(sleep_until(watch.deadline().0));
     loop {
-        outgoing.refill(&link.lane, &mut watch);
+        if outgoing.refill(&link.lane, &mut watch) && outgoing.joint.is_none() {
+            incoming.go_on(&mut watch)?;
+        }
+        if let Some(joint) = outgoing.joint() {
+            return Ok((joint, incoming.buffer));
+        }
         if watch.allocated {
             link.place.opened();
+        }
+        if !incoming.is_cut() && !link.is_open && !link.open(incoming.bind).await {
+            return Err(End::Stopped);
         }
         let (deadline, end) = watch.deadline();
         if deadline < timer.deadline() {
             timer.as_mut().reset(deadline);
         }
         tokio::select! {
-            read = reader.read_buf(incoming.room()), if incoming.is_cut() => match read {
-                Ok(0) => return End::Closed,
-                Ok(bytes) => if incoming.cut(bytes, &mut watch).is_err() {
-                    return End::Malformed;
-                },
-                Err(_) => return End::Broken,
+            read = reader.read_buf(incoming.room()), if incoming.wants_more() => match read {
+                Ok(0) => return Err(End::Closed),
+                Ok(bytes) => incoming.cut(bytes, &mut watch)?,
+                Err(_) => return Err(End::Broken),
             },
-            permit = link.door.room(), if !incoming.is_cut() => {
-                let Some(permit) = permit else { return End::Stopped };
+            permit = link.door().room(), if !incoming.is_cut() => {
+                let Some(permit) = permit else { return Err(End::Stopped) };
                 let (client, number) = (link.client, link.number);
                 let (bytes, messages) = incoming.take();
                 permit.send(Arrival::Messages { client, number, bytes, messages });
-                link.door.ring();
-                if incoming.cut(0, &mut watch).is_err() {
-                    return End::Malformed;
-                }
+                link.door().ring();
+                incoming.cut(0, &mut watch)?;
             },
             wrote = write(writer, outgoing.rest()), if outgoing.is_under_way() => match wrote {
-                Ok(Some(0)) | Err(_) => return End::Broken,
+                Ok(Some(0)) | Err(_) => return Err(End::Broken),
                 Ok(Some(bytes)) => outgoing.wrote(bytes, &mut watch),
                 Ok(None) => outgoing.flushed(&mut watch),
             },
             () = link.lane.appended() => {
                 if link.lane.is_overrun() {
-                    return End::Overrun;
+                    return Err(End::Overrun);
                 }
                 outgoing.more = true;
             },
             () = timer.as_mut() => {
                 if watch.deadline().0 <= Instant::now() {
-                    return end;
+                    return Err(end);
                 }
                 timer.as_mut().reset(deadline);
             }
@@ -180,6 +223,11 @@ struct Incoming {
     buffer: BytesMut,
     /// How many bytes at its beginning are whole messages, and how many these are.
     whole: (usize, usize),
+    /// The peer connection that the last of them asks to be bound to. What follows is no message
+    /// if that succeeds, and waits for the answer.
+    bind: Option<ConnectionId>,
+    /// Whether it does.
+    waits: bool,
     messages_max: usize,
     read_bytes: usize,
     asked: usize,
@@ -188,12 +236,32 @@ struct Incoming {
 impl Incoming {
     fn new(limits: &StreamLimits, messages_max: usize) -> Self {
         let read_bytes = limits.read_bytes;
-        Self { buffer: BytesMut::new(), whole: (0, 0), messages_max, read_bytes, asked: read_bytes }
+        Self {
+            buffer: BytesMut::new(),
+            whole: (0, 0),
+            bind: None,
+            waits: false,
+            messages_max,
+            read_bytes,
+            asked: read_bytes,
+        }
     }
 
     /// Whether no whole message is left: more must be read.
     fn is_cut(&self) -> bool {
         self.whole.0 == 0
+    }
+
+    fn wants_more(&self) -> bool {
+        self.is_cut() && !self.waits
+    }
+
+    /// Takes note of an answer.
+    fn go_on(&mut self, watch: &mut Watch) -> Result<(), End> {
+        if !std::mem::take(&mut self.waits) {
+            return Ok(());
+        }
+        self.cut(0, watch)
     }
 
     /// The buffer, with room to read into.
@@ -205,19 +273,26 @@ impl Incoming {
     }
 
     /// Looks for whole messages, after so many bytes were read.
-    fn cut(&mut self, read: usize, watch: &mut Watch) -> Result<(), Malformed> {
+    fn cut(&mut self, read: usize, watch: &mut Watch) -> Result<(), End> {
         if read > 0 {
             self.asked = if read < self.asked { self.read_bytes } else { EAGER * self.read_bytes };
         }
+        if self.waits {
+            return Ok(());
+        }
         let (mut bytes, mut messages) = (0, 0);
-        while messages < self.messages_max {
+        self.bind = None;
+        while messages < self.messages_max && self.bind.is_none() {
             let stream = &self.buffer[bytes..];
             match stream_message_bytes(stream, STREAM_MESSAGE_BYTES_MAX) {
-                Ok(Some(length)) if length <= stream.len() => bytes += length,
+                Ok(Some(length)) if length <= stream.len() => {
+                    self.bind = ConnectionId::to_bind(&stream[..length]);
+                    bytes += length;
+                }
                 Ok(_) => break,
                 // What came before it counts.
                 Err(_) if bytes > 0 => break,
-                Err(malformed) => return Err(malformed),
+                Err(_) => return Err(End::Malformed),
             }
             messages += 1;
         }
@@ -229,6 +304,7 @@ impl Incoming {
     /// The whole messages.
     fn take(&mut self) -> (bytes::Bytes, usize) {
         let (bytes, messages) = std::mem::take(&mut self.whole);
+        self.waits = self.bind.take().is_some();
         (self.buffer.split_to(bytes).freeze(), messages)
     }
 }
@@ -241,13 +317,15 @@ struct Outgoing {
     unflushed: bool,
     /// Whether the lane may have more.
     more: bool,
+    /// What the connection is joined to once all is sent.
+    joint: Option<Joint>,
 }
 
 impl Outgoing {
-    /// Takes more off the lane once all is written.
-    fn refill(&mut self, lane: &Lane, watch: &mut Watch) {
+    /// Takes more off the lane once all is written; whether there was any.
+    fn refill(&mut self, lane: &Lane, watch: &mut Watch) -> bool {
         if !self.more || !self.is_written() {
-            return;
+            return false;
         }
         let was_idle = !self.unflushed;
         self.bytes.clear();
@@ -255,12 +333,19 @@ impl Outgoing {
         if self.bytes.capacity() > EAGER * TAKE_BYTES {
             self.bytes = Vec::new();
         }
-        let allocated = lane.take(&mut self.bytes, TAKE_BYTES);
+        let (allocated, joint) = lane.take(&mut self.bytes, TAKE_BYTES);
+        self.joint = self.joint.take().or(joint);
         self.more = !self.bytes.is_empty();
         watch.allocation(allocated);
         if was_idle && self.more {
             watch.waits();
         }
+        self.more
+    }
+
+    /// What the connection is to be joined to now.
+    fn joint(&mut self) -> Option<Joint> {
+        if self.is_under_way() { None } else { self.joint.take() }
     }
 
     fn is_written(&self) -> bool {

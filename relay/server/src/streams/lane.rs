@@ -1,5 +1,6 @@
 //! What waits for one stream client: written by its worker, read by its connection's task.
 
+use super::peers::Joint;
 use relay_core::wire::{STREAM_MESSAGE_BYTES_MAX, stream_message_bytes};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,8 @@ struct Waiting {
     allocated: bool,
     /// Whether more answers waited for it than may.
     overrun: bool,
+    /// What the client is joined to behind its answers.
+    joint: Option<Joint>,
 }
 
 /// A queue that grew beyond this is not kept once it is empty.
@@ -52,6 +55,11 @@ impl Lane {
         dropped
     }
 
+    /// Leaves what the client is joined to, behind the answer that is appended next.
+    pub(crate) fn join(&self, joint: Joint) {
+        self.lock().joint = Some(joint);
+    }
+
     /// Waits until something was appended since the last call.
     pub(crate) async fn appended(&self) {
         self.wake.notified().await;
@@ -63,8 +71,8 @@ impl Lane {
     }
 
     /// Moves all answers, and data until there are `most` bytes, to the end of `taken`; whether the
-    /// client has an allocation.
-    pub(crate) fn take(&self, taken: &mut Vec<u8>, most: usize) -> bool {
+    /// client has an allocation, and what it is joined to behind them.
+    pub(crate) fn take(&self, taken: &mut Vec<u8>, most: usize) -> (bool, Option<Joint>) {
         let mut waiting = self.lock();
         taken.append(&mut waiting.answers);
         while !waiting.data.is_empty() && taken.len() < most {
@@ -74,7 +82,7 @@ impl Lane {
         if waiting.data.is_empty() && waiting.data.capacity() > KEPT_BYTES {
             waiting.data = VecDeque::new();
         }
-        waiting.allocated
+        (waiting.allocated, waiting.joint.take())
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -124,7 +132,7 @@ mod tests {
 
     fn taken(lane: &Lane) -> (Vec<u8>, bool) {
         let mut taken = Vec::new();
-        let allocated = lane.take(&mut taken, usize::MAX);
+        let allocated = lane.take(&mut taken, usize::MAX).0;
         (taken, allocated)
     }
 

@@ -14,6 +14,14 @@ pub(super) struct StreamCounters {
     https: AtomicU64,
     refused: [AtomicU64; 3],
     ended: [AtomicU64; End::ALL.len()],
+    spliced: [AtomicU64; 2],
+}
+
+/// Which way bytes go between a client and a TCP peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Path {
+    ClientToPeer,
+    PeerToClient,
 }
 
 impl StreamCounters {
@@ -42,6 +50,10 @@ impl StreamCounters {
         count(&self.ended[end as usize]);
     }
 
+    pub(super) fn spliced(&self, path: Path, bytes: usize) {
+        self.spliced[path as usize].fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     pub(super) fn samples(&self, open: u64) -> Vec<Sample> {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let refusals = [Refusal::Connections, Refusal::HalfOpen, Refusal::Source];
@@ -54,7 +66,13 @@ impl StreamCounters {
             Sample::counter("relay_stream_ended", ENDED, load(&self.ended[end as usize]))
                 .labelled("reason", end.label())
         });
+        let spliced = |path: Path, label| {
+            let bytes = load(&self.spliced[path as usize]);
+            Sample::counter("relay_spliced_bytes", SPLICED, bytes).labelled("path", label)
+        };
         let others = [
+            spliced(Path::ClientToPeer, "client_to_peer"),
+            spliced(Path::PeerToClient, "peer_to_client"),
             Sample::gauge("relay_stream_connections", OPEN, open),
             Sample::counter("relay_stream_accepted", ACCEPTED, load(&self.accepted)),
             Sample::counter("relay_stream_accept_failures", FAILED, load(&self.accept_failures)),
@@ -71,6 +89,7 @@ const OPEN: &str = "TCP and TLS connections there are.";
 const ACCEPTED: &str = "TCP and TLS connections accepted.";
 const FAILED: &str = "Failures to accept a TCP or TLS connection.";
 const TLS: &str = "TLS handshakes that failed or took too long.";
+const SPLICED: &str = "Bytes passed between clients and TCP peers, by path.";
 const HTTPS: &str = "TLS connections handed to HTTPS.";
 
 fn count(counter: &AtomicU64) -> u64 {

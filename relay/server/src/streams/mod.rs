@@ -12,9 +12,12 @@ mod door;
 mod gate;
 mod lane;
 mod metrics;
+mod peers;
+mod splice;
 
-pub(crate) use clients::{Arrival, StreamClient, StreamClients, messages};
+pub(crate) use clients::{Arrival, Closed, StreamClient, StreamClients, messages};
 pub(crate) use door::Door;
+pub(crate) use peers::{Joint, Peer, PeerPorts, Ties};
 
 use crate::config::{HttpsShare, StreamConfig, StreamLimits};
 use crate::error::StartError;
@@ -88,13 +91,23 @@ pub(crate) struct Streams {
 struct Shared {
     limits: StreamLimits,
     batch_messages: usize,
-    doors: Vec<Door>,
+    doors: Box<[Door]>,
     gate: Arc<Gate>,
     counters: StreamCounters,
     last_connection: AtomicU64,
 }
 
 impl Streams {
+    /// The threads on which stream clients run.
+    pub(crate) fn runtime(threads: usize) -> Result<Runtime, StartError> {
+        Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("relay-streams")
+            .enable_all()
+            .build()
+            .map_err(|error| StartError::of("start the threads of the stream clients", error))
+    }
+
     /// Accepts from `listeners`, for the workers behind `doors`. If it can't go on, `failed` tells.
     pub(crate) fn start(
         config: &StreamConfig,
@@ -102,24 +115,18 @@ impl Streams {
         listeners: Vec<StreamListener>,
         doors: Vec<Door>,
         failed: Arc<AtomicBool>,
+        runtime: Runtime,
     ) -> Result<Self, StartError> {
         let limits = config.limits.workable();
-        let threads = doors.len();
         let shared = Arc::new(Shared {
             limits,
             batch_messages,
-            doors,
+            doors: doors.into(),
             gate: Arc::new(Gate::new(limits)),
             counters: StreamCounters::default(),
             last_connection: AtomicU64::new(0),
         });
         let start = |action| move |error| StartError::of(action, error);
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("relay-streams")
-            .enable_all()
-            .build()
-            .map_err(start("start the threads of the stream clients"))?;
         let mut accepting = Vec::new();
         for listener in listeners {
             let entered = runtime.enter();
@@ -216,15 +223,16 @@ impl Accepting {
         };
         // A connection that is broken already shows that again when it is read.
         let Ok(local) = stream.local_addr() else { return };
-        let _ = stream.set_nodelay(true);
-        let _ = sys::set_unsent(stream.as_fd(), shared.limits.unsent_bytes);
+        let _ = tune(&stream, &shared.limits);
         shared.counters.accepted();
         let number = shared.last_connection.fetch_add(1, Ordering::Relaxed);
         let limits = shared.limits;
         let link = Link {
             client: StreamClient { listener: self.id, address: peer },
             number,
-            door: shared.doors[number as usize % shared.doors.len()].clone(),
+            worker: number as usize % shared.doors.len(),
+            is_open: false,
+            shared: Arc::clone(shared),
             lane: Arc::new(Lane::new(limits.data_bytes_max, limits.answer_bytes_max)),
             place,
             limits,
@@ -241,6 +249,12 @@ impl Accepting {
             }
         }
     }
+}
+
+/// Sets what every connection has: small messages leave at once, and little waits in the kernel.
+fn tune(stream: &TcpStream, limits: &StreamLimits) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sys::set_unsent(stream.as_fd(), limits.unsent_bytes)
 }
 
 async fn serve_tls(
