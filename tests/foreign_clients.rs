@@ -178,6 +178,27 @@ fn uclient_gets_messages_back_over_tls() {
     assert!(came.parse().is_ok_and(|came: u32| came >= 50), "{report}");
 }
 
+/// Without `-c` each client of coturn's wants a port for RTCP beside that for RTP: EVEN-PORT with
+/// the R bit, and from its second socket the RESERVATION-TOKEN.
+#[test]
+fn uclient_gets_pairs_of_ports() {
+    let relay = relay("127.0.0.1");
+    let peer = EchoPeer::start("127.0.0.1");
+    let port = peer.port.to_string();
+    let report = uclient(
+        &relay,
+        &["-v", "-u", "user", "-w", "pass", "-e", "127.0.0.1", "-r", &port, "-m", "4", "-n", "20"],
+    );
+    assert_no_loss(&report, 80);
+    let relayed = report.lines().filter_map(|line| line.split_once("relay addr: 127.0.0.1:"));
+    let ports: Vec<u16> =
+        relayed.map(|(_, port)| port.trim().parse().expect("a port number")).collect();
+    assert!(ports.len() >= 4 && ports.len().is_multiple_of(2), "{report}");
+    for pair in ports.chunks(2) {
+        assert!(pair[0].is_multiple_of(2) && pair[0] + 1 == pair[1], "{pair:?}");
+    }
+}
+
 #[test]
 fn uclients_talk_relay_to_relay() {
     let relay = relay("127.0.0.1");
