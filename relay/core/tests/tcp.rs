@@ -280,10 +280,21 @@ fn a_peer_with_permission_may_connect() {
         told.attributes().find(|(kind, _)| *kind == attribute::XOR_PEER_ADDRESS).unwrap();
     let peer = relay_core::wire::decode_xor_address(value, &told.transaction());
     assert_eq!(peer, Ok(BOB));
-    assert_eq!(tcp.accept(BOB), Err(Reason::Connections));
     assert_eq!(tcp.accept(v4([8, 8, 8, 8], 80)), Err(Reason::PeerDenied));
     tcp.script.at(300.s());
     assert_eq!(tcp.accept(BOB_AGAIN), Err(Reason::NoPermission));
+}
+
+/// Both sides connect at once, and the kernel makes one connection of it.
+#[test]
+fn a_connection_from_a_peer_is_taken_while_one_to_it_is_made() {
+    let mut tcp = Tcp::allocated();
+    tcp.permit(BOB);
+    let made = tcp.connecting(BOB);
+    let (accepted, _) = tcp.accept(BOB).unwrap();
+    tcp.connected(made, false).expect_answer(ALICE_TCP).expect_error(447);
+    tcp.bind(ALICE_DATA, accepted).expect_success();
+    assert_eq!(tcp.script.effects(), [splice(accepted)]);
 }
 
 /// A permission for the relay's own address holds inside only.

@@ -324,8 +324,8 @@ impl Server {
         if !permission.ok_or(Reason::NoPermission)?.on_network || self.is_denied_peer(peer) {
             return Err(Reason::PeerDenied);
         }
-        let is_full = connections.len() >= self.config.tcp_connections_max;
-        if is_full || self.is_connected(connections, peer) {
+        // Even if the client asks for one to the same peer at the same time: that one fails then.
+        if connections.len() >= self.config.tcp_connections_max {
             return Err(Reason::Connections);
         }
         Ok((slot, allocation.client))
