@@ -125,8 +125,8 @@ impl std::fmt::Debug for Scratch {
 pub enum Effect {
     /// An allocation took this port from the stock: receive on it, and open another for the stock.
     PortTaken(PortId),
-    /// The allocation is gone: close the port, and if it is one of TCP, all connections with peers.
-    /// Its number may be used again.
+    /// The allocation is gone, or the stock has no use for it: close the port, and if it is one of
+    /// TCP, all connections with peers. Its number may be used again.
     ClosePort(PortId),
     /// This port of the stock is kept for an Allocate at any worker: lay its socket on a shelf that
     /// the workers share, under its token, and don't receive on it. Its number may be used again.

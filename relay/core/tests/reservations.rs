@@ -224,6 +224,18 @@ fn who_wants_no_pair_leaves_them_alone() {
     reserve(&mut relay, CAROL);
 }
 
+/// A stock that is filled up with pairs must not grow by what is left of them.
+#[test]
+fn an_even_port_leaves_no_odd_one_behind() {
+    let mut relay = worker(0, &ports(), config(), RELAY_IP, 4);
+    relay.try_allocate(ALICE, vec![EvenPort::new(false).into()]).expect_success();
+    let even = relay.port_of(ALICE);
+    let odd = PortId(even.0 + 1);
+    assert_eq!(relay.effects(), [Effect::ClosePort(odd), Effect::PortTaken(even)]);
+    relay.try_allocate(CAROL, vec![]).expect_success();
+    assert_ne!(relay.port_of(CAROL), odd);
+}
+
 #[test]
 fn reservations_are_as_many_as_may_be() {
     let few = |max, of_holder| Config {

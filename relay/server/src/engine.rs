@@ -240,12 +240,7 @@ impl Engine {
             match effect {
                 Effect::PortTaken(port) => self.start_port(port, now),
                 Effect::ClosePort(port) => self.closing.push(port),
-                Effect::PortReserved { port, token } => {
-                    self.ports.reserve(port, token);
-                    if self.ports.is_out_of_pairs() {
-                        self.refill(now);
-                    }
-                }
+                Effect::PortReserved { port, token } => self.ports.reserve(port, token),
                 Effect::PortAdopted { port, token } => {
                     let is_there = self.ports.adopt(port, token);
                     assert!(is_there, "the core gives out what was laid on the shelf");
@@ -288,7 +283,7 @@ impl Engine {
                 let socket = self.ports.take(port);
                 let socket = socket.expect("the core takes ports that were handed in");
                 let started = self.poller.watch(socket.as_fd(), At::Port(port));
-                (started, self.ports.is_sold_out())
+                (started, self.ports.is_sold_out() || self.ports.is_out_of_pairs())
             }
         };
         if let Err(error) = started {

@@ -26,8 +26,6 @@ pub(crate) struct Ports {
     stocks: Vec<Stock>,
     stock_ports: usize,
     stock_pairs: usize,
-    /// When to look for pairs again, after none was found.
-    pairs_after: Option<Time>,
     ledger: Arc<Ledger>,
     shelf: Arc<Shelf>,
     random: StdRng,
@@ -47,17 +45,26 @@ struct Stock {
     ip: RelayIp,
     /// The numbers of its ports.
     ports: Vec<u16>,
+    /// How many pairs are among them: an even number and the next.
+    pairs: usize,
+    /// When to look for pairs again, after none was found.
+    pairs_after: Option<Time>,
 }
 
 impl Stock {
-    /// How many pairs it has: an even number and the next.
-    fn pairs(&self) -> usize {
-        let is_pair = |even: &&u16| even.is_multiple_of(2) && self.ports.contains(&(*even + 1));
-        self.ports.iter().filter(is_pair).count()
+    fn add(&mut self, number: u16) {
+        self.ports.push(number);
+        self.count_pairs();
     }
 
     fn remove(&mut self, number: u16) {
         self.ports.retain(|port| *port != number);
+        self.count_pairs();
+    }
+
+    fn count_pairs(&mut self) {
+        let is_pair = |even: &&u16| even.is_multiple_of(2) && self.ports.contains(&(*even + 1));
+        self.pairs = self.ports.iter().filter(is_pair).count();
     }
 }
 
@@ -86,14 +93,16 @@ impl Ports {
         random: StdRng,
         limits: Limits,
     ) -> Self {
-        let stock = |ip: &RelayIp| Stock { ip: *ip, ports: Vec::new() };
+        let stock = |ip: &RelayIp| {
+            let ports = Vec::with_capacity(stock_ports);
+            Stock { ip: *ip, ports, pairs: 0, pairs_after: None }
+        };
         Self {
             open: Vec::new(),
             free: Vec::new(),
             stocks: ips.iter().map(stock).collect(),
             stock_ports,
             stock_pairs: limits.stock_pairs.min(stock_ports / 2),
-            pairs_after: None,
             ledger,
             shelf,
             random,
@@ -135,7 +144,7 @@ impl Ports {
 
     /// Whether a stock has no pair, and should.
     pub(crate) fn is_out_of_pairs(&self) -> bool {
-        self.stock_pairs > 0 && self.stocks.iter().any(|stock| stock.pairs() == 0)
+        self.stock_pairs > 0 && self.stocks.iter().any(|stock| stock.pairs == 0)
     }
 
     /// Takes note that an allocation took the port from its stock.
@@ -162,7 +171,7 @@ impl Ports {
         let Some((place, port)) = place.zip(self.shelf.take(token)) else {
             return false;
         };
-        self.stocks[port.stock].ports.push(port.number);
+        self.stocks[port.stock].add(port.number);
         let spare = std::mem::replace(place, port);
         self.stocks[spare.stock].remove(spare.number);
         drop(spare.socket);
@@ -180,12 +189,13 @@ impl Ports {
         true
     }
 
-    /// Closes a taken port, whose number on its address then rests.
+    /// Closes a port, whose number on its address then rests.
     pub(crate) fn close(&mut self, id: PortId, now: Time) {
         let Some(port) = self.open.get_mut(id.0 as usize).and_then(Option::take) else {
             return;
         };
         drop(port.socket);
+        self.stocks[port.stock].remove(port.number);
         self.ledger.rest(self.stocks[port.stock].ip.advertised, port.number, now);
         self.free.push(id.0);
     }
@@ -212,13 +222,12 @@ impl Ports {
     /// Opens pairs until there are enough. If that fails, it is tried again after a while: an
     /// Allocate that wants none doesn't depend on it.
     fn refill_pairs(&mut self, stock: usize, now: Time, opened: &mut impl FnMut(Opened)) {
-        if self.pairs_after.is_some_and(|due| now < due) {
+        if self.stocks[stock].pairs_after.is_some_and(|due| now < due) {
             return;
         }
-        self.pairs_after = None;
-        while self.stocks[stock].pairs() < self.stock_pairs {
+        while self.stocks[stock].pairs < self.stock_pairs {
             let Some(pair) = self.open_pair(stock, now) else {
-                self.pairs_after = Some(now + self.limits.port_retry);
+                self.stocks[stock].pairs_after = Some(now + self.limits.port_retry);
                 return;
             };
             pair.into_iter().for_each(&mut *opened);
@@ -261,7 +270,7 @@ impl Ports {
     /// Puts a bound port into its stock.
     fn put(&mut self, port: Port) -> Opened {
         let (ip, number) = (self.stocks[port.stock].ip, port.number);
-        self.stocks[port.stock].ports.push(number);
+        self.stocks[port.stock].add(number);
         let id = self.place(port);
         let bound = SocketAddr::new(ip.bound, number);
         Opened { id, bound, advertised: SocketAddr::new(ip.advertised, number) }

@@ -235,6 +235,19 @@ fn allocations_made_at_once_all_get_a_port_though_few_are_in_stock() {
     assert_eq!(relayed.len(), 64);
 }
 
+#[test]
+fn even_ports_asked_for_alone_do_not_make_the_stock_grow() {
+    let relay = start(RelayConfig { workers: 1, ..config() });
+    for _ in 0..200 {
+        let mut client = Client::new(&relay);
+        assert_eq!(client.allocate_even().unwrap().port() % 2, 0);
+        client.refresh(0).unwrap();
+    }
+    let live = || counter(&relay, "relay_allocations", None);
+    wait_until("no allocation lives", || live() == 0);
+    wait_until("the stock is as it was", || counter(&relay, "relay_open_ports", None) <= 36);
+}
+
 /// As many at once as no stock has: it is filled between them.
 #[test]
 fn pairs_are_made_when_the_stock_has_none_left() {

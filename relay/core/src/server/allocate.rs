@@ -159,7 +159,13 @@ impl Server {
         if !self.ports.any(|address| Family::of(*address) == wanted.family) {
             return Err(ErrorCode::AddressFamilyNotSupported);
         }
-        self.stock.take(wanted).ok_or(ErrorCode::InsufficientCapacity)
+        let stocked = self.stock.take(wanted).ok_or(ErrorCode::InsufficientCapacity)?;
+        if wanted.is_even
+            && let Some(odd) = self.stock.take_next(&stocked)
+        {
+            self.effects.push_back(Effect::ClosePort(odd.port));
+        }
+        Ok(stocked)
     }
 
     pub(super) fn wanted_port(&self, request: &Request<'_>) -> Result<Wanted, ErrorCode> {

@@ -112,6 +112,13 @@ impl Stock {
         Some((even, odd))
     }
 
+    /// Takes the second half of a pair whose first is taken, if it was one: odd ones that nobody
+    /// asks for would pile up in the stock.
+    pub(super) fn take_next(&mut self, even: &StockedPort) -> Option<StockedPort> {
+        let place = self.ports.iter().position(|odd| even.is_before(odd))?;
+        Some(self.ports.remove(place))
+    }
+
     /// Takes any port, for its number.
     pub(super) fn take_spare(&mut self) -> Option<StockedPort> {
         let place = (0..self.ports.len()).min_by_key(|place| self.is_paired(*place))?;

@@ -169,6 +169,16 @@ impl Client {
         Ok((*relayed.as_xor_relayed_address().unwrap().socket_address(), token))
     }
 
+    /// Allocates an even port.
+    pub(crate) fn allocate_even(&mut self) -> Result<SocketAddr, u16> {
+        let answer = self.exchange(ALLOCATE, |request| {
+            let request = request.with_attribute(RequestedTrasport::default());
+            request.with_attribute(EvenPort::new(false))
+        })?;
+        let relayed = answer.get::<XorRelayedAddress>().expect("XOR-RELAYED-ADDRESS");
+        Ok(*relayed.as_xor_relayed_address().unwrap().socket_address())
+    }
+
     /// Allocates what a token stands for.
     pub(crate) fn allocate_reserved(&mut self, token: [u8; 8]) -> Result<SocketAddr, u16> {
         let answer = self.exchange(ALLOCATE, |request| {
