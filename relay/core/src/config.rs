@@ -51,6 +51,13 @@ pub struct Config {
     /// or PASSWORD-ALGORITHM), since some older clients give up their allocation when a Data
     /// indication has no DATA.
     pub icmp_to_all: bool,
+    /// Whether a client may take its allocation along to another address (RFC 8016); else 405. By
+    /// UDP only. The default is yes: who moves shows a ticket, the password of the same user, and
+    /// that it gets what is sent to its new address.
+    pub mobility: bool,
+    /// The most clients of one worker that another one serves, because they moved: about 64 bytes
+    /// each. Beyond it, who moves and comes to another worker gets 508, and allocates anew.
+    pub redirects_max: usize,
     /// The lifetime of an allocation whose client asks for none or for less. RFC 8656 §3.2: 10
     /// minutes.
     pub lifetime_default: Duration,
@@ -187,6 +194,8 @@ impl Default for Config {
             alternate_servers: Vec::new(),
             peer_ports_low: vec![443],
             icmp_to_all: false,
+            mobility: true,
+            redirects_max: 4096,
             lifetime_default: Duration::from_secs(600),
             lifetime_max: Duration::from_secs(3600),
             nonce_lifetime: Duration::from_secs(600),

@@ -50,6 +50,11 @@ pub struct Counters {
     pub peer_connections_begun: u64,
     /// Of those, ended.
     pub peer_connections_ended: u64,
+    /// Moves of allocations to another address of their client.
+    pub allocations_moved: u64,
+    /// Datagrams of clients passed on to the worker that serves them, which counts what comes of
+    /// them.
+    pub forwarded: u64,
     requests: [u64; Method::ALL.len()],
     successes: u64,
     errors: [u64; ErrorCode::ALL.len()],
@@ -113,6 +118,8 @@ impl Counters {
             Sample::counter("relay_allocations_begun", BEGUN, self.allocations_begun),
             Sample::counter("relay_allocations_ended", ENDED, self.allocations_ended),
             Sample::counter("relay_allocations_revoked", REVOKED, self.allocations_revoked),
+            Sample::counter("relay_allocations_moved", MOVED, self.allocations_moved),
+            Sample::counter("relay_datagrams_forwarded", FORWARDED, self.forwarded),
             Sample::gauge("relay_allocations", LIVE, self.allocations_live()),
             Sample::counter(
                 "relay_peer_connections_begun",
@@ -167,6 +174,8 @@ const ENDED: &str = "Allocations ended.";
 const REVOKED: &str = "Allocations ended because their credentials were taken back.";
 const PEERS_BEGUN: &str = "Connections of TCP allocations with peers begun, by either side.";
 const PEERS_LIVE: &str = "Connections of TCP allocations with peers there are.";
+const MOVED: &str = "Allocations taken along to another address of their client.";
+const FORWARDED: &str = "Datagrams of clients passed on to the worker that serves them.";
 const LIVE: &str = "Live allocations.";
 const REQUESTS: &str = "Requests by method.";
 const SUCCESSES: &str = "Requests answered with success.";
@@ -184,6 +193,8 @@ impl AddAssign<&Self> for Counters {
         self.allocations_revoked += other.allocations_revoked;
         self.peer_connections_begun += other.peer_connections_begun;
         self.peer_connections_ended += other.peer_connections_ended;
+        self.allocations_moved += other.allocations_moved;
+        self.forwarded += other.forwarded;
         self.successes += other.successes;
         add_each(&mut self.requests, &other.requests);
         add_each(&mut self.errors, &other.errors);

@@ -29,8 +29,8 @@ pub use config::{
 };
 pub use counters::{Counters, Flow};
 pub use packet::{
-    At, Effect, IcmpError, ListenerId, PortId, Reason, Received, Scratch, Transmit, Verdict,
-    WorkerId,
+    At, Effect, Forwarded, IcmpError, ListenerId, PortId, Reason, Received, Scratch, Transmit,
+    Verdict, WorkerId,
 };
 pub use policy::{Cidr, InvalidCidr, PeerPolicy};
 pub use ports::RelayedPorts;

@@ -37,6 +37,20 @@ pub struct Received<'a> {
     pub bytes: &'a [u8],
 }
 
+/// One datagram from a client that came to another worker than the one that serves it. RFC 8016.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarded<'a> {
+    /// The listener it came in by; every worker has a socket of it.
+    pub listener: ListenerId,
+    /// The client.
+    pub from: SocketAddr,
+    /// The whole UDP payload: a slice of the input.
+    pub bytes: &'a [u8],
+    /// Whether the other worker checked that it has a nonce, made for this client: of another
+    /// worker's nonces this one knows nothing.
+    pub is_vouched_for: bool,
+}
+
 /// An ICMP error about a datagram that went out by a relay port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpError {
@@ -64,6 +78,14 @@ pub enum Verdict<'a> {
         to: SocketAddr,
         /// The data, without any TURN header: a slice of the input.
         body: &'a [u8],
+    },
+    /// Another worker serves this client, who moved here: hand it the whole datagram. It calls
+    /// [`Server::handle_forward`](crate::Server::handle_forward).
+    Forward {
+        /// The worker that has the client's allocation.
+        worker: WorkerId,
+        /// The datagram.
+        forwarded: Forwarded<'a>,
     },
     /// All is done, nothing is to be sent.
     Done,

@@ -3,7 +3,9 @@
 
 use crate::WorkerId;
 use crate::reservations::Reservations;
+use crate::server::Sealer;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The live relayed transport addresses of all workers of one relay.
@@ -16,6 +18,8 @@ pub struct RelayedPorts {
     addresses: Vec<(IpAddr, Box<[AtomicU8]>)>,
     /// Behind a lock of their own, that no packet takes.
     pub(crate) reservations: Reservations,
+    /// What a ticket is sealed with, so that the other workers know whose it is.
+    sealer: OnceLock<Sealer>,
 }
 
 const FREE: u8 = u8::MAX;
@@ -28,7 +32,11 @@ impl RelayedPorts {
     /// KiB an address.
     #[must_use]
     pub fn new(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
-        let mut table = Self { addresses: Vec::new(), reservations: Reservations::default() };
+        let mut table = Self {
+            addresses: Vec::new(),
+            reservations: Reservations::default(),
+            sealer: OnceLock::new(),
+        };
         for address in addresses {
             if !table.is_own(address) {
                 let ports = (0..=u16::MAX).map(|_| AtomicU8::new(FREE)).collect();
@@ -56,6 +64,11 @@ impl RelayedPorts {
     /// Whether allocations can have an address that `is_wanted`.
     pub(crate) fn any(&self, is_wanted: impl Fn(&IpAddr) -> bool) -> bool {
         self.addresses.iter().any(|(own, _)| is_wanted(own))
+    }
+
+    /// What all workers seal tickets with: made of the randomness of the one that is there first.
+    pub(crate) fn sealer(&self, seed: &[u8; 32]) -> Sealer {
+        self.sealer.get_or_init(|| Sealer::new(seed)).clone()
     }
 
     pub(crate) fn take(&self, relayed: SocketAddr, worker: WorkerId) {

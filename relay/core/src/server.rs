@@ -2,8 +2,8 @@
 //!
 //! Here: what goes in and out, and the first choice for each datagram. In the files beside: who
 //! asks (`authenticate`, `credentials`, `nonce`, `limiter`), what requests do (`allocate`,
-//! `reserve`, `control`, `tcp`, `discovery`) and get (`answer`), how data goes (`relay`), and what
-//! is kept (`allocation`, `peers`, `table`, `stock`, `quotas`).
+//! `reserve`, `control`, `tcp`, `discovery`, `mobility`) and get (`answer`), how data goes
+//! (`relay`), and what is kept (`allocation`, `peers`, `table`, `stock`, `quotas`, `tickets`).
 
 mod allocate;
 mod allocation;
@@ -13,6 +13,7 @@ mod control;
 mod credentials;
 mod discovery;
 mod limiter;
+mod mobility;
 mod nonce;
 mod peers;
 mod quotas;
@@ -23,13 +24,15 @@ mod revoke;
 mod stock;
 mod table;
 mod tcp;
+mod tickets;
 
 pub use revoke::Revoke;
+pub(crate) use tickets::Sealer;
 
 use crate::wire::{Class, Message, Method};
 use crate::{
-    At, Config, Counters, Effect, IcmpError, Listener, ListenerId, PortId, Reason, Received,
-    RelayedPorts, Scratch, Verdict, WorkerId,
+    At, Config, Counters, Effect, Forwarded, IcmpError, Listener, ListenerId, PortId, Reason,
+    Received, RelayedPorts, Scratch, Verdict, WorkerId,
 };
 use ahash::RandomState;
 use answer::Success;
@@ -39,8 +42,9 @@ use discovery::Alternates;
 use heliograph_base::{Now, Time};
 use hmac::{Hmac, KeyInit, Mac};
 use limiter::Limiter;
+use mobility::Redirects;
 use nonce::Nonces;
-use request::{Fields, Request};
+use request::{Fields, Origin, Request};
 use reserve::Reserved;
 use revoke::Revoked;
 use sha1::Sha1;
@@ -66,6 +70,10 @@ pub struct Server {
     reserved: Reserved,
     tcp_stock: Stock,
     connections: Connections,
+    sealer: Sealer,
+    /// How many allocations with tickets there have been.
+    mobile_allocations: u64,
+    redirects: Redirects,
     effects: VecDeque<Effect>,
     counters: Counters,
     /// By listener.
@@ -100,6 +108,9 @@ impl Server {
         let hasher = seeded_hasher(&seed, ["table 0", "table 1", "table 2", "table 3"]);
         Self {
             worker,
+            sealer: ports.sealer(&seed),
+            mobile_allocations: 0,
+            redirects: Redirects::new(&config, &hasher),
             ports,
             checker: Checker::new(&config, &hasher),
             nonces: Nonces::new(derive(&seed, "nonces"), &config),
@@ -152,10 +163,29 @@ impl Server {
         let verdict = match at {
             At::Listener(listener) => {
                 let client = Client { listener, address: from };
-                self.handle_client(now, client, bytes, scratch)
+                match self.redirect(now.time, client, bytes) {
+                    Some(forward) => forward,
+                    None => self.handle_client(now, client, Origin::Kernel, bytes, scratch),
+                }
             }
             At::Port(port) => self.handle_peer(now, port, from, bytes, scratch),
         };
+        self.counted(verdict)
+    }
+
+    /// Takes one datagram of a client of this worker that came to another one, which returned
+    /// [`Verdict::Forward`].
+    pub fn handle_forward<'a>(
+        &mut self,
+        now: Now,
+        forwarded: Forwarded<'a>,
+        scratch: &'a mut Scratch,
+    ) -> Verdict<'a> {
+        self.end_expired(now);
+        let Forwarded { listener, from: address, bytes, is_vouched_for } = forwarded;
+        let client = Client { listener, address };
+        let origin = Origin::Worker { is_vouched_for };
+        let verdict = self.handle_client(now, client, origin, bytes, scratch);
         self.counted(verdict)
     }
 
@@ -233,12 +263,13 @@ impl Server {
         &mut self,
         now: Now,
         client: Client,
+        origin: Origin,
         bytes: &'a [u8],
         scratch: &'a mut Scratch,
     ) -> Verdict<'a> {
         // RFC 8489 §5, RFC 8656 §12: the first two bits tell STUN from ChannelData.
         match bytes.first().map(|first| first >> 6) {
-            Some(0b00) => self.handle_stun(now, client, bytes, scratch),
+            Some(0b00) => self.handle_stun(now, client, origin, bytes, scratch),
             Some(0b01) => self.handle_channel_data(now, client, bytes, scratch),
             Some(_) | None => Verdict::Drop(Reason::NotStun),
         }
@@ -248,6 +279,7 @@ impl Server {
         &mut self,
         now: Now,
         client: Client,
+        origin: Origin,
         bytes: &'a [u8],
         scratch: &'a mut Scratch,
     ) -> Verdict<'a> {
@@ -261,7 +293,7 @@ impl Server {
         if self.alternates(client.listener).is_none() {
             fields.forget_discovery();
         }
-        let request = Request { now, client, method, message, fields };
+        let request = Request { now, client, origin, method, message, fields };
         match message.class() {
             Class::Request => self.handle_request(&request, scratch),
             Class::Indication => self.handle_indication(&request, scratch),
@@ -289,10 +321,17 @@ impl Server {
         match user {
             None => self.answer_binding(request, scratch),
             Some(Err(code)) => self.refuse(request, code, scratch),
-            Some(Ok(user)) => match self.perform(request, user) {
-                Ok(Success::Later) => Verdict::Done,
-                outcome => self.answer(request, &user.key, outcome, scratch),
-            },
+            Some(Ok(user)) => {
+                let outcome = match self.forward_move(request) {
+                    Ok(Some(forward)) => return forward,
+                    Ok(None) => self.perform(request, user),
+                    Err(code) => Err(code),
+                };
+                match outcome {
+                    Ok(Success::Later) => Verdict::Done,
+                    outcome => self.answer(request, &user.key, outcome, scratch),
+                }
+            }
         }
     }
 

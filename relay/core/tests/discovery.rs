@@ -47,6 +47,7 @@ fn sent(outcome: Outcome) -> (u16, SocketAddr, Vec<u8>) {
         Outcome::Send { via: At::Listener(via), to, bytes } => (via.0, to, bytes),
         other @ (Outcome::Send { .. }
         | Outcome::Handover { .. }
+        | Outcome::Forward(_)
         | Outcome::Done
         | Outcome::Drop(_)) => panic!("{other:?}"),
     }

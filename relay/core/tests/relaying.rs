@@ -317,7 +317,10 @@ fn a_client_can_ask_that_a_datagram_not_be_fragmented() {
         let received = Received { at, from: ALICE.address, bytes: indication };
         match relay.server.handle(now, received, &mut Scratch::new()) {
             Verdict::Send(transmit) => transmit.dont_fragment,
-            other @ (Verdict::Handover { .. } | Verdict::Done | Verdict::Drop(_)) => {
+            other @ (Verdict::Handover { .. }
+            | Verdict::Forward { .. }
+            | Verdict::Done
+            | Verdict::Drop(_)) => {
                 panic!("{other:?}")
             }
         }

@@ -1,14 +1,16 @@
 //! The core together with the sockets that it decides about.
 
 use crate::config::Limits;
-use crate::handover::Packet;
+use crate::handover::{Packet, Way};
 use crate::io::Poller;
 use crate::metrics::ShellCounters;
 use crate::ports::{Ports, RefillError};
 use crate::streams::{Closed, Joint, Peer, PeerPorts, StreamClient};
 use heliograph_base::{Now, Time};
 use relay_core::wire::ConnectionId;
-use relay_core::{At, Effect, IcmpError, PortId, Received, Revoke, Scratch, Server, Verdict};
+use relay_core::{
+    At, Effect, Forwarded, IcmpError, PortId, Received, Revoke, Scratch, Server, Verdict,
+};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -100,15 +102,21 @@ impl Engine {
         verdict
     }
 
-    /// One packet from another worker's allocation.
+    /// One packet from another worker's allocation, or of a client that came to another worker.
     pub(crate) fn handle_handover<'a>(
         &mut self,
         now: Now,
         packet: &Packet<'a>,
         scratch: &'a mut Scratch,
     ) -> Verdict<'a> {
-        let Packet { from, to, body } = *packet;
-        let verdict = self.server.handle_handover(now, from, to, body, scratch);
+        let Packet { from, way, body } = *packet;
+        let verdict = match way {
+            Way::Allocation(to) => self.server.handle_handover(now, from, to, body, scratch),
+            Way::Core { listener, is_vouched_for } => {
+                let forwarded = Forwarded { listener, from, bytes: body, is_vouched_for };
+                self.server.handle_forward(now, forwarded, scratch)
+            }
+        };
         self.take_effects(now.time);
         verdict
     }

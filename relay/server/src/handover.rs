@@ -1,18 +1,19 @@
-//! How packets between two allocations go from one worker to another.
+//! How packets between two allocations go from one worker to another, and datagrams of clients to
+//! the worker that serves them.
 //!
 //! A worker packs what one batch gives for another worker into one [`Parcel`], puts it into that
 //! worker's bounded queue and rings its bell. A full queue drops the parcel. Emptied parcels travel
 //! back, so that nobody allocates in the long run.
 
 use crate::io::Bell;
-use relay_core::Revoke;
+use relay_core::{Forwarded, ListenerId, Revoke};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-/// Packets from one worker's allocations to another's.
+/// What one worker has for another.
 #[derive(Debug)]
 pub(crate) struct Parcel {
     sender: usize,
@@ -23,16 +24,34 @@ pub(crate) struct Parcel {
 #[derive(Debug)]
 struct Slip {
     from: SocketAddr,
-    to: SocketAddr,
+    way: Way,
     len: usize,
 }
 
-/// One packet of a parcel: relayed transport addresses and data.
+/// One packet of a parcel.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Packet<'a> {
+    /// A relayed transport address, or a client.
     pub(crate) from: SocketAddr,
-    pub(crate) to: SocketAddr,
+    pub(crate) way: Way,
+    /// Data, or a client's whole datagram.
     pub(crate) body: &'a [u8],
+}
+
+/// Where a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// To the allocation with this relayed transport address.
+    Allocation(SocketAddr),
+    /// To the core, as if it had come in by this listener.
+    Core { listener: ListenerId, is_vouched_for: bool },
+}
+
+impl<'a> From<Forwarded<'a>> for Packet<'a> {
+    fn from(forwarded: Forwarded<'a>) -> Self {
+        let Forwarded { listener, from, bytes, is_vouched_for } = forwarded;
+        Self { from, way: Way::Core { listener, is_vouched_for }, body: bytes }
+    }
 }
 
 /// A parcel that grew beyond this is not kept.
@@ -44,13 +63,13 @@ impl Parcel {
         self.slips.iter().map(move |slip| {
             let (body, after) = rest.split_at(slip.len);
             rest = after;
-            Packet { from: slip.from, to: slip.to, body }
+            Packet { from: slip.from, way: slip.way, body }
         })
     }
 
     fn push(&mut self, packet: &Packet<'_>) {
-        let Packet { from, to, body } = *packet;
-        self.slips.push(Slip { from, to, len: body.len() });
+        let Packet { from, way, body } = *packet;
+        self.slips.push(Slip { from, way, len: body.len() });
         self.bytes.extend_from_slice(body);
     }
 
@@ -206,7 +225,7 @@ mod tests {
     }
 
     fn packet(port: u16, body: &[u8]) -> Packet<'_> {
-        Packet { from: address(port), to: address(9), body }
+        Packet { from: address(port), way: Way::Allocation(address(9)), body }
     }
 
     #[test]

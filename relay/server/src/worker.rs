@@ -2,7 +2,7 @@
 
 use crate::config::Limits;
 use crate::engine::Engine;
-use crate::handover::{Handover, Packet};
+use crate::handover::{Handover, Packet, Way};
 use crate::io::{Inbox, Outbox, Ready, SendFailure, SendFailures, sys};
 use crate::metrics::Board;
 use crate::streams::{Arrival, StreamClients, messages};
@@ -302,7 +302,11 @@ fn dispatch<'a>(
         }
         Verdict::Send(transmit) => outbox.push(transmit),
         Verdict::Handover { worker, from, to, body } => {
-            ways.handover.pack(usize::from(worker.0), &Packet { from, to, body });
+            let packet = Packet { from, way: Way::Allocation(to), body };
+            ways.handover.pack(usize::from(worker.0), &packet);
+        }
+        Verdict::Forward { worker, forwarded } => {
+            ways.handover.pack(usize::from(worker.0), &forwarded.into());
         }
         Verdict::Done | Verdict::Drop(_) => {}
     }

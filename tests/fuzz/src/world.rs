@@ -101,7 +101,7 @@ impl World {
         match verdict {
             Verdict::Drop(_) => self.dropped += 1,
             Verdict::Done => self.done += 1,
-            Verdict::Send(_) | Verdict::Handover { .. } => self.sent += 1,
+            Verdict::Send(_) | Verdict::Handover { .. } | Verdict::Forward { .. } => self.sent += 1,
         }
         own(verdict)
     }
@@ -113,7 +113,7 @@ impl World {
         match verdict {
             Verdict::Drop(_) => self.dropped += 1,
             Verdict::Done => self.done += 1,
-            Verdict::Send(_) | Verdict::Handover { .. } => self.sent += 1,
+            Verdict::Send(_) | Verdict::Handover { .. } | Verdict::Forward { .. } => self.sent += 1,
         }
         own(verdict)
     }
@@ -127,7 +127,9 @@ impl World {
             Verdict::Drop(_) => self.dropped += 1,
             // It is told, but it is no data.
             Verdict::Done | Verdict::Send(_) => self.done += 1,
-            Verdict::Handover { .. } => panic!("an ICMP error was handed over"),
+            Verdict::Handover { .. } | Verdict::Forward { .. } => {
+                panic!("an ICMP error was handed over")
+            }
         }
         own(verdict)
     }
@@ -165,6 +167,7 @@ fn own(verdict: Verdict<'_>) -> Outcome {
             Outcome::Send { via: transmit.via, to: transmit.to, bytes }
         }
         Verdict::Handover { to, .. } => Outcome::Handover { to },
+        Verdict::Forward { .. } => panic!("no other worker is there"),
         Verdict::Done | Verdict::Drop(_) => Outcome::Nothing,
     }
 }

@@ -47,6 +47,7 @@ impl Server {
         let wanted = self.wanted_port(request)?;
         let with_other = self.wants_other(request)?;
         let lifetime_s = self.lifetime_s(request)?;
+        let wants_ticket = self.wants_ticket(request)?;
         self.check_quota(request, user)?;
         let taken = match token {
             Some(token) => self.take_reserved(request, user, token).map(|stocked| (stocked, None)),
@@ -69,7 +70,7 @@ impl Server {
             Err(code) => return Err(code),
         };
         let relayed = stocked.advertised;
-        let mut answer = Allocated { relayed, other: None, reserved, lifetime_s };
+        let mut answer = Allocated { relayed, other: None, reserved, lifetime_s, ticket: None };
         let first = self.begin_allocation(request, user, stocked, answer, None);
         if with_other {
             let other = match missing {
@@ -78,6 +79,7 @@ impl Server {
             };
             answer.other = Some(other.map(|stocked| stocked.advertised));
         }
+        answer.ticket = wants_ticket.then(|| self.begin_mobility(first));
         for slot in self.table.halves(first) {
             self.table.get_mut(slot).answer = answer;
         }
@@ -136,6 +138,7 @@ impl Server {
             transaction: request.transaction(),
             answer,
             wants_icmp: self.config.icmp_to_all || request.is_of_rfc_8656(),
+            mobility: None,
             peers: Peers::default(),
             connections,
         });

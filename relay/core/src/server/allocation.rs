@@ -3,6 +3,7 @@
 use super::Client;
 use super::answer::Allocated;
 use super::credentials::UserKind;
+use super::mobility::Mobility;
 use super::peers::Peers;
 use super::quotas::UserId;
 use super::table::Slot;
@@ -35,6 +36,8 @@ pub(super) struct Allocation {
     pub(super) answer: Allocated,
     /// Whether its client is told of ICMP errors.
     pub(super) wants_icmp: bool,
+    /// If its client may take it along; of a dual allocation the first half has it.
+    pub(super) mobility: Option<Box<Mobility>>,
     /// Whom it may talk to.
     pub(super) peers: Peers,
     /// Its connections with peers, if it is one of TCP.

@@ -3,6 +3,7 @@
 use super::Server;
 use super::request::Request;
 use super::stock::Family;
+use super::tickets::Ticket;
 use crate::wire::{Class, ErrorCode, Key, PasswordAlgorithm, Writer, attribute};
 use crate::{At, ReservationToken, Scratch, Transmit, Verdict};
 use std::net::SocketAddr;
@@ -13,6 +14,8 @@ pub(super) enum Success {
     Allocated(Allocated),
     Refreshed {
         lifetime_s: u32,
+        /// A new one, if the client moved.
+        ticket: Option<Ticket>,
     },
     Permitted,
     Bound,
@@ -30,12 +33,13 @@ pub(super) struct Allocated {
     /// What the next address is to be had for, if it was asked for.
     pub(super) reserved: Option<ReservationToken>,
     pub(super) lifetime_s: u32,
+    pub(super) ticket: Option<Ticket>,
 }
 
 impl Allocated {
     /// One address, and nothing beside it.
     pub(super) const fn one(relayed: SocketAddr, lifetime_s: u32) -> Self {
-        Self { relayed, other: None, reserved: None, lifetime_s }
+        Self { relayed, other: None, reserved: None, lifetime_s, ticket: None }
     }
 }
 
@@ -131,7 +135,7 @@ impl Server {
         self.counters.count_success();
         let mut writer = begin(request, Class::Success, scratch);
         match success {
-            Success::Allocated(Allocated { relayed, other, reserved, lifetime_s }) => {
+            Success::Allocated(Allocated { relayed, other, reserved, lifetime_s, ticket }) => {
                 writer.xor_address(attribute::XOR_RELAYED_ADDRESS, relayed);
                 match other {
                     Some(Ok(other)) => writer.xor_address(attribute::XOR_RELAYED_ADDRESS, other),
@@ -143,13 +147,21 @@ impl Server {
                 }
                 writer.attribute(attribute::LIFETIME, &lifetime_s.to_be_bytes());
                 writer.xor_address(attribute::XOR_MAPPED_ADDRESS, request.client.address);
+                self.write_ticket(&mut writer, ticket);
             }
-            Success::Refreshed { lifetime_s } => {
+            Success::Refreshed { lifetime_s, ticket } => {
                 writer.attribute(attribute::LIFETIME, &lifetime_s.to_be_bytes());
+                self.write_ticket(&mut writer, ticket);
             }
             Success::Permitted | Success::Bound | Success::Later => {}
         }
         writer
+    }
+
+    fn write_ticket(&self, writer: &mut Writer<'_>, ticket: Option<Ticket>) {
+        if let Some(ticket) = ticket {
+            writer.attribute(attribute::MOBILITY_TICKET, &self.sealer.seal(ticket));
+        }
     }
 
     fn begin_error<'a>(

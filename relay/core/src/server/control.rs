@@ -43,7 +43,7 @@ impl Server {
 
     /// RFC 8656 §8.2.
     fn refresh(&mut self, request: &Request<'_>, user: User<'_>) -> Result<Success, ErrorCode> {
-        let first = self.own_allocation(request, user)?;
+        let refreshed = self.refreshed(request, user)?;
         let family = match request.fields.family {
             Some(value) => Some(self.wanted_family(Some(value)).map_err(of_no_allocation)?),
             None => None,
@@ -52,7 +52,7 @@ impl Server {
         // should be treated as applying to all current allocations."
         let is_meant = |slot: &Slot| family.is_none_or(|family| family == self.family(*slot));
         let [one, two] = {
-            let mut slots = self.table.halves(first).filter(is_meant);
+            let mut slots = self.table.halves(refreshed.first).filter(is_meant);
             [slots.next(), slots.next()]
         };
         // RFC 8656 §8.2: "[if it] does not match the address family of the allocation, the server
@@ -60,14 +60,14 @@ impl Server {
         let slots = [Some(one.ok_or(ErrorCode::PeerAddressFamilyMismatch)?), two];
         if request.is_farewell() {
             slots.into_iter().flatten().for_each(|slot| self.end(slot));
-            return Ok(Success::Refreshed { lifetime_s: 0 });
+            return Ok(Success::Refreshed { lifetime_s: 0, ticket: None });
         }
         let lifetime_s = self.lifetime_s(request)?;
         let expires = request.now.time + Duration::from_secs(lifetime_s.into());
         for slot in slots.into_iter().flatten() {
             self.table.set_expires(slot, expires);
         }
-        Ok(Success::Refreshed { lifetime_s })
+        Ok(self.moved(request, refreshed, lifetime_s))
     }
 
     /// RFC 8656 §10.2: all peers get their permission, or none.

@@ -187,6 +187,12 @@ impl Quotas {
         self.active -= 1;
     }
 
+    /// Counts an allocation at another source.
+    pub(super) fn move_source(&mut self, from: IpAddr, to: IpAddr) {
+        release(&mut self.sources, &prefix(from));
+        *self.sources.entry(prefix(to)).or_default() += 1;
+    }
+
     /// Forgets idle users whose buckets are full again, and the oldest if there are too many.
     fn forget_idle(&mut self, now: Time) {
         while let Some(id) = self.idle.front().copied() {

@@ -31,6 +31,7 @@ impl Server {
         let Some(first) = self.table.of_client(client) else {
             return Verdict::Drop(Reason::NoAllocation);
         };
+        self.note_data_from(client, first);
         let bound = self.table.halves(first).find_map(|slot| {
             let peer = self.table.get(slot).peers.channel_peer(now.time, message.channel)?;
             Some((slot, peer))
@@ -75,6 +76,7 @@ impl Server {
         if self.table.get(first).connections.is_some() {
             return Verdict::Drop(Reason::BadIndication);
         }
+        self.note_data_from(request.client, first);
         match self.half_for(first, peer.ip()) {
             Some(slot) => {
                 let dont_fragment = request.fields.dont_fragment.is_some();

@@ -13,9 +13,20 @@ use std::net::SocketAddr;
 pub(super) struct Request<'a> {
     pub(super) now: Now,
     pub(super) client: Client,
+    pub(super) origin: Origin,
     pub(super) method: Method,
     pub(super) message: Message<'a>,
     pub(super) fields: Fields<'a>,
+}
+
+/// Who brought a datagram to this worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Kernel,
+    /// The one that the kernel chose. Vouched for: it found that the nonce is good.
+    Worker {
+        is_vouched_for: bool,
+    },
 }
 
 /// The values of the attributes that the relay knows; of duplicates the first counts.
@@ -36,6 +47,7 @@ pub(super) struct Fields<'a> {
     pub(super) channel: Option<&'a [u8]>,
     pub(super) peer: Option<&'a [u8]>,
     pub(super) data: Option<&'a [u8]>,
+    pub(super) mobility_ticket: Option<&'a [u8]>,
     pub(super) dont_fragment: Option<&'a [u8]>,
     pub(super) connection: Option<&'a [u8]>,
     pub(super) change_request: Option<&'a [u8]>,
@@ -115,6 +127,7 @@ impl<'a> Fields<'a> {
             attribute::CHANNEL_NUMBER => Some(&mut self.channel),
             attribute::XOR_PEER_ADDRESS => Some(&mut self.peer),
             attribute::DATA => Some(&mut self.data),
+            attribute::MOBILITY_TICKET => Some(&mut self.mobility_ticket),
             attribute::DONT_FRAGMENT => Some(&mut self.dont_fragment),
             attribute::CONNECTION_ID => Some(&mut self.connection),
             attribute::CHANGE_REQUEST => Some(&mut self.change_request),

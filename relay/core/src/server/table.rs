@@ -3,7 +3,9 @@
 use super::Client;
 use super::allocation::Allocation;
 use super::credentials::User;
+use super::mobility::Mobility;
 use super::quotas::Quotas;
+use super::tickets::MobileId;
 use crate::wire::ErrorCode;
 use crate::{Config, PortId};
 use ahash::RandomState;
@@ -24,6 +26,8 @@ pub(super) struct Table {
     by_client: HashMap<Client, Slot, RandomState>,
     by_relayed: HashMap<SocketAddr, Slot, RandomState>,
     by_port: Vec<Option<Slot>>,
+    /// The allocations, or first halves, that have tickets.
+    mobile: HashMap<MobileId, Slot, RandomState>,
     pub(super) quotas: Quotas,
     /// When to look at an allocation: never after its end. A refresh leaves the earlier entry
     /// there.
@@ -38,6 +42,7 @@ impl Table {
             by_client: HashMap::with_hasher(hasher.clone()),
             by_relayed: HashMap::with_hasher(hasher.clone()),
             by_port: Vec::new(),
+            mobile: HashMap::with_hasher(hasher.clone()),
             quotas: Quotas::new(config, hasher),
             deadlines: BinaryHeap::new(),
         }
@@ -127,18 +132,26 @@ impl Table {
     }
 
     pub(super) fn remove(&mut self, slot: Slot) -> Allocation {
-        let allocation =
+        let mut allocation =
             self.slots[slot.0 as usize].take().expect("a slot is good while its allocation lives");
         self.free.push(slot);
         self.by_port[allocation.port.0 as usize] = None;
-        match allocation.sibling {
-            Some(sibling) => {
-                self.by_client.insert(allocation.client, sibling);
-                self.get_mut(sibling).sibling = None;
+        let alias = allocation.mobility.as_ref().and_then(|it| it.last).map(|last| last.to);
+        for client in [Some(allocation.client), alias].into_iter().flatten() {
+            match allocation.sibling {
+                Some(sibling) => self.by_client.insert(client, sibling),
+                None => self.by_client.remove(&client),
+            };
+        }
+        if let Some(sibling) = allocation.sibling {
+            self.get_mut(sibling).sibling = None;
+        }
+        match (allocation.mobility.take(), allocation.sibling) {
+            (Some(mobility), Some(sibling)) => self.set_mobile(sibling, *mobility),
+            (Some(mobility), None) => {
+                self.mobile.remove(&mobility.id);
             }
-            None => {
-                self.by_client.remove(&allocation.client);
-            }
+            (None, _) => {}
         }
         if allocation.connections.is_none() {
             self.by_relayed.remove(&allocation.relayed);
@@ -147,6 +160,35 @@ impl Table {
         self.quotas.end(allocation.user_id, name, kind, allocation.client.address.ip());
         self.forget_old_deadlines();
         allocation
+    }
+
+    /// Gives an allocation tickets.
+    pub(super) fn set_mobile(&mut self, first: Slot, mobility: Mobility) {
+        self.mobile.insert(mobility.id, first);
+        self.get_mut(first).mobility = Some(Box::new(mobility));
+    }
+
+    /// The allocation with these tickets.
+    pub(super) fn mobile(&self, id: MobileId) -> Option<Slot> {
+        self.mobile.get(&id).copied()
+    }
+
+    /// Makes one more address of its client lead to an allocation, instead of the one before.
+    pub(super) fn set_alias(&mut self, first: Slot, before: Option<Client>, alias: Client) {
+        if let Some(before) = before {
+            self.by_client.remove(&before);
+        }
+        self.by_client.insert(alias, first);
+    }
+
+    /// Moves an allocation to the address that led to it beside the old one.
+    pub(super) fn set_client(&mut self, first: Slot, client: Client) {
+        let old = self.get(first).client;
+        self.by_client.remove(&old);
+        for slot in self.halves(first) {
+            self.get_mut(slot).client = client;
+            self.quotas.move_source(old.address.ip(), client.address.ip());
+        }
     }
 
     /// Moves the end of an allocation.
@@ -228,8 +270,15 @@ mod tests {
             user_id,
             key: Key::long_term("", "", ""),
             transaction: TransactionId([0; 12]),
-            answer: Allocated { relayed: address, other: None, reserved: None, lifetime_s: 0 },
+            answer: Allocated {
+                relayed: address,
+                other: None,
+                reserved: None,
+                lifetime_s: 0,
+                ticket: None,
+            },
             wants_icmp: false,
+            mobility: None,
             peers: Peers::default(),
             connections: None,
         });

@@ -121,6 +121,8 @@ impl Server {
         if contradicts {
             return Err(ErrorCode::BadRequest);
         }
+        // By streams nobody gets a ticket.
+        self.wants_ticket(request)?;
         let wanted = self.wanted_port(request)?;
         let lifetime_s = self.lifetime_s(request)?;
         self.check_quota(request, user)?;

@@ -91,6 +91,11 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
+    /// All of it, as it was read.
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Whether it asks, tells or answers.
     #[must_use]
     pub fn class(&self) -> Class {

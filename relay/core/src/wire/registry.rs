@@ -120,6 +120,8 @@ pub enum ErrorCode {
     Unauthorized,
     /// 403: the policy denies the peer address.
     Forbidden,
+    /// 405: allocations can't be taken along to another address here. RFC 8016.
+    MobilityForbidden,
     /// 420: the request has attributes that must be understood and aren't.
     UnknownAttribute,
     /// 437: the 5-tuple has no allocation, or has one already.
@@ -146,11 +148,12 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::TryAlternate,
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::MobilityForbidden,
         Self::UnknownAttribute,
         Self::AllocationMismatch,
         Self::StaleNonce,
@@ -172,6 +175,7 @@ impl ErrorCode {
             Self::BadRequest => 400,
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
+            Self::MobilityForbidden => 405,
             Self::UnknownAttribute => 420,
             Self::AllocationMismatch => 437,
             Self::StaleNonce => 438,
@@ -194,6 +198,7 @@ impl ErrorCode {
             Self::BadRequest => "400",
             Self::Unauthorized => "401",
             Self::Forbidden => "403",
+            Self::MobilityForbidden => "405",
             Self::UnknownAttribute => "420",
             Self::AllocationMismatch => "437",
             Self::StaleNonce => "438",
@@ -216,6 +221,7 @@ impl ErrorCode {
             Self::BadRequest => "Bad Request",
             Self::Unauthorized => "Unauthenticated",
             Self::Forbidden => "Forbidden",
+            Self::MobilityForbidden => "Mobility Forbidden",
             Self::UnknownAttribute => "Unknown Attribute",
             Self::AllocationMismatch => "Allocation Mismatch",
             Self::StaleNonce => "Stale Nonce",
@@ -297,6 +303,8 @@ pub mod attribute {
     pub const ALTERNATE_SERVER: u16 = 0x8023;
     /// RFC 8489 §14.7.
     pub const FINGERPRINT: u16 = 0x8028;
+    /// RFC 8016 §3.3.
+    pub const MOBILITY_TICKET: u16 = 0x8030;
     /// RFC 5780 §7.3.
     pub const RESPONSE_ORIGIN: u16 = 0x802b;
     /// RFC 5780 §7.4.

@@ -7,13 +7,13 @@
 
 mod outcome;
 
-pub use outcome::{Answer, Outcome};
+pub use outcome::{Answer, Forward, Outcome};
 
 use heliograph_base::{Now, Time, UnixTime};
 use relay_core::wire::{self, Class, Key, Method, Writer, attribute};
 use relay_core::{
-    At, Config, Effect, Listener, ListenerId, PortId, Received, RelayedPorts, Scratch, Server,
-    StaticUser, Transport, WorkerId,
+    At, Config, Effect, Forwarded, Listener, ListenerId, PortId, Received, RelayedPorts, Scratch,
+    Server, StaticUser, Transport, WorkerId,
 };
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -193,6 +193,14 @@ impl Script {
         Outcome::of(self.server.handle_handover(now, from, to, body, &mut self.scratch))
     }
 
+    /// What another worker passed on.
+    pub fn forwarded(&mut self, forward: &Forward) -> Outcome {
+        let now = self.now();
+        let Forward { listener, from, is_vouched_for, .. } = *forward;
+        let forwarded = Forwarded { listener, from, bytes: &forward.bytes, is_vouched_for };
+        Outcome::of(self.server.handle_forward(now, forwarded, &mut self.scratch))
+    }
+
     pub fn channel_data(&mut self, client: Client, channel: u16, data: &[u8]) -> Outcome {
         self.from_client(client, &channel_data(channel, data))
     }
@@ -336,6 +344,15 @@ impl Script {
         let mut attributes = vec![RequestedTrasport::new(UDP).into()];
         attributes.extend(more);
         let answer = self.ask(client, ALLOCATE, attributes);
+        if answer.code().is_none() {
+            self.relayed.insert(client.address, answer.relayed());
+        }
+        answer
+    }
+
+    /// The same with attributes that `stun-rs` wouldn't write.
+    pub fn try_allocate_raw(&mut self, client: Client, attributes: &[(u16, &[u8])]) -> Answer {
+        let answer = self.ask_raw(client, Method::Allocate, attributes);
         if answer.code().is_none() {
             self.relayed.insert(client.address, answer.relayed());
         }

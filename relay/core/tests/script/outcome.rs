@@ -1,7 +1,7 @@
 //! What comes of a datagram, and what a foreign client reads in an answer.
 
 use super::{Client, channel_data, key, port_at};
-use relay_core::{At, Reason, Verdict, WorkerId};
+use relay_core::{At, Forwarded, ListenerId, Reason, Verdict, WorkerId};
 use std::net::SocketAddr;
 use stun_rs::attributes::stun::{
     ErrorCode, MessageIntegrity, Nonce, UnknownAttributes, XorMappedAddress,
@@ -15,11 +15,29 @@ use stun_rs::{DecoderContextBuilder, MessageClass, MessageDecoderBuilder, StunMe
 pub enum Outcome {
     Send { via: At, to: SocketAddr, bytes: Vec<u8> },
     Handover { worker: WorkerId, from: SocketAddr, to: SocketAddr, body: Vec<u8> },
+    Forward(Forward),
     Done,
     Drop(Reason),
 }
 
+/// A client's datagram that another worker is to handle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    pub worker: WorkerId,
+    pub listener: ListenerId,
+    pub from: SocketAddr,
+    pub bytes: Vec<u8>,
+    pub is_vouched_for: bool,
+}
+
 impl Outcome {
+    #[track_caller]
+    pub fn expect_forward(self, worker: u8) -> Forward {
+        let Self::Forward(forward) = self else { panic!("not forwarded: {self:?}") };
+        assert_eq!(forward.worker, WorkerId(worker));
+        forward
+    }
+
     pub fn of(verdict: Verdict<'_>) -> Self {
         match verdict {
             Verdict::Send(transmit) => {
@@ -29,6 +47,11 @@ impl Outcome {
             }
             Verdict::Handover { worker, from, to, body } => {
                 Self::Handover { worker, from, to, body: body.to_vec() }
+            }
+            Verdict::Forward { worker, forwarded } => {
+                let Forwarded { listener, from, bytes, is_vouched_for } = forwarded;
+                let bytes = bytes.to_vec();
+                Self::Forward(Forward { worker, listener, from, bytes, is_vouched_for })
             }
             Verdict::Done => Self::Done,
             Verdict::Drop(reason) => Self::Drop(reason),
@@ -48,7 +71,9 @@ impl Outcome {
                 assert_eq!((*via, *to), (At::Listener(client.listener), client.address));
                 bytes.clone()
             }
-            Self::Handover { .. } | Self::Done | Self::Drop(_) => panic!("not sent: {self:?}"),
+            Self::Handover { .. } | Self::Forward(_) | Self::Done | Self::Drop(_) => {
+                panic!("not sent: {self:?}")
+            }
         }
     }
 
@@ -141,6 +166,12 @@ impl Answer {
     #[track_caller]
     pub fn lifetime_s(&self) -> u32 {
         self.message.get::<LifeTime>().unwrap().expect_life_time().as_u32()
+    }
+
+    /// The value of the first attribute of this type.
+    pub fn value(&self, kind: u16) -> Option<&[u8]> {
+        let message = relay_core::wire::Message::parse(&self.bytes).unwrap();
+        message.attributes().find(|(it, _)| *it == kind).map(|(_, value)| value)
     }
 
     #[track_caller]

@@ -12,6 +12,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
+use stun_rs::attributes::mobility::MobilityTicket;
 use stun_rs::attributes::stun::{ErrorCode, MessageIntegrity, Nonce, Realm, UserName};
 use stun_rs::attributes::turn::{
     ChannelNumber, Data, EvenPort, Icmp, LifeTime, RequestedAddressFamily, RequestedTrasport,
@@ -194,6 +195,26 @@ impl Client {
         Ok(())
     }
 
+    /// Allocates, and asks for a ticket.
+    pub(crate) fn allocate_mobile(&mut self) -> (SocketAddr, MobilityTicket) {
+        let answer = self.exchange(ALLOCATE, |request| {
+            let nothing: &[u8] = &[];
+            request
+                .with_attribute(RequestedTrasport::default())
+                .with_attribute(MobilityTicket::new(nothing))
+        });
+        let answer = answer.expect("Allocate succeeds");
+        let relayed = answer.get::<XorRelayedAddress>().expect("XOR-RELAYED-ADDRESS");
+        let relayed = *relayed.as_xor_relayed_address().unwrap().socket_address();
+        (relayed, ticket(&answer))
+    }
+
+    /// Takes an allocation along to the address of this client.
+    pub(crate) fn take_along(&mut self, shown: &MobilityTicket) -> Result<MobilityTicket, u16> {
+        let answer = self.exchange(REFRESH, |request| request.with_attribute(shown.clone()))?;
+        Ok(ticket(&answer))
+    }
+
     pub(crate) fn permit(&mut self, peer: SocketAddr) -> Result<(), u16> {
         let to_peer =
             |request: StunMessageBuilder| request.with_attribute(XorPeerAddress::from(peer));
@@ -334,6 +355,11 @@ impl Client {
         }
         decoder.build().decode(bytes).expect("a well-formed message").0
     }
+}
+
+fn ticket(answer: &StunMessage) -> MobilityTicket {
+    let ticket = answer.get::<MobilityTicket>().expect("MOBILITY-TICKET");
+    ticket.as_mobility_ticket().unwrap().clone()
 }
 
 /// The next message of a stream, `begun` with what was read of it before.
