@@ -161,7 +161,7 @@ pub(crate) struct Settings {
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) user: Vec<UserText>,
 
-    /// The most allocations that one TURN user may have at one relay thread
+    /// The most allocations that one TURN user may have at once
     #[arg(long, global = true, env = "HELIOGRAPH_USER_QUOTA", value_name = "N")]
     pub(crate) user_quota: Option<usize>,
 

@@ -21,6 +21,7 @@ mod policy;
 mod ports;
 mod reservations;
 mod server;
+mod usage;
 pub mod wire;
 
 pub use config::{

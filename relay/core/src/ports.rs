@@ -4,6 +4,7 @@
 use crate::WorkerId;
 use crate::reservations::Reservations;
 use crate::server::Sealer;
+use crate::usage::Usage;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -18,6 +19,8 @@ pub struct RelayedPorts {
     addresses: Vec<(IpAddr, Box<[AtomicU8]>)>,
     /// Behind a lock of their own, that no packet takes.
     pub(crate) reservations: Reservations,
+    /// The same.
+    pub(crate) usage: Usage,
     /// What a ticket is sealed with, so that the other workers know whose it is.
     sealer: OnceLock<Sealer>,
 }
@@ -35,6 +38,7 @@ impl RelayedPorts {
         let mut table = Self {
             addresses: Vec::new(),
             reservations: Reservations::default(),
+            usage: Usage::default(),
             sealer: OnceLock::new(),
         };
         for address in addresses {

@@ -3,7 +3,7 @@
 //! Here: what goes in and out, and the first choice for each datagram. In the files beside: who
 //! asks (`authenticate`, `credentials`, `nonce`, `limiter`), what requests do (`allocate`,
 //! `reserve`, `control`, `tcp`, `discovery`, `mobility`) and get (`answer`), how data goes
-//! (`relay`), and what is kept (`allocation`, `peers`, `table`, `stock`, `quotas`, `tickets`).
+//! (`relay`), and what is kept (`allocation`, `peers`, `table`, `stock`, `rates`, `tickets`).
 
 mod allocate;
 mod allocation;
@@ -16,7 +16,7 @@ mod limiter;
 mod mobility;
 mod nonce;
 mod peers;
-mod quotas;
+mod rates;
 mod relay;
 mod request;
 mod reserve;
@@ -377,6 +377,8 @@ impl Server {
 
     fn end(&mut self, slot: Slot) {
         let allocation = self.table.remove(slot);
+        let (user, kind) = (&allocation.user, allocation.user_kind);
+        self.ports.usage.give_back(&self.claim(user, kind, allocation.source));
         match &allocation.connections {
             Some(connections) => self.forget_connections(connections),
             None => self.ports.free(allocation.relayed),

@@ -232,3 +232,27 @@ fn limits_that_no_packet_could_pass_are_refused() {
     let nonces = with(|config| config.nonce_lifetime = Duration::from_secs(40_000));
     assert_eq!(nonces, Err(InvalidConfig::NonceLifetime));
 }
+
+#[test]
+fn a_quota_counts_over_all_workers() {
+    let ports = ports();
+    let config = Config { allocations_per_user_max: 1, ..config() };
+    let mut first = Script::worker(config.clone(), 0, ports.clone());
+    let mut second = Script::worker(config, 1, ports);
+    let alice_again = Client::of([1, 1, 1, 1], 1112, "alice");
+    first.try_allocate(ALICE, vec![]).expect_success();
+    second.try_allocate(alice_again, vec![]).expect_error(486);
+    second.try_allocate(CAROL, vec![]).expect_success();
+    first.try_refresh(ALICE, 0).expect_success();
+    second.try_allocate(alice_again, vec![]).expect_success();
+    first.try_allocate(ALICE, vec![]).expect_error(486);
+}
+
+#[test]
+fn an_allocate_that_fails_gives_its_place_back() {
+    let config = Config { allocations_per_user_max: 1, ..config() };
+    let mut relay = Script::without_stock(config, 0, ports());
+    relay.try_allocate(ALICE, vec![]).expect_error(508);
+    relay.open_port(RELAY_IP);
+    relay.try_allocate(ALICE, vec![]).expect_success();
+}

@@ -3,14 +3,17 @@
 use super::Server;
 use super::allocation::Allocation;
 use super::answer::{Allocated, NoFamily, Success};
-use super::credentials::User;
+use super::credentials::{User, UserKind, quota_name};
+use super::limiter::prefix;
 use super::peers::Peers;
 use super::request::Request;
 use super::reserve::token_of;
+use super::revoke::seat_of;
 use super::stock::{Family, StockedPort, Wanted};
 use super::table::Slot;
-use crate::Effect;
+use crate::usage::Claim;
 use crate::wire::{ConnectionId, ErrorCode};
+use crate::{Effect, ReservationToken};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -22,6 +25,16 @@ const TCP: u8 = 6;
 
 /// The R bit of EVEN-PORT: the next port is wanted too. RFC 8656 §18.7.
 const RESERVE_NEXT: u8 = 0x80;
+
+/// What an Allocate asks for.
+#[derive(Clone, Copy, Debug)]
+struct Wishes {
+    token: Option<ReservationToken>,
+    wanted: Wanted,
+    with_other: bool,
+    lifetime_s: u32,
+    wants_ticket: bool,
+}
 
 impl Server {
     pub(super) fn allocate(
@@ -48,7 +61,18 @@ impl Server {
         let with_other = self.wants_other(request)?;
         let lifetime_s = self.lifetime_s(request)?;
         let wants_ticket = self.wants_ticket(request)?;
-        self.check_quota(request, user)?;
+        let wishes = Wishes { token, wanted, with_other, lifetime_s, wants_ticket };
+        self.in_place(request, user, |server| server.allocate_in_place(request, user, wishes))
+    }
+
+    /// Begins one or two allocations, of which the first has its place in the quotas.
+    fn allocate_in_place(
+        &mut self,
+        request: &Request<'_>,
+        user: User<'_>,
+        wishes: Wishes,
+    ) -> Result<Success, ErrorCode> {
+        let Wishes { token, wanted, with_other, lifetime_s, wants_ticket } = wishes;
         let taken = match token {
             Some(token) => self.take_reserved(request, user, token).map(|stocked| (stocked, None)),
             None if wanted.with_next => {
@@ -107,9 +131,12 @@ impl Server {
         answer: Allocated,
     ) -> Result<StockedPort, NoFamily> {
         // It counts against the quotas like the first half.
-        let has_room = self.check_quota(request, user).map_err(|_| ErrorCode::InsufficientCapacity);
-        let stocked = has_room.and_then(|()| self.take_port(wanted));
-        let stocked = stocked.map_err(|code| NoFamily { family: wanted.family, code })?;
+        let stocked = self.in_place(request, user, |server| server.take_port(wanted));
+        let stocked = stocked.map_err(|code| {
+            let is_over = code == ErrorCode::AllocationQuotaReached;
+            let code = if is_over { ErrorCode::InsufficientCapacity } else { code };
+            NoFamily { family: wanted.family, code }
+        })?;
         self.begin_allocation(request, user, stocked, answer, None);
         Ok(stocked)
     }
@@ -123,8 +150,7 @@ impl Server {
         connections: Option<Vec<ConnectionId>>,
     ) -> Slot {
         let (relayed, is_udp) = (stocked.advertised, connections.is_none());
-        let (now, source) = (request.now.time, request.client.address.ip());
-        let user_id = self.table.quotas.begin(now, user.name, user.kind, source);
+        let user_id = self.table.rates.begin(request.now.time, user.name, user.kind);
         let slot = self.table.insert(Allocation {
             client: request.client,
             sibling: None,
@@ -133,6 +159,7 @@ impl Server {
             expires: request.now.time + Duration::from_secs(answer.lifetime_s.into()),
             user: user.name.into(),
             user_kind: user.kind,
+            source: prefix(request.client.address.ip()),
             user_id,
             key: user.key,
             transaction: request.transaction(),
@@ -150,12 +177,30 @@ impl Server {
         slot
     }
 
-    pub(super) fn check_quota(
-        &self,
+    /// Takes a place in the quotas for one more allocation; if `allocate` fails, gives it back.
+    pub(super) fn in_place<T>(
+        &mut self,
         request: &Request<'_>,
         user: User<'_>,
-    ) -> Result<(), ErrorCode> {
-        self.table.check_quota(&self.config, user, request.client.address.ip())
+        allocate: impl FnOnce(&mut Self) -> Result<T, ErrorCode>,
+    ) -> Result<T, ErrorCode> {
+        let source = prefix(request.client.address.ip());
+        self.ports.usage.take(&self.config, &self.claim(user.name, user.kind, source))?;
+        let outcome = allocate(self);
+        if outcome.is_err() {
+            self.ports.usage.give_back(&self.claim(user.name, user.kind, source));
+        }
+        outcome
+    }
+
+    /// What an allocation of this user counts against.
+    pub(super) fn claim<'a>(&self, name: &'a str, kind: UserKind, source: u64) -> Claim<'a> {
+        let user_max = match kind {
+            UserKind::Static => self.config.allocations_per_user_max,
+            UserKind::Holder { .. } => self.config.allocations_per_holder_max,
+        };
+        let room = seat_of(name, kind).map(|seat| seat.room);
+        Claim { user: quota_name(name, kind), user_max, room, source }
     }
 
     fn take_port(&mut self, wanted: Wanted) -> Result<StockedPort, ErrorCode> {

@@ -5,7 +5,7 @@ use super::answer::Allocated;
 use super::credentials::UserKind;
 use super::mobility::Mobility;
 use super::peers::Peers;
-use super::quotas::UserId;
+use super::rates::UserId;
 use super::table::Slot;
 use crate::PortId;
 use crate::wire::{ConnectionId, Key, TransactionId};
@@ -26,7 +26,10 @@ pub(super) struct Allocation {
     pub(super) expires: Time,
     pub(super) user: Box<str>,
     pub(super) user_kind: UserKind,
-    /// Where the user's quotas are.
+    /// The prefix of the source address that it counts against: that of its beginning, also after
+    /// its client has moved.
+    pub(super) source: u64,
+    /// Where the user's rates are.
     pub(super) user_id: UserId,
     /// The key that authenticated the user, so that later requests cost one HMAC.
     pub(super) key: Key,

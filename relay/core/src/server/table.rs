@@ -2,17 +2,15 @@
 
 use super::Client;
 use super::allocation::Allocation;
-use super::credentials::User;
 use super::mobility::Mobility;
-use super::quotas::Quotas;
+use super::rates::Rates;
 use super::tickets::MobileId;
-use crate::wire::ErrorCode;
 use crate::{Config, PortId};
 use ahash::RandomState;
 use heliograph_base::Time;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// The place of an allocation in the table; good while it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +26,7 @@ pub(super) struct Table {
     by_port: Vec<Option<Slot>>,
     /// The allocations, or first halves, that have tickets.
     mobile: HashMap<MobileId, Slot, RandomState>,
-    pub(super) quotas: Quotas,
+    pub(super) rates: Rates,
     /// When to look at an allocation: never after its end. A refresh leaves the earlier entry
     /// there.
     deadlines: BinaryHeap<Reverse<(Time, PortId)>>,
@@ -43,7 +41,7 @@ impl Table {
             by_relayed: HashMap::with_hasher(hasher.clone()),
             by_port: Vec::new(),
             mobile: HashMap::with_hasher(hasher.clone()),
-            quotas: Quotas::new(config, hasher),
+            rates: Rates::new(config, hasher),
             deadlines: BinaryHeap::new(),
         }
     }
@@ -53,26 +51,16 @@ impl Table {
         self.slots.len() - self.free.len()
     }
 
-    /// Whether `user` may have one more allocation.
-    pub(super) fn check_quota(
-        &self,
-        config: &Config,
-        user: User<'_>,
-        source: IpAddr,
-    ) -> Result<(), ErrorCode> {
-        self.quotas.check(config, user, source, self.len())
-    }
-
     /// Takes a packet from the rates of the user of an allocation; `false` if it goes over them.
     pub(super) fn take_packet(&mut self, now: Time, slot: Slot, bytes: usize) -> bool {
         let user = self.get(slot).user_id;
-        self.quotas.take_packet(now, user, bytes)
+        self.rates.take_packet(now, user, bytes)
     }
 
     /// The same for new peers.
     pub(super) fn take_peers(&mut self, now: Time, slot: Slot, count: usize) -> bool {
         let user = self.get(slot).user_id;
-        self.quotas.take_peers(now, user, count)
+        self.rates.take_peers(now, user, count)
     }
 
     pub(super) fn of_client(&self, client: Client) -> Option<Slot> {
@@ -156,8 +144,7 @@ impl Table {
         if allocation.connections.is_none() {
             self.by_relayed.remove(&allocation.relayed);
         }
-        let (name, kind) = (&allocation.user, allocation.user_kind);
-        self.quotas.end(allocation.user_id, name, kind, allocation.client.address.ip());
+        self.rates.end(allocation.user_id);
         self.forget_old_deadlines();
         allocation
     }
@@ -187,7 +174,6 @@ impl Table {
         self.by_client.remove(&old);
         for slot in self.halves(first) {
             self.get_mut(slot).client = client;
-            self.quotas.move_source(old.address.ip(), client.address.ip());
         }
     }
 
@@ -258,7 +244,7 @@ mod tests {
     fn insert(table: &mut Table, port: u16, expires: Time) {
         let address = SocketAddr::new([192, 0, 2, 1].into(), port);
         let now = Time::START;
-        let user_id = table.quotas.begin(now, "alice", UserKind::Static, address.ip());
+        let user_id = table.rates.begin(now, "alice", UserKind::Static);
         table.insert(Allocation {
             client: Client { listener: ListenerId(0), address },
             sibling: None,
@@ -267,6 +253,7 @@ mod tests {
             expires,
             user: "alice".into(),
             user_kind: UserKind::Static,
+            source: 0,
             user_id,
             key: Key::long_term("", "", ""),
             transaction: TransactionId([0; 12]),
@@ -302,6 +289,6 @@ mod tests {
             assert_eq!(table.remove(expired).port, PortId(port as u32));
             assert_eq!(table.pop_expired(second(1000 + port)), None);
         }
-        assert!(table.len() == 0 && table.quotas.is_empty());
+        assert_eq!(table.len(), 0);
     }
 }

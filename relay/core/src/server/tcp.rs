@@ -125,8 +125,9 @@ impl Server {
         self.wants_ticket(request)?;
         let wanted = self.wanted_port(request)?;
         let lifetime_s = self.lifetime_s(request)?;
-        self.check_quota(request, user)?;
-        let stocked = self.tcp_stock.take(wanted).ok_or(ErrorCode::InsufficientCapacity)?;
+        let stocked = self.in_place(request, user, |server| {
+            server.tcp_stock.take(wanted).ok_or(ErrorCode::InsufficientCapacity)
+        })?;
         let answer = Allocated::one(stocked.advertised, lifetime_s);
         self.begin_allocation(request, user, stocked, answer, Some(Vec::new()));
         Ok(Success::Allocated(answer))

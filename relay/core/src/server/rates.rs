@@ -1,24 +1,20 @@
-//! Who has how much: allocations of a user, a room and a source address, and the rates of a user.
+//! How fast the users of live allocations go: packets, bytes and new peers.
 
-use super::credentials::{User, UserKind, quota_name};
-use super::limiter::prefix;
-use super::revoke::seat_of;
+use super::credentials::{UserKind, quota_name};
 use crate::Config;
-use crate::wire::ErrorCode;
 use ahash::RandomState;
 use heliograph_base::Time;
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
 
-/// The place of a user in the quotas; good while the user has an allocation.
+/// The place of a user in the rates; good while the user has an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UserId(u32);
 
-/// What the live allocations count against, and how fast their users go.
+/// The rates of the users of live allocations.
 ///
 /// A packet leads to its user by a place in a list, not by a lookup.
 #[derive(Debug)]
-pub(super) struct Quotas {
+pub(super) struct Rates {
     ids: HashMap<Box<str>, UserId, RandomState>,
     users: Vec<Option<Used>>,
     free: Vec<UserId>,
@@ -26,11 +22,7 @@ pub(super) struct Quotas {
     /// begins another doesn't get a fresh burst. Oldest first.
     idle: VecDeque<UserId>,
     idle_max: usize,
-    /// How many users have allocations.
-    active: usize,
-    rooms: HashMap<Box<str>, usize, RandomState>,
-    sources: HashMap<u64, usize, RandomState>,
-    rates: Rates,
+    costs: Costs,
 }
 
 /// What one user has.
@@ -49,7 +41,7 @@ struct Used {
 
 /// The nanoseconds that things cost; zero where there is no limit.
 #[derive(Clone, Copy, Debug)]
-struct Rates {
+struct Costs {
     packet: u64,
     /// In fractions of 2^-16.
     byte: u64,
@@ -76,7 +68,7 @@ impl Bucket {
     }
 }
 
-impl Quotas {
+impl Rates {
     pub(super) fn new(config: &Config, hasher: &RandomState) -> Self {
         let per = |interval: u64, count: u64| interval.checked_div(count).unwrap_or(0);
         Self {
@@ -85,10 +77,7 @@ impl Quotas {
             free: Vec::new(),
             idle: VecDeque::new(),
             idle_max: config.allocations_max,
-            active: 0,
-            rooms: HashMap::with_hasher(hasher.clone()),
-            sources: HashMap::with_hasher(hasher.clone()),
-            rates: Rates {
+            costs: Costs {
                 packet: per(SECOND, config.holder_packets_per_s.into()),
                 byte: per(SECOND << 16, config.holder_bytes_per_s),
                 peer: per(60 * SECOND, config.peers_per_minute_max.into()),
@@ -96,49 +85,9 @@ impl Quotas {
         }
     }
 
-    /// Whether `user` may have one more allocation from `source`, when `live` ones are there.
-    pub(super) fn check(
-        &self,
-        config: &Config,
-        user: User<'_>,
-        source: IpAddr,
-        live: usize,
-    ) -> Result<(), ErrorCode> {
-        if live >= config.allocations_max {
-            return Err(ErrorCode::InsufficientCapacity);
-        }
-        let name = quota_name(user.name, user.kind);
-        let used = self.ids.get(name).map_or(0, |id| self.used(*id).allocations);
-        let quota = match user.kind {
-            UserKind::Static => config.allocations_per_user_max,
-            UserKind::Holder { .. } => config.allocations_per_holder_max,
-        };
-        let seat = seat_of(user.name, user.kind);
-        let of_room = seat.and_then(|seat| self.rooms.get(seat.room)).copied().unwrap_or(0);
-        let of_source = self.sources.get(&prefix(source)).copied().unwrap_or(0);
-        let headroom = config.allocations_max * config.allocations_headroom_percent / 100;
-        // Of the users there are and one to come.
-        let share = config.allocations_max / (self.active + 1);
-        let is_over = used >= quota
-            || of_room >= config.allocations_per_room_max
-            || of_source >= config.allocations_per_source_max
-            || (live >= config.allocations_max - headroom && used >= share.max(1));
-        if is_over { Err(ErrorCode::AllocationQuotaReached) } else { Ok(()) }
-    }
-
     /// Counts one more allocation, and says where its user is.
-    pub(super) fn begin(
-        &mut self,
-        now: Time,
-        name: &str,
-        kind: UserKind,
-        source: IpAddr,
-    ) -> UserId {
+    pub(super) fn begin(&mut self, now: Time, name: &str, kind: UserKind) -> UserId {
         self.forget_idle(now);
-        if let Some(seat) = seat_of(name, kind) {
-            *self.rooms.entry(seat.room.into()).or_default() += 1;
-        }
-        *self.sources.entry(prefix(source)).or_default() += 1;
         let name = quota_name(name, kind);
         let id = match self.ids.get(name) {
             Some(id) => *id,
@@ -147,8 +96,6 @@ impl Quotas {
         let used = self.used_mut(id);
         used.allocations += 1;
         used.is_metered |= matches!(kind, UserKind::Holder { .. });
-        let is_first = used.allocations == 1;
-        self.active += usize::from(is_first);
         id
     }
 
@@ -171,26 +118,12 @@ impl Quotas {
     }
 
     /// Counts one allocation less.
-    pub(super) fn end(&mut self, id: UserId, name: &str, kind: UserKind, source: IpAddr) {
-        if let Some(seat) = seat_of(name, kind) {
-            release(&mut self.rooms, seat.room);
-        }
-        release(&mut self.sources, &prefix(source));
+    pub(super) fn end(&mut self, id: UserId) {
         let used = self.used_mut(id);
         used.allocations -= 1;
-        if used.allocations > 0 {
-            return;
-        }
-        if !std::mem::replace(&mut used.is_listed, true) {
+        if used.allocations == 0 && !std::mem::replace(&mut used.is_listed, true) {
             self.idle.push_back(id);
         }
-        self.active -= 1;
-    }
-
-    /// Counts an allocation at another source.
-    pub(super) fn move_source(&mut self, from: IpAddr, to: IpAddr) {
-        release(&mut self.sources, &prefix(from));
-        *self.sources.entry(prefix(to)).or_default() += 1;
     }
 
     /// Forgets idle users whose buckets are full again, and the oldest if there are too many.
@@ -215,26 +148,21 @@ impl Quotas {
     /// Takes one packet with `bytes` of payload from the rates of a user; `false` if it goes over
     /// them.
     pub(super) fn take_packet(&mut self, now: Time, id: UserId, bytes: usize) -> bool {
-        let rates = self.rates;
+        let costs = self.costs;
         let used = self.used_mut(id);
         if !used.is_metered {
             return true;
         }
         let now = now.as_nanos();
-        let cost = (bytes as u64 * rates.byte) >> 16;
-        used.packets.take(now, rates.packet, SECOND) && used.bytes.take(now, cost, SECOND)
+        let cost = (bytes as u64 * costs.byte) >> 16;
+        used.packets.take(now, costs.packet, SECOND) && used.bytes.take(now, cost, SECOND)
     }
 
     /// Takes `count` new peers from the rate of a user, or none; `false` if it goes over it.
     pub(super) fn take_peers(&mut self, now: Time, id: UserId, count: usize) -> bool {
-        let cost = self.rates.peer * count as u64;
+        let cost = self.costs.peer * count as u64;
         let used = self.used_mut(id);
         !used.is_metered || used.peers.take(now.as_nanos(), cost, 60 * SECOND)
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.active == 0 && self.rooms.is_empty() && self.sources.is_empty()
     }
 
     fn used(&self, id: UserId) -> &Used {
@@ -243,17 +171,5 @@ impl Quotas {
 
     fn used_mut(&mut self, id: UserId) -> &mut Used {
         self.users[id.0 as usize].as_mut().expect("an id is good while its user is there")
-    }
-}
-
-fn release<K, Q>(counts: &mut HashMap<K, usize, RandomState>, of: &Q)
-where
-    K: std::borrow::Borrow<Q> + Eq + std::hash::Hash,
-    Q: Eq + std::hash::Hash + ?Sized,
-{
-    let count = counts.get_mut(of).expect("a live allocation is counted");
-    *count -= 1;
-    if *count == 0 {
-        counts.remove(of);
     }
 }
