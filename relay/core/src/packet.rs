@@ -234,7 +234,7 @@ pub enum Reason {
     Icmp,
     /// The user sends and gets more packets or bytes a second than one may.
     OverRate,
-    /// A connection of a peer beyond those that its allocation may have, or its second one.
+    /// A connection of a peer beyond those that its allocation may have.
     Connections,
 }
 

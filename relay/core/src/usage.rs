@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The places that live allocations take up, shared by all workers.
 ///
-/// Locked when an allocation begins or ends, never for a packet.
+/// Locked when an allocation begins, moves or ends, never for a packet.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     places: Mutex<Places>,
@@ -61,6 +61,13 @@ impl Usage {
             release(&mut places.rooms, room);
         }
         release(&mut places.sources, &claim.source);
+    }
+
+    /// Counts an allocation at another source, over its quota if need be.
+    pub(crate) fn move_source(&self, from: u64, to: u64) {
+        let mut places = self.lock();
+        release(&mut places.sources, &from);
+        *places.sources.entry(to).or_default() += 1;
     }
 
     fn lock(&self) -> MutexGuard<'_, Places> {

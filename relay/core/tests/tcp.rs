@@ -227,6 +227,16 @@ fn a_second_connection_to_a_peer_is_446() {
 }
 
 #[test]
+fn a_connection_that_the_peer_made_does_not_count_as_one_to_it() {
+    let mut tcp = Tcp::allocated();
+    tcp.script.try_permit(ALICE_TCP, &[BOB]).expect_success();
+    tcp.accept(BOB).unwrap();
+    tcp.script.effects();
+    tcp.connecting(BOB);
+    tcp.request_connect(BOB).expect_answer(ALICE_TCP).expect_error(446);
+}
+
+#[test]
 fn connect_asks_the_same_policy_as_all_others() {
     let mut tcp = Tcp::allocated();
     for (peer, code) in [

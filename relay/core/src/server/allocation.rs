@@ -26,8 +26,7 @@ pub(super) struct Allocation {
     pub(super) expires: Time,
     pub(super) user: Box<str>,
     pub(super) user_kind: UserKind,
-    /// The prefix of the source address that it counts against: that of its beginning, also after
-    /// its client has moved.
+    /// The prefix of the client's address, against which it counts.
     pub(super) source: u64,
     /// Where the user's rates are.
     pub(super) user_id: UserId,

@@ -7,6 +7,7 @@
 
 use super::answer::Success;
 use super::credentials::User;
+use super::limiter::prefix;
 use super::request::{Origin, Request};
 use super::table::Slot;
 use super::tickets::{MobileId, Ticket};
@@ -171,8 +172,14 @@ impl Server {
     /// Takes note of data from `client`: a Send indication or ChannelData from the new address ends
     /// the old one. Until then data goes to the old one. RFC 8016 §3.2.2.
     pub(super) fn note_data_from(&mut self, client: Client, first: Slot) {
-        if self.table.get(first).client != client {
-            self.table.end_move(first);
+        if self.table.get(first).client == client {
+            return;
+        }
+        self.table.end_move(first);
+        let to = prefix(self.table.get(first).client.address.ip());
+        for slot in self.table.halves(first) {
+            let from = std::mem::replace(&mut self.table.get_mut(slot).source, to);
+            self.ports.usage.move_source(from, to);
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Connections {
 struct Connection {
     slot: Slot,
     peer: SocketAddr,
+    /// Whether the client asked for it by Connect; otherwise the peer made it.
+    is_asked_for: bool,
     state: State,
 }
 
@@ -154,8 +156,9 @@ impl Server {
             return Err(ErrorCode::Forbidden);
         }
         // "If the server is currently processing a Connect request for this allocation with the
-        // same XOR-PEER-ADDRESS, it MUST return a 446 (Connection Already Exists) error."
-        if self.is_connected(connections, peer) {
+        // same XOR-PEER-ADDRESS, it MUST return a 446 (Connection Already Exists) error." The same
+        // once it is made. A connection that the peer made is another one.
+        if self.has_connected_to(connections, peer) {
             return Err(ErrorCode::ConnectionAlreadyExists);
         }
         let (port, is_full) =
@@ -168,7 +171,7 @@ impl Server {
             sha256: request.wants_sha256(),
             fingerprint: request.message.has_fingerprint(),
         });
-        let connection = self.add_connection(Connection { slot, peer, state });
+        let connection = self.add_connection(Connection { slot, peer, is_asked_for: true, state });
         self.effects.push_back(Effect::Connect { port, connection, peer });
         Ok(Success::Later)
     }
@@ -243,7 +246,8 @@ impl Server {
             self.counters.count_drop(*reason);
         })?;
         let state = self.connections.unbound(now);
-        let id = self.add_connection(Connection { slot, peer, state });
+        let connection = Connection { slot, peer, is_asked_for: false, state };
+        let id = self.add_connection(connection);
         let transaction = self.next_transaction();
         let (class, method) = (Class::Indication, Method::ConnectionAttempt);
         let mut writer = Writer::new(&mut scratch.bytes, class, method, transaction);
@@ -334,9 +338,9 @@ impl Server {
         Ok((slot, allocation.client))
     }
 
-    fn is_connected(&self, connections: &[ConnectionId], peer: SocketAddr) -> bool {
+    fn has_connected_to(&self, connections: &[ConnectionId], peer: SocketAddr) -> bool {
         let mut all = connections.iter().filter_map(|id| self.connections.by_id.get(id));
-        all.any(|connection| connection.peer == peer)
+        all.any(|connection| connection.is_asked_for && connection.peer == peer)
     }
 
     fn add_connection(&mut self, connection: Connection) -> ConnectionId {
