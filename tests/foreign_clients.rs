@@ -178,6 +178,17 @@ fn uclient_gets_messages_back_over_tls() {
     assert!(came.parse().is_ok_and(|came: u32| came >= 50), "{report}");
 }
 
+/// Each client has a TCP allocation (RFC 6062), and connects to that of another one.
+#[test]
+fn uclients_talk_over_tcp_allocations() {
+    let (_relay, tcp, _) = stream_relay(&TestTls::new());
+    let output = Command::new("turnutils_uclient")
+        .args(["-T", "-p", &tcp, "-u", "user", "-w", "pass", "-m", "2", "-n", "20", "127.0.0.1"])
+        .output()
+        .expect("turnutils_uclient of Debian's coturn runs (tests/all.sh installs it)");
+    assert_no_loss(&text(&output), 40);
+}
+
 /// Without `-c` each client of coturn's wants a port for RTCP beside that for RTP: EVEN-PORT with
 /// the R bit, and from its second socket the RESERVATION-TOKEN.
 #[test]

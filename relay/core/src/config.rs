@@ -69,14 +69,16 @@ pub struct Config {
     pub nonce_lifetime: Duration,
     /// The most allocations of all workers together; beyond it 508. Bounds memory.
     pub allocations_max: usize,
-    /// The most allocations of one holder of time-limited credentials; beyond it 486. A browser in a mesh makes a few per peer connection.
+    /// The most allocations of one holder of time-limited credentials; beyond it 486. A browser in
+    /// a mesh makes a few per peer connection.
     pub allocations_per_holder_max: usize,
     /// The most allocations of one static user; beyond it 486. Many clients share such a user.
     pub allocations_per_user_max: usize,
     /// The most allocations of one room, by the seat in the username; beyond it 486.
     /// A full room of 64 peers that each relay to all others needs no more.
     pub allocations_per_room_max: usize,
-    /// The most allocations of one source address (IPv4 /32, IPv6 /64); beyond it 486. Many clients share the address of a carrier's NAT.
+    /// The most allocations of one source address (IPv4 /32, IPv6 /64); beyond it 486. Many clients
+    /// share the address of a carrier's NAT.
     pub allocations_per_source_max: usize,
     /// The last part of `allocations_max`, in percent, that only users below a fair share get:
     /// `allocations_max` divided by the users there are. Others get 486. So one user can't take the
