@@ -178,6 +178,37 @@ fn uclient_gets_messages_back_over_tls() {
     assert!(came.parse().is_ok_and(|came: u32| came >= 50), "{report}");
 }
 
+/// NAT behaviour discovery (RFC 5780) needs two addresses with the same two ports.
+#[test]
+fn natdiscovery_finds_no_nat_on_loopback() {
+    let (one, other) = ("127.0.0.1", "127.0.0.2");
+    let ports = [free_udp_port(one), free_udp_port(other)];
+    let address = |ip: &str, port: u16| format!("{ip}:{port}");
+    let [a, b] = ports.map(|port| address(one, port));
+    let [c, d] = ports.map(|port| address(other, port));
+    let _relay = Heliograph::start(&[
+        "relay",
+        "--turn",
+        &a,
+        "--turn",
+        &b,
+        "--turn",
+        &c,
+        "--turn",
+        &d,
+        "--user",
+        "user:pass",
+    ]);
+    let output = Command::new("turnutils_natdiscovery")
+        .args(["-m", "-f", "-p", &ports[0].to_string(), one])
+        .output()
+        .expect("turnutils_natdiscovery of Debian's coturn runs (tests/all.sh installs it)");
+    let report = text(&output);
+    assert!(report.contains(&format!("Other addr: : {d}")), "{report}");
+    assert!(report.contains("Endpoint Independent Mapping"), "{report}");
+    assert!(report.contains("Endpoint Independent Filtering"), "{report}");
+}
+
 /// Each client has a TCP allocation (RFC 6062), and connects to that of another one.
 #[test]
 fn uclients_talk_over_tcp_allocations() {
