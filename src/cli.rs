@@ -68,7 +68,7 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_HTTPS", value_name = "ADDR")]
     pub(crate) https: Option<SocketAddr>,
 
-    /// Where STUN/TURN listens on UDP; may be repeated [default: port 3478 of --http's address]
+    /// Where STUN/TURN listens on UDP; may be repeated [default: port 3478 where the page is]
     #[arg(
         long,
         global = true,

@@ -98,7 +98,10 @@ impl Config {
         let turn = match (halves.relay(), settings.turn) {
             (false, _) => Vec::new(),
             (true, turn) if turn.is_empty() => {
-                vec![SocketAddr::new(http.map_or(loopback, |http| http.ip()), TURN_PORT)]
+                // Where the page is, so that whoever reaches it reaches the relay.
+                let mut pages = [http, settings.https].into_iter().flatten();
+                let open = pages.find(|page| !page.ip().is_loopback());
+                vec![SocketAddr::new(open.or(http).map_or(loopback, |page| page.ip()), TURN_PORT)]
             }
             (true, turn) => turn,
         };
@@ -333,6 +336,9 @@ mod tests {
         assert!(refused.contains("--open"), "{refused}");
         let open = config(Halves::Both, "--http 0.0.0.0:9000 --open").unwrap();
         assert_eq!(open.turn, ["0.0.0.0:3478".parse().unwrap()], "the relay follows --http");
+        let flags = "--https 0.0.0.0:443 --tls-cert c --tls-key k --open";
+        let open = config(Halves::Both, flags).unwrap();
+        assert_eq!(open.turn, ["0.0.0.0:3478".parse().unwrap()], "the relay follows --https");
         assert!(config(Halves::Both, "--http 0.0.0.0:8080 --open=false").is_err());
     }
 
