@@ -50,11 +50,12 @@ fn relay(ip: &str) -> Heliograph {
     ])
 }
 
-fn uclient(relay: &Heliograph, arguments: &[&str]) -> String {
+/// Runs coturn's client against the relay; `arguments` as on a command line.
+fn uclient(relay: &Heliograph, arguments: &str) -> String {
     let turn = relay.turn();
     let output = Command::new("turnutils_uclient")
         .args(["-p", &turn.port().to_string()])
-        .args(arguments)
+        .args(arguments.split_whitespace())
         .arg(turn.ip().to_string())
         .output()
         .expect("turnutils_uclient of Debian's coturn runs (tests/all.sh installs it)");
@@ -78,10 +79,7 @@ fn uclient_gets_every_message_back_over_channels() {
     let relay = relay("127.0.0.1");
     let peer = EchoPeer::start("127.0.0.1");
     let port = peer.port.to_string();
-    let report = uclient(
-        &relay,
-        &["-u", "user", "-w", "pass", "-e", "127.0.0.1", "-r", &port, "-m", "5", "-n", "40", "-c"],
-    );
+    let report = uclient(&relay, &format!("-u user -w pass -e 127.0.0.1 -r {port} -m 5 -n 40 -c"));
     assert_no_loss(&report, 200);
 }
 
@@ -90,25 +88,8 @@ fn uclient_gets_every_message_back_over_indications() {
     let relay = relay("127.0.0.1");
     let peer = EchoPeer::start("127.0.0.1");
     let port = peer.port.to_string();
-    let report = uclient(
-        &relay,
-        &[
-            "-u",
-            "user",
-            "-w",
-            "pass",
-            "-e",
-            "127.0.0.1",
-            "-r",
-            &port,
-            "-m",
-            "5",
-            "-n",
-            "40",
-            "-s",
-            "-c",
-        ],
-    );
+    let report =
+        uclient(&relay, &format!("-u user -w pass -e 127.0.0.1 -r {port} -m 5 -n 40 -s -c"));
     assert_no_loss(&report, 200);
 }
 
@@ -227,10 +208,7 @@ fn uclient_gets_pairs_of_ports() {
     let relay = relay("127.0.0.1");
     let peer = EchoPeer::start("127.0.0.1");
     let port = peer.port.to_string();
-    let report = uclient(
-        &relay,
-        &["-v", "-u", "user", "-w", "pass", "-e", "127.0.0.1", "-r", &port, "-m", "4", "-n", "20"],
-    );
+    let report = uclient(&relay, &format!("-v -u user -w pass -e 127.0.0.1 -r {port} -m 4 -n 20"));
     assert_no_loss(&report, 80);
     let relayed = report.lines().filter_map(|line| line.split_once("relay addr: 127.0.0.1:"));
     let ports: Vec<u16> =
@@ -244,7 +222,7 @@ fn uclient_gets_pairs_of_ports() {
 #[test]
 fn uclients_talk_relay_to_relay() {
     let relay = relay("127.0.0.1");
-    let report = uclient(&relay, &["-u", "user", "-w", "pass", "-y", "-m", "4", "-n", "40", "-c"]);
+    let report = uclient(&relay, "-u user -w pass -y -m 4 -n 40 -c");
     assert_no_loss(&report, 160);
 }
 
@@ -253,10 +231,7 @@ fn uclient_is_served_over_ipv6() {
     let relay = relay("::1");
     let peer = EchoPeer::start("::1");
     let port = peer.port.to_string();
-    let report = uclient(
-        &relay,
-        &["-u", "user", "-w", "pass", "-x", "-e", "::1", "-r", &port, "-m", "2", "-n", "20", "-c"],
-    );
+    let report = uclient(&relay, &format!("-u user -w pass -x -e ::1 -r {port} -m 2 -n 20 -c"));
     assert_no_loss(&report, 40);
 }
 
@@ -278,21 +253,7 @@ fn uclient_with_a_minted_credential_is_served_and_with_an_old_one_is_not() {
     let run = |username: &str, password: &str| {
         uclient(
             &relay,
-            &[
-                "-u",
-                username,
-                "-w",
-                password,
-                "-e",
-                "127.0.0.1",
-                "-r",
-                &port,
-                "-m",
-                "2",
-                "-n",
-                "20",
-                "-c",
-            ],
+            &format!("-u {username} -w {password} -e 127.0.0.1 -r {port} -m 2 -n 20 -c"),
         )
     };
     let (username, password) = support::credentials("0123456789abcdef", 3600);

@@ -176,8 +176,8 @@ impl fmt::Debug for HttpsShare {
 /// The limits of TCP and TLS clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamLimits {
-    /// The most connections: 16,384; the next is closed at once. With their buffers about 40 kB
-    /// each over TLS, 10 kB over TCP.
+    /// The most connections: 16,384; the next is closed at once. Bounds memory and
+    /// file descriptors.
     pub connections_max: usize,
     /// The most connections without an allocation: 2,048. It bounds what whoever has no
     /// credentials can take.

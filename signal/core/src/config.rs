@@ -43,12 +43,12 @@ pub struct Config {
     /// The most rooms of one [`Hub`](crate::Hub); a join that needs another is refused with
     /// `server_full`.
     ///
-    /// 65,536: about 50 MiB if they are all small.
+    /// 65,536: one for every two members, as in rooms of two.
     pub rooms_max: usize,
     /// The most members of all rooms of one [`Hub`](crate::Hub); the next is refused with
     /// `server_full`.
     ///
-    /// 131,072: with their connections about 2 GiB of a server's memory, most of it the kernel's.
+    /// 131,072: more than one server has connections for; bounds memory.
     pub members_max: usize,
     /// How many frames may wait for one client; over it the client is closed with 4001 and its seat
     /// is free.

@@ -109,7 +109,7 @@ pub struct HttpLimits {
     /// How many connections there may be, WebSockets included; the next is answered with 503 and
     /// closed.
     ///
-    /// 100,000: about 1 GiB with what the kernel needs. The process' file descriptors may be fewer.
+    /// 100,000: bounds memory, the kernel's included. The process' file descriptors may be fewer.
     pub connections_max: usize,
     /// How long a client may take for a request's head, the wait for its next request included;
     /// then it is closed.
