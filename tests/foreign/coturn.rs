@@ -1,11 +1,8 @@
-//! Clients that nobody here wrote, against the real binary: coturn's `turnutils_uclient` and
-//! `turnutils_stunclient`, and Python's aioice.
+//! coturn's clients: `turnutils_uclient`, `turnutils_stunclient`, `turnutils_natdiscovery`.
 
-mod support;
-
-use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
-use support::{Heliograph, TestTls, free_udp_port};
+use crate::support::{self, Heliograph, TestTls, free_udp_port};
+use crate::{relay, stream_relay, text};
+use std::process::{Command, Stdio};
 
 /// An echo peer of coturn for the clients to talk to through the relay.
 struct EchoPeer {
@@ -33,23 +30,6 @@ impl Drop for EchoPeer {
     }
 }
 
-fn relay(ip: &str) -> Heliograph {
-    let turn = SocketAddr::new(ip.parse().expect("an IP"), 0).to_string();
-    Heliograph::start(&[
-        "relay",
-        "--turn",
-        &turn,
-        "--user",
-        "user:pass",
-        "--realm",
-        "test",
-        "--allow-peer",
-        "127.0.0.0/8",
-        "--allow-peer",
-        "::1/128",
-    ])
-}
-
 /// Runs coturn's client against the relay; `arguments` as on a command line.
 fn uclient(relay: &Heliograph, arguments: &str) -> String {
     let turn = relay.turn();
@@ -60,11 +40,6 @@ fn uclient(relay: &Heliograph, arguments: &str) -> String {
         .output()
         .expect("turnutils_uclient of Debian's coturn runs (tests/all.sh installs it)");
     text(&output)
-}
-
-fn text(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    text(&output.stdout) + &text(&output.stderr)
 }
 
 /// Asserts that every message of every client came back.
@@ -91,41 +66,6 @@ fn uclient_gets_every_message_back_over_indications() {
     let report =
         uclient(&relay, &format!("-u user -w pass -e 127.0.0.1 -r {port} -m 5 -n 40 -s -c"));
     assert_no_loss(&report, 200);
-}
-
-/// A relay that listens on TCP and TLS too, and the ports of these.
-fn stream_relay(tls: &TestTls) -> (Heliograph, String, String) {
-    let (cert, key) = tls.files();
-    let relay = Heliograph::start(&[
-        "relay",
-        "--turn",
-        "127.0.0.1:0",
-        "--turn-tcp",
-        "127.0.0.1:0",
-        "--turn-tls",
-        "127.0.0.1:0",
-        "--tls-cert",
-        cert,
-        "--tls-key",
-        key,
-        "--user",
-        "user:pass",
-        "--realm",
-        "test",
-        "--allow-peer",
-        "127.0.0.0/8",
-    ]);
-    let banner = relay.banner();
-    let port = |scheme: &str| {
-        let mut words = banner.split_whitespace();
-        let find = |word: &str| {
-            let port = word.strip_prefix(scheme)?.strip_suffix("?transport=tcp")?;
-            Some(port.to_owned())
-        };
-        words.find_map(find).expect("it is announced")
-    };
-    let (tcp, secure) = (port("turn:127.0.0.1:"), port("turns:127.0.0.1:"));
-    (relay, tcp, secure)
 }
 
 fn uclient_by_stream(port: &str, peer: &EchoPeer, more: &[&str]) -> String {
@@ -273,38 +213,4 @@ fn stunclient_learns_its_address() {
         .expect("turnutils_stunclient of Debian's coturn runs (tests/all.sh installs it)");
     let report = text(&output);
     assert!(report.contains("UDP reflexive addr: 127.0.0.1:"), "{report}");
-}
-
-/// Runs tests/foreign/aioice_peers.py with the Python of `HELIOGRAPH_PYTHON`, which has aioice.
-fn aioice(what: &str, transport: &str, host: &str, port: &str) {
-    let python = std::env::var("HELIOGRAPH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign/aioice_peers.py");
-    let output = Command::new("timeout")
-        .args(["60", &python, script, what, transport, host, port, "user", "pass"])
-        .output()
-        .expect("timeout runs");
-    let report = text(&output);
-    assert!(report.ends_with("ok\n"), "aioice {what} over {transport}:\n{report}");
-}
-
-#[test]
-fn aioice_exchanges_data_over_udp() {
-    for ip in ["127.0.0.1", "::1"] {
-        let relay = relay(ip);
-        aioice("echo", "udp", ip, &relay.turn().port().to_string());
-    }
-}
-
-#[test]
-fn aioice_exchanges_data_over_tcp_and_tls() {
-    let (_relay, tcp, secure) = stream_relay(&TestTls::new());
-    aioice("echo", "tcp", "127.0.0.1", &tcp);
-    aioice("echo", "tls", "127.0.0.1", &secure);
-}
-
-#[test]
-fn two_ice_agents_of_aioice_meet_by_their_relayed_candidates() {
-    let (relay, tcp, _) = stream_relay(&TestTls::new());
-    aioice("ice", "udp", "127.0.0.1", &relay.turn().port().to_string());
-    aioice("ice", "tcp", "127.0.0.1", &tcp);
 }

@@ -1,0 +1,70 @@
+//! Clients that nobody here wrote, against the real binary: a file for each kind, with the programs
+//! that drive them beside it;
+//! `tests/all.sh` installs what they need.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod coturn;
+mod python;
+
+use std::net::SocketAddr;
+use std::process::Output;
+use support::{Heliograph, TestTls};
+
+pub(crate) fn relay(ip: &str) -> Heliograph {
+    let turn = SocketAddr::new(ip.parse().expect("an IP"), 0).to_string();
+    Heliograph::start(&[
+        "relay",
+        "--turn",
+        &turn,
+        "--user",
+        "user:pass",
+        "--realm",
+        "test",
+        "--allow-peer",
+        "127.0.0.0/8",
+        "--allow-peer",
+        "::1/128",
+    ])
+}
+
+/// A relay that listens on TCP and TLS too, and the ports of these.
+pub(crate) fn stream_relay(tls: &TestTls) -> (Heliograph, String, String) {
+    let (cert, key) = tls.files();
+    let relay = Heliograph::start(&[
+        "relay",
+        "--turn",
+        "127.0.0.1:0",
+        "--turn-tcp",
+        "127.0.0.1:0",
+        "--turn-tls",
+        "127.0.0.1:0",
+        "--tls-cert",
+        cert,
+        "--tls-key",
+        key,
+        "--user",
+        "user:pass",
+        "--realm",
+        "test",
+        "--allow-peer",
+        "127.0.0.0/8",
+    ]);
+    let banner = relay.banner();
+    let port = |scheme: &str| {
+        let mut words = banner.split_whitespace();
+        let find = |word: &str| {
+            let port = word.strip_prefix(scheme)?.strip_suffix("?transport=tcp")?;
+            Some(port.to_owned())
+        };
+        words.find_map(find).expect("it is announced")
+    };
+    let (tcp, secure) = (port("turn:127.0.0.1:"), port("turns:127.0.0.1:"));
+    (relay, tcp, secure)
+}
+
+pub(crate) fn text(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}
