@@ -165,6 +165,11 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_USER_QUOTA", value_name = "N")]
     pub(crate) user_quota: Option<usize>,
 
+    /// The most answers a second to one IPv4 address or IPv6 /64 that hasn't shown who it is, STUN
+    /// Binding included; 0: no limit [default: 200]
+    #[arg(long, global = true, env = "HELIOGRAPH_UNAUTHENTICATED_RATE", value_name = "N")]
+    pub(crate) unauthenticated_rate: Option<u32>,
+
     /// Send TURN clients to this server instead; may be repeated
     #[arg(
         long,
@@ -175,6 +180,14 @@ pub(crate) struct Settings {
     )]
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) alternate_server: Vec<SocketAddr>,
+
+    /// The name in the certificate of --alternate-server, if it isn't this machine's
+    #[arg(long, global = true, env = "HELIOGRAPH_ALTERNATE_DOMAIN", value_name = "NAME")]
+    pub(crate) alternate_domain: Option<String>,
+
+    /// What the relay says that it is (SOFTWARE); an empty text: nothing [default: Heliograph]
+    #[arg(long, global = true, env = "HELIOGRAPH_SOFTWARE", value_name = "TEXT")]
+    pub(crate) software: Option<String>,
 
     /// Let the relay send to these peers though they are denied by default; may be repeated
     #[arg(
@@ -251,7 +264,10 @@ impl Settings {
             tls_key: self.tls_key.or(other.tls_key),
             public_host: self.public_host.or(other.public_host),
             user_quota: self.user_quota.or(other.user_quota),
+            unauthenticated_rate: self.unauthenticated_rate.or(other.unauthenticated_rate),
             alternate_server: or(self.alternate_server, other.alternate_server),
+            alternate_domain: self.alternate_domain.or(other.alternate_domain),
+            software: self.software.or(other.software),
             public_ip: or(self.public_ip, other.public_ip),
             realm: self.realm.or(other.realm),
             port_range: self.port_range.or(other.port_range),

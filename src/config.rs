@@ -2,6 +2,8 @@
 
 use crate::cli::Settings;
 use heliograph_base::Secret;
+use precis_profiles::OpaqueString;
+use precis_profiles::precis_core::profile::Profile as _;
 use relay_core::{Cidr, StaticUser};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -52,7 +54,12 @@ pub(crate) struct Config {
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) public_host: Option<String>,
     pub(crate) user_quota: Option<usize>,
+    /// None: the default.
+    pub(crate) unauthenticated_rate: Option<u32>,
     pub(crate) alternate_server: Vec<SocketAddr>,
+    pub(crate) alternate_domain: Option<String>,
+    /// None: the default.
+    pub(crate) software: Option<String>,
     pub(crate) public_ip: Vec<IpAddr>,
     pub(crate) realm: String,
     pub(crate) port_range: RangeInclusive<u16>,
@@ -114,7 +121,8 @@ impl Config {
         }
         let tls = checked_tls(settings.tls_cert, settings.tls_key, https, &turn_tls)?;
         check_public_ip(&settings.public_ip)?;
-        let users: Vec<StaticUser> = settings.user.into_iter().map(|user| user.0).collect();
+        let users = settings.user.into_iter().map(|user| prepared_user(user.0));
+        let users: Vec<StaticUser> = users.collect::<Result<_, _>>()?;
         let mut secrets: Vec<Secret> =
             settings.turn_secret.into_iter().map(|text| text.0).collect();
         if halves == Halves::Relay && secrets.is_empty() && users.is_empty() {
@@ -134,9 +142,12 @@ impl Config {
             turn_tcp,
             turn_tls,
             tls,
-            public_host: checked_host(settings.public_host)?,
+            public_host: checked_host("--public-host", settings.public_host)?,
             user_quota: checked_quota(settings.user_quota)?,
+            unauthenticated_rate: settings.unauthenticated_rate,
             alternate_server: checked_alternates(settings.alternate_server)?,
+            alternate_domain: checked_host("--alternate-domain", settings.alternate_domain)?,
+            software: checked_software(settings.software)?,
             public_ip: settings.public_ip,
             realm: checked_realm(settings.realm)?,
             port_range: settings.port_range.map_or(PORT_RANGE, |range| range.0),
@@ -190,7 +201,16 @@ impl Config {
             if let Some(quota) = self.user_quota {
                 line("user-quota", quota.to_string());
             }
+            if let Some(rate) = self.unauthenticated_rate {
+                line("unauthenticated-rate", rate.to_string());
+            }
             line("alternate-server", list(&self.alternate_server));
+            if let Some(domain) = &self.alternate_domain {
+                line("alternate-domain", quoted(domain));
+            }
+            if let Some(software) = &self.software {
+                line("software", quoted(software));
+            }
             line("public-ip", list(&self.public_ip));
             line("realm", quoted(&self.realm));
             let (first, last) = (self.port_range.start(), self.port_range.end());
@@ -229,13 +249,42 @@ fn checked_tls(
     }
 }
 
-fn checked_host(host: Option<String>) -> Result<Option<String>, String> {
-    let fits = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '.';
+fn checked_host(flag: &str, host: Option<String>) -> Result<Option<String>, String> {
     match host {
-        Some(host) if host.is_empty() || host.len() > 253 || !host.chars().all(fits) => {
-            Err(format!("--public-host {host}: needs a DNS name, such as meet.example.org"))
+        Some(host) if !relay_core::is_dns_name(&host) => {
+            Err(format!("{flag} {host}: needs a DNS name, such as meet.example.org"))
         }
         host => Ok(host),
+    }
+}
+
+fn checked_software(software: Option<String>) -> Result<Option<String>, String> {
+    let most = relay_core::Config::SOFTWARE_BYTES_MAX;
+    match software {
+        Some(text) if text.len() > most || text.chars().any(char::is_control) => {
+            Err(format!("--software: needs at most {most} bytes, no control characters"))
+        }
+        software => Ok(software),
+    }
+}
+
+/// Name and password as clients must send and use them. RFC 8489 §14.3, §9.2.2.
+fn prepared_user(user: StaticUser) -> Result<StaticUser, String> {
+    let StaticUser { name, password } = user;
+    // The text isn't repeated: it may hold a password.
+    let prepare = |text: &str| prepared(text).map_err(|error| format!("--user: {error}"));
+    Ok(StaticUser { name: prepare(&name)?, password: prepare(&password)? })
+}
+
+/// A text as the OpaqueString profile of RFC 8265 has it: normalised, all spaces alike. Clients
+/// compute their keys of it.
+///
+/// # Errors
+/// If it has a character that no such text may have.
+pub(crate) fn prepared(text: &str) -> Result<String, String> {
+    match OpaqueString::new().enforce(text) {
+        Ok(prepared) => Ok(prepared.into_owned()),
+        Err(_) => Err("has a character that no name or password may have (RFC 8265)".to_owned()),
     }
 }
 
@@ -286,7 +335,7 @@ fn checked_realm(realm: Option<String>) -> Result<String, String> {
              quotes or backslashes"
         ));
     }
-    Ok(realm)
+    prepared(&realm).map_err(|error| format!("--realm: {error}"))
 }
 
 fn checked_workers(workers: Option<usize>) -> Result<usize, String> {
@@ -356,6 +405,19 @@ mod tests {
         assert!(signal.turn.is_empty() && signal.secrets.is_empty());
     }
 
+    /// RFC 8265 §4.2.2: "Any instances of non-ASCII space MUST be mapped to SPACE", and NFC.
+    #[test]
+    fn names_passwords_and_the_realm_are_opaque_strings() {
+        let flags = "--user rene\u{301}e:pa\u{308}ss --realm cafe\u{301}\u{3000}one";
+        // Not split at the ideographic space.
+        let flags: Vec<_> = ["heliograph"].into_iter().chain(flags.split(' ')).collect();
+        let cli = Cli::try_parse_from(flags).unwrap();
+        let config = Config::new(Halves::Relay, cli.settings, [7; 32]).unwrap();
+        assert_eq!(config.users[0].name, "ren\u{e9}e");
+        assert_eq!(config.users[0].password, "p\u{e4}ss");
+        assert_eq!(config.realm, "caf\u{e9} one");
+    }
+
     #[test]
     fn a_value_that_cannot_work_is_refused_by_name() {
         for (flags, named) in [
@@ -367,6 +429,11 @@ mod tests {
             ("--workers 0", "--workers"),
             ("--workers 256", "--workers"),
             ("--realm a\"b", "--realm"),
+            ("--realm a\u{200b}b", "--realm"),
+            ("--user a\u{0007}b:secret", "--user"),
+            ("--user name:a\u{0007}b", "--user"),
+            ("--alternate-domain a..b", "--alternate-domain"),
+            ("--software a\u{0007}b", "--software"),
             ("--port-range 5-4", "--port-range"),
             ("--port-range 0-9", "--port-range"),
             ("--http 8080", "--http"),

@@ -69,10 +69,11 @@ fn start(cli: Cli) -> Result<(), Failure> {
 
 /// `heliograph credentials`: a TURN user of the given secret, or of a new one.
 fn credentials(args: &CredentialsArgs, settings: Settings) -> Result<(), Failure> {
-    if args.name.is_empty() || args.name.len() > 256 || args.name.contains(char::is_control) {
-        let line = "--name: needs 1 to 256 bytes without control characters".to_owned();
-        return Err(Failure::Operator(line));
+    if args.name.is_empty() || args.name.len() > 256 {
+        return Err(Failure::Operator("--name: needs 1 to 256 bytes".to_owned()));
     }
+    let name = config::prepared(&args.name);
+    let name = name.map_err(|error| Failure::Operator(format!("--name: {error}")))?;
     let given = settings.turn_secret.into_iter().next().map(|text| text.0);
     let made = given.is_none();
     let secret = match given {
@@ -80,7 +81,7 @@ fn credentials(args: &CredentialsArgs, settings: Settings) -> Result<(), Failure
         None => Secret::from_random(random()?),
     };
     let expires = Clock::start().now().unix + Duration::from_secs(args.ttl);
-    let minted = Credentials::mint(&secret, expires, &args.name);
+    let minted = Credentials::mint(&secret, expires, &name);
     if made {
         let text = String::from_utf8_lossy(secret.bytes());
         print(&format!("turn-secret  {text}\n"));

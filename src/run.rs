@@ -221,7 +221,10 @@ fn relay_config(
     tls: Option<&Arc<Certificate>>,
     https: mpsc::Sender<Accepted<TlsStream>>,
 ) -> RelayConfig {
-    let defaults = relay_core::Config::default();
+    let defaults = match config.unauthenticated_rate {
+        Some(rate) => relay_core::Config::default().with_unauthenticated_rate(rate),
+        None => relay_core::Config::default(),
+    };
     let core = relay_core::Config {
         realm: config.realm.clone(),
         secrets: config.secrets.clone(),
@@ -232,6 +235,8 @@ fn relay_config(
         },
         never_peers: bound.iter().flatten().copied().flat_map(banner::reachable).collect(),
         alternate_servers: config.alternate_server.clone(),
+        alternate_domain: config.alternate_domain.clone(),
+        software: config.software.clone().unwrap_or(defaults.software),
         allocations_per_holder_max: config
             .user_quota
             .unwrap_or(defaults.allocations_per_holder_max),

@@ -42,6 +42,12 @@ pub struct Config {
     /// that family: the relay serves. They must know the same credentials, and the same certificate
     /// if clients come by TLS. RFC 8489 §10.
     pub alternate_servers: Vec<SocketAddr>,
+    /// The name in the certificate of the alternate servers, if it isn't this server's own: clients
+    /// that come by TLS and use MESSAGE-INTEGRITY-SHA256 are told. A DNS name. RFC 8489 §10.
+    pub alternate_domain: Option<String>,
+    /// The SOFTWARE in answers to clients that have shown who they are; empty: none. The default
+    /// tells no version. At most [`Self::SOFTWARE_BYTES_MAX`] bytes. RFC 8489 §14.14, §16.1.2.
+    pub software: String,
     /// Which peer ports below 1024 clients may exchange packets with; all others there are denied,
     /// since services live there (DNS, NTP, SNMP) that answer more than they are asked, and a
     /// WebRTC peer doesn't. Default: 443, where media servers listen to pass firewalls.
@@ -134,9 +140,27 @@ impl Config {
     /// The longest realm: RFC 8489 §14.9 allows 128 characters.
     pub const REALM_BYTES_MAX: usize = 128;
 
+    /// The longest software text: RFC 8489 §14.14 wants fewer than 128 characters.
+    pub const SOFTWARE_BYTES_MAX: usize = 127;
+
     /// The longest lifetime of a nonce: it says when it was made modulo 2^16 seconds, and nonces of
     /// two keys must be told apart.
     pub const NONCE_LIFETIME_MAX: Duration = Duration::from_secs(9 * 3600);
+
+    /// These settings with another rate of answers to unauthenticated requests, and the other
+    /// limits of these in proportion: the bursts are twice, a site gets five times as much. 0: no
+    /// limit.
+    #[must_use]
+    pub fn with_unauthenticated_rate(self, rate: u32) -> Self {
+        let site_rate = rate.saturating_mul(5);
+        Self {
+            unauthenticated_rate: rate,
+            unauthenticated_burst: rate.saturating_mul(2),
+            unauthenticated_site_rate: site_rate,
+            unauthenticated_site_burst: site_rate.saturating_mul(2),
+            ..self
+        }
+    }
 
     /// Looks for values that no relay can work with.
     ///
@@ -162,6 +186,12 @@ impl Config {
         };
         if self.alternate_servers.iter().any(|server| server.port() == 0 || is_own(server)) {
             return Err(InvalidConfig::AlternateServer);
+        }
+        if self.alternate_domain.as_deref().is_some_and(|name| !is_dns_name(name)) {
+            return Err(InvalidConfig::AlternateDomain);
+        }
+        if self.software.len() > Self::SOFTWARE_BYTES_MAX {
+            return Err(InvalidConfig::Software);
         }
         if self.allocations_headroom_percent > 100 {
             return Err(InvalidConfig::Headroom);
@@ -191,6 +221,8 @@ impl Default for Config {
             policy: PeerPolicy::default(),
             never_peers: Vec::new(),
             alternate_servers: Vec::new(),
+            alternate_domain: None,
+            software: "Heliograph".to_owned(),
             peer_ports_low: vec![443],
             icmp_to_all: false,
             mobility: true,
@@ -223,6 +255,16 @@ impl Default for Config {
     }
 }
 
+/// Whether it is written as a DNS name is: labels of letters, digits and hyphens. RFC 1123 §2.1.
+#[must_use]
+pub fn is_dns_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
 /// A value in a [`Config`] that no relay can work with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidConfig {
@@ -238,6 +280,12 @@ pub enum InvalidConfig {
     /// An alternate server without a port, or this one.
     #[error("an alternate server must have a port and be another server than this one")]
     AlternateServer,
+    /// No name that a certificate can have.
+    #[error("alternate_domain must be a DNS name")]
+    AlternateDomain,
+    /// The software text is too long.
+    #[error("software must have at most {} bytes", Config::SOFTWARE_BYTES_MAX)]
+    Software,
     /// More than all of it.
     #[error("allocations_headroom_percent must be 0 to 100")]
     Headroom,

@@ -26,7 +26,7 @@ pub mod wire;
 
 pub use config::{
     CHANNEL_LIFETIME, CONNECTION_BIND_TIMEOUT, Config, InvalidConfig, Listener,
-    PERMISSION_LIFETIME, RESERVATION_LIFETIME, StaticUser, Transport,
+    PERMISSION_LIFETIME, RESERVATION_LIFETIME, StaticUser, Transport, is_dns_name,
 };
 pub use counters::{Counters, Flow};
 pub use packet::{

@@ -82,3 +82,16 @@ fn a_relay_that_would_send_clients_to_itself_is_refused() {
     assert_eq!(config(v4([192, 0, 2, 7], 0)).check(), Err(InvalidConfig::AlternateServer));
     assert_eq!(config(OTHER).check(), Ok(()));
 }
+
+#[test]
+fn an_alternate_domain_is_a_dns_name() {
+    for (domain, outcome) in [
+        ("turn-2.example.org", Ok(())),
+        ("", Err(InvalidConfig::AlternateDomain)),
+        ("a..b", Err(InvalidConfig::AlternateDomain)),
+        ("a b", Err(InvalidConfig::AlternateDomain)),
+    ] {
+        let alternate_domain = Some(domain.to_owned());
+        assert_eq!(Config { alternate_domain, ..config() }.check(), outcome, "{domain}");
+    }
+}

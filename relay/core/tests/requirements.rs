@@ -4,8 +4,8 @@
 
 mod script;
 
-use relay_core::Reason;
 use relay_core::wire::{Class, Message, Method, TransactionId, Writer, attribute};
+use relay_core::{Config, InvalidConfig, Reason};
 use script::*;
 use stun_rs::methods::{ALLOCATE, BINDING};
 use stun_rs::{MessageClass, StunMessage};
@@ -130,6 +130,24 @@ fn answers_to_an_authenticated_client_name_the_software() {
     for answer in answers {
         assert!(has(&answer.message, attribute::SOFTWARE));
     }
+}
+
+/// RFC 8489 §16.1.2: it is up to the operator.
+#[test]
+fn the_software_is_what_the_operator_says_or_not_told() {
+    let longest = "x".repeat(Config::SOFTWARE_BYTES_MAX);
+    for software in ["Example Relay 1.2", &longest] {
+        let mut relay = Script::with(|config| config.software = software.to_owned());
+        let answer = relay.try_allocate(ALICE, vec![]).expect_success();
+        let message = Message::parse(&answer.bytes).unwrap();
+        let told = message.attributes().find(|(kind, _)| *kind == attribute::SOFTWARE);
+        assert_eq!(told, Some((attribute::SOFTWARE, software.as_bytes())));
+    }
+    let mut silent = Script::with(|config| config.software = String::new());
+    let answer = silent.try_allocate(ALICE, vec![]).expect_success();
+    assert!(!has(&answer.message, attribute::SOFTWARE));
+    let too_long = Config { software: longest + "x", ..config() };
+    assert_eq!(too_long.check(), Err(InvalidConfig::Software));
 }
 
 /// RFC 8489 §9.2.4: the answers to requests that fail these checks "SHOULD NOT contain a USERNAME,

@@ -9,6 +9,7 @@ use heliograph_base::{Credentials, Secret, UnixTime};
 use relay_core::wire::{
     Class, Key, Message, Method, PasswordAlgorithm, TransactionId, Writer, attribute, user_hash,
 };
+use relay_core::{ListenerId, Transport};
 use script::*;
 use sha2::{Digest, Sha256};
 
@@ -207,6 +208,32 @@ fn a_client_with_sha256_is_served_and_answered_with_sha256() {
     assert_eq!(alice.ask(&mut relay, Method::CreatePermission, &[]), (400, Macs::Sha256));
     let wrong = modern(Client { password: "wrong", ..ALICE });
     assert_eq!(wrong.ask(&mut relay, Method::Refresh, &[]), (401, Macs::None));
+}
+
+/// RFC 8489 §10: who came by TLS with MESSAGE-INTEGRITY-SHA256 is told the name in the other
+/// server's certificate, nobody else.
+#[test]
+fn a_tls_client_with_sha256_is_told_the_name_of_the_alternate_server() {
+    let mut relay = Script::with(|config| {
+        config.listeners.push(listener(LISTENER, Transport::Tls));
+        config.alternate_servers = vec![v4([192, 0, 2, 7], 5349)];
+        config.alternate_domain = Some("other.example.org".to_owned());
+    });
+    let by_tls = Client { listener: ListenerId(2), ..ALICE };
+    let old =
+        Modern { key: PasswordAlgorithm::Md5, algorithm: None, algorithms: None, ..modern(ALICE) };
+    let told = |relay: &mut Script, who: Modern<'_>| {
+        relay.forget_nonce(who.client);
+        let nonce = relay.nonce(who.client);
+        let request = who.request(&nonce, Method::Allocate, &[TRANSPORT]);
+        let answer = relay.from_client(who.client, &request).expect_to_client(who.client);
+        assert_eq!(value(&answer, attribute::ERROR_CODE).unwrap()[2..4], [3, 0]);
+        value(&answer, attribute::ALTERNATE_DOMAIN)
+    };
+    assert_eq!(told(&mut relay, modern(by_tls)).as_deref(), Some(&b"other.example.org"[..]));
+    assert_eq!(told(&mut relay, modern(ALICE)), None);
+    let sha1 = Modern { client: by_tls, signature: Signature::Sha1, ..old };
+    assert_eq!(told(&mut relay, sha1), None);
 }
 
 /// RFC 8489 §9.2.4: "unless the request was processed as though PASSWORD-ALGORITHM was MD5 (because

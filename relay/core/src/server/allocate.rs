@@ -13,7 +13,7 @@ use super::stock::{Family, StockedPort, Wanted};
 use super::table::Slot;
 use crate::usage::Claim;
 use crate::wire::{ConnectionId, ErrorCode};
-use crate::{Effect, ReservationToken};
+use crate::{Effect, ReservationToken, Transport};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -120,6 +120,14 @@ impl Server {
         let count = of_family().count() as u64;
         let place = self.indication_hasher.hash_one(request.client).checked_rem(count)?;
         of_family().nth(place as usize).copied()
+    }
+
+    /// The name in the certificate of the alternate servers, if this client is to be told: one that
+    /// came by TLS and used MESSAGE-INTEGRITY-SHA256. RFC 8489 §10.
+    pub(super) fn alternate_domain(&self, request: &Request<'_>) -> Option<&str> {
+        let is_tls = self.listener(request.client.listener).transport == Transport::Tls;
+        let domain = self.config.alternate_domain.as_deref()?;
+        (is_tls && request.wants_sha256()).then_some(domain)
     }
 
     /// Begins the second half of a dual allocation, or says why it can't be.

@@ -50,9 +50,6 @@ pub(super) struct NoFamily {
     pub(super) code: ErrorCode,
 }
 
-/// Short, since each answer repeats it.
-const SOFTWARE: &str = "Heliograph";
-
 impl Server {
     /// Answers a request whose sender has shown who it is.
     pub(super) fn answer<'a>(
@@ -78,11 +75,14 @@ impl Server {
                     for alternate in all.iter().filter_map(|of| self.alternate(request, *of)) {
                         writer.plain_address(attribute::ALTERNATE_SERVER, alternate);
                     }
+                    if let Some(domain) = self.alternate_domain(request) {
+                        writer.attribute(attribute::ALTERNATE_DOMAIN, domain.as_bytes());
+                    }
                 }
                 writer
             }
         };
-        software(&mut writer);
+        self.write_software(&mut writer);
         if request.wants_sha256() {
             writer.integrity_sha256(key);
         } else {
@@ -158,6 +158,12 @@ impl Server {
         writer
     }
 
+    pub(super) fn write_software(&self, writer: &mut Writer<'_>) {
+        if !self.config.software.is_empty() {
+            writer.attribute(attribute::SOFTWARE, self.config.software.as_bytes());
+        }
+    }
+
     fn write_ticket(&self, writer: &mut Writer<'_>, ticket: Option<Ticket>) {
         if let Some(ticket) = ticket {
             writer.attribute(attribute::MOBILITY_TICKET, &self.sealer.seal(ticket));
@@ -177,10 +183,6 @@ impl Server {
 
 fn begin<'a>(request: &Request<'_>, class: Class, scratch: &'a mut Scratch) -> Writer<'a> {
     Writer::new(&mut scratch.bytes, class, request.method, request.transaction())
-}
-
-pub(super) fn software(writer: &mut Writer<'_>) {
-    writer.attribute(attribute::SOFTWARE, SOFTWARE.as_bytes());
 }
 
 fn unknown_attributes(writer: &mut Writer<'_>, request: &Request<'_>) {

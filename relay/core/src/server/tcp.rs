@@ -3,7 +3,7 @@
 //! Here is decided which connections there may be; the shell makes and accepts them, and joins
 //! each to the client's data connection. Their bytes don't come here.
 
-use super::answer::{Allocated, Success, software};
+use super::answer::{Allocated, Success};
 use super::credentials::User;
 use super::request::Request;
 use super::stock::Family;
@@ -306,7 +306,7 @@ impl Server {
             self.counters.count_error(code);
             self.remove_connection(id);
         }
-        software(&mut writer);
+        self.write_software(&mut writer);
         if asked.sha256 {
             writer.integrity_sha256(&key);
         } else {

@@ -295,6 +295,8 @@ pub mod attribute {
     pub const ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8000;
     /// RFC 8656 §18.12.
     pub const ADDRESS_ERROR_CODE: u16 = 0x8001;
+    /// RFC 8489 §14.16.
+    pub const ALTERNATE_DOMAIN: u16 = 0x8003;
     /// RFC 8656 §18.13.
     pub const ICMP: u16 = 0x8004;
     /// RFC 8489 §14.14.
