@@ -91,16 +91,9 @@ impl Config {
         let http = settings.http.or(http_default);
         let https = settings.https;
         let open = settings.open.unwrap_or(false);
-        for (flag, address) in [("--http", http), ("--https", https)] {
-            let Some(address) = address.filter(|address| !address.ip().is_loopback()) else {
-                continue;
-            };
-            if halves.signal() && !open {
-                return Err(format!(
-                    "{flag} {address} is not only this machine, and rooms need no login: \
-                     add --open if everybody who reaches it may use it"
-                ));
-            }
+        if halves.signal() && !open {
+            check_only_this_machine("--http", http)?;
+            check_only_this_machine("--https", https)?;
         }
         let turn = match (halves.relay(), settings.turn) {
             (false, _) => Vec::new(),
@@ -226,6 +219,17 @@ impl Config {
         }
         line("log", quoted(&self.log));
         text
+    }
+}
+
+/// Where rooms are that need no login.
+fn check_only_this_machine(flag: &str, address: Option<SocketAddr>) -> Result<(), String> {
+    match address.filter(|address| !address.ip().is_loopback()) {
+        Some(address) => Err(format!(
+            "{flag} {address} is not only this machine, and rooms need no login: \
+             add --open if everybody who reaches it may use it"
+        )),
+        None => Ok(()),
     }
 }
 
