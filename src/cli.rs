@@ -136,6 +136,14 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_WORKERS", value_name = "N")]
     pub(crate) workers: Option<usize>,
 
+    /// How long packets may gather at a middling rate, in microseconds; 0: not at all [default: 200]
+    #[arg(long, global = true, env = "HELIOGRAPH_PAUSE_US", value_name = "N")]
+    pub(crate) pause_us: Option<u64>,
+
+    /// Whether bursts are received and sent in one piece (UDP_GRO, UDP_SEGMENT) [default: true]
+    #[arg(long, global = true, env = "HELIOGRAPH_OFFLOAD", value_name = "BOOL")]
+    pub(crate) offload: Option<bool>,
+
     /// Secret of time-limited TURN credentials; may be repeated, newest first [default: made at
     /// start]
     #[arg(
@@ -272,6 +280,8 @@ impl Settings {
             realm: self.realm.or(other.realm),
             port_range: self.port_range.or(other.port_range),
             workers: self.workers.or(other.workers),
+            pause_us: self.pause_us.or(other.pause_us),
+            offload: self.offload.or(other.offload),
             turn_secret: or(self.turn_secret, other.turn_secret),
             user: or(self.user, other.user),
             allow_peer: or(self.allow_peer, other.allow_peer),

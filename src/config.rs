@@ -10,12 +10,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const HTTP_PORT: u16 = 8080;
 const TURN_PORT: u16 = 3478; // RFC 8656 §5
 const PORT_RANGE: RangeInclusive<u16> = 49152..=65535; // RFC 8656 §5: the dynamic range
 /// As many as a relay can number, with one number to spare.
 const WORKERS_MAX: usize = relay_core::RelayedPorts::WORKERS_MAX;
+/// Longer pauses save nothing more, and a call would notice.
+const PAUSE_MAX: Duration = Duration::from_millis(10);
 /// REALM has fewer than 128 characters (RFC 8489 §14.9).
 const REALM_CHARS_MAX: usize = 127;
 
@@ -64,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) realm: String,
     pub(crate) port_range: RangeInclusive<u16>,
     pub(crate) workers: usize,
+    pub(crate) pause: Duration,
+    pub(crate) offload: bool,
     pub(crate) secrets: Vec<Secret>,
     /// Whether the secret was made at start, since none was configured.
     pub(crate) secret_made: bool,
@@ -145,6 +150,8 @@ impl Config {
             realm: checked_realm(settings.realm)?,
             port_range: settings.port_range.map_or(PORT_RANGE, |range| range.0),
             workers: checked_workers(settings.workers)?,
+            pause: checked_pause(settings.pause_us)?,
+            offload: settings.offload.unwrap_or(true),
             secrets,
             secret_made,
             users,
@@ -209,6 +216,8 @@ impl Config {
             let (first, last) = (self.port_range.start(), self.port_range.end());
             line("port-range", quoted(format_args!("{first}-{last}")));
             line("workers", self.workers.to_string());
+            line("pause-us", self.pause.as_micros().to_string());
+            line("offload", self.offload.to_string());
             line("turn-secret", list(self.secrets.iter().map(|_| "********")));
             line("user", list(self.users.iter().map(|user| format!("{}:********", user.name))));
             line("allow-peer", list(&self.allow_peer));
@@ -351,6 +360,14 @@ fn checked_workers(workers: Option<usize>) -> Result<usize, String> {
     }
 }
 
+fn checked_pause(pause_us: Option<u64>) -> Result<Duration, String> {
+    let pause = pause_us.map_or(relay_server::Limits::default().pause, Duration::from_micros);
+    if pause > PAUSE_MAX {
+        return Err(format!("--pause-us: needs 0 to {}", PAUSE_MAX.as_micros()));
+    }
+    Ok(pause)
+}
+
 /// A TOML basic string.
 fn quoted(value: impl ToString) -> String {
     toml::Value::String(value.to_string()).to_string()
@@ -432,6 +449,7 @@ mod tests {
             ("--turn 127.0.0.1:3478 --turn 127.0.0.1:3478", "--turn"),
             ("--workers 0", "--workers"),
             ("--workers 256", "--workers"),
+            ("--pause-us 10001", "--pause-us"),
             ("--realm a\"b", "--realm"),
             ("--realm a\u{200b}b", "--realm"),
             ("--user a\u{0007}b:secret", "--user"),

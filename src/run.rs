@@ -10,7 +10,7 @@ use axum::Router;
 use heliograph_base::Clock;
 use relay_server::relay_core::{Revoke, Transport};
 use relay_server::{HttpsShare, HttpsStream, StreamConfig, TlsStream};
-use relay_server::{ListenerAddress, Relay, RelayConfig};
+use relay_server::{Limits, ListenerAddress, Relay, RelayConfig};
 use signal_server::{
     Accepted, Departure, Http, HttpLimits, IceConfig, OnDeparture, Signal, SignalConfig,
     TlsAcceptor, TurnListener, TurnTransport,
@@ -262,7 +262,7 @@ fn relay_config(
         public_ip: config.public_ip.clone(),
         port_range: config.port_range.clone(),
         workers: config.workers,
-        ..RelayConfig::default()
+        limits: Limits { pause: config.pause, offload: config.offload, ..Limits::default() },
     }
 }
 

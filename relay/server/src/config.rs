@@ -55,12 +55,21 @@ impl Default for RelayConfig {
 /// The shell's limits; each is for one worker unless it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most datagrams received before they are handled and the outcome is sent: 64. Longer
-    /// batches save system calls and cost latency and cache.
+    /// The most datagrams, or trains of them, received before they are handled: 64. Longer batches
+    /// save system calls and cost latency and cache.
     pub batch_datagrams: usize,
-    /// The most datagrams one socket gives in its turn, at most `batch_datagrams`: 32. Then it is
-    /// the others' turn: one allocation at full rate can't starve the rest.
+    /// The most datagrams handled before the outcome is sent: 256. A batch of trains is more.
+    pub outcome_datagrams: usize,
+    /// Whether bursts of one client or peer, trains, are received and sent in one piece where
+    /// kernel and network card can (UDP_GRO, UDP_SEGMENT): yes.
+    pub offload: bool,
+    /// The most datagrams or trains one socket gives in its turn, at most `batch_datagrams`: 32.
+    /// Then it is the others' turn: one allocation at full rate can't starve the rest.
     pub socket_datagrams: usize,
+    /// How long a worker lets datagrams gather when they come so fast that most of its work is
+    /// waking up, and not yet so fast that others wait already: 200 us. So much longer may a packet
+    /// take then. 0: never.
+    pub pause: Duration,
     /// The most sockets served between two looks at what else is ready: 64.
     pub turn_sockets: usize,
     /// The ports kept open in advance for each relay address: 32; fewer if all workers together
@@ -106,7 +115,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             batch_datagrams: 64,
+            outcome_datagrams: 256,
+            offload: true,
             socket_datagrams: 32,
+            pause: Duration::from_micros(200),
             turn_sockets: 64,
             stock_ports: 32,
             stock_pairs: 2,
@@ -130,6 +142,7 @@ impl Limits {
         let batch_datagrams = self.batch_datagrams.max(1);
         Self {
             batch_datagrams,
+            outcome_datagrams: self.outcome_datagrams.max(1),
             socket_datagrams: self.socket_datagrams.clamp(1, batch_datagrams),
             stock_ports: self.stock_ports.max(1),
             handover_batches: self.handover_batches.max(1),

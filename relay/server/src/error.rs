@@ -122,6 +122,8 @@ pub enum Note {
         /// The relay ports that the range has, over all addresses.
         ports: u64,
     },
+    /// The kernel can't receive and send bursts in one piece.
+    NoOffload,
     /// An address that a wildcard stands for could not be bound, and is left out.
     LeftOut(SocketAddr),
 }
@@ -138,6 +140,10 @@ impl fmt::Display for Note {
                 f,
                 "at most {limit} open files for {ports} relay ports: beyond it Allocate is \
                  refused; for more: ulimit -n, LimitNOFILE="
+            ),
+            Self::NoOffload => f.write_str(
+                "this kernel has no UDP_GRO and UDP_SEGMENT (Linux 5.0 has): each packet of a \
+                 burst is moved by itself",
             ),
             Self::LeftOut(address) => write!(f, "{address} could not be bound and is left out"),
         }

@@ -19,6 +19,7 @@ mod io;
 mod ledger;
 mod listen;
 mod metrics;
+mod moderation;
 mod ports;
 mod relay;
 mod shelf;

@@ -46,11 +46,17 @@ impl Relay {
     ///
     /// # Errors
     /// What is in the way; nothing is left running then.
-    pub fn start(config: RelayConfig, clock: Clock) -> Result<Self, StartError> {
+    pub fn start(mut config: RelayConfig, clock: Clock) -> Result<Self, StartError> {
         check(&config)?;
         let open_files = sys::raise_open_files()
             .map_err(|error| StartError::of("ask for the limit of open files", error))?;
         let mut notes = Vec::new();
+        let has_offload = socket::has_offload();
+        let has_offload = has_offload.map_err(|error| StartError::of("make a socket", error))?;
+        if config.limits.offload && !has_offload {
+            config.limits.offload = false;
+            notes.push(Note::NoOffload);
+        }
         let listening = listen::listen(&config, &mut notes)?;
         let streams = config.streams.clone();
         let plan = Plan::new(config, &listening, clock);

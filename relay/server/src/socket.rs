@@ -32,10 +32,22 @@ pub(crate) fn listeners(
         sockets.push(next.into());
     }
     for socket in &sockets {
+        if limits.offload {
+            sys::ask_for_trains(socket.as_fd())?;
+        }
         sys::set_buffer(socket.as_fd(), Buffer::Receive, limits.listener_receive_bytes)?;
         sys::set_buffer(socket.as_fd(), Buffer::Send, limits.listener_send_bytes)?;
     }
     Ok(sockets)
+}
+
+/// Whether this kernel receives and sends trains of datagrams in one piece.
+///
+/// # Errors
+/// If there can't be a socket.
+pub(crate) fn has_offload() -> io::Result<bool> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    Ok(sys::ask_for_trains(socket.as_fd()).is_ok() && sys::can_send_trains(socket.as_fd()))
 }
 
 /// A socket that accepts streams, for tokio: it never blocks.
@@ -56,6 +68,9 @@ pub(crate) fn stream_listener(address: SocketAddr, backlog: u32) -> io::Result<T
 pub(crate) fn port(address: SocketAddr, limits: &Limits) -> io::Result<UdpSocket> {
     let socket = udp(address)?;
     socket.bind(&address.into())?;
+    if limits.offload {
+        sys::ask_for_trains(socket.as_fd())?;
+    }
     sys::set_buffer(socket.as_fd(), Buffer::Receive, limits.port_receive_bytes)?;
     // RFC 8656 §14: DF is set if the client asks for it, else "assume the incoming DF bit is 0".
     sys::set_dont_fragment(socket.as_fd(), address.is_ipv6(), false)?;

@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::handover::{Handover, Packet, Way};
 use crate::io::{Inbox, Outbox, Ready, SendFailure, SendFailures, sys};
 use crate::metrics::Board;
+use crate::moderation::Moderation;
 use crate::streams::{Arrival, StreamClients, messages};
 use heliograph_base::{Clock, Now, Time};
 use relay_core::{At, IcmpError, PortId, Received, Scratch, Verdict};
@@ -13,6 +14,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 /// All that one worker thread has. Others reach it by its [`Handover`] and see its [`Board`],
@@ -31,6 +33,9 @@ pub(crate) struct Worker {
     /// ICMP errors of the port whose turn it is.
     icmp: Vec<(PortId, SocketAddr, IcmpError)>,
     arrivals: Vec<Arrival>,
+    moderation: Moderation,
+    /// The messages handled in this turn.
+    handled: usize,
     board: Arc<Board>,
     /// When the board was last written.
     shown: Time,
@@ -51,7 +56,7 @@ impl Worker {
         board: Arc<Board>,
     ) -> io::Result<Self> {
         engine.poller.watch_bell(handover.bell().as_fd())?;
-        let room = limits.batch_datagrams;
+        let room = limits.outcome_datagrams;
         Ok(Self {
             engine,
             handover,
@@ -59,11 +64,13 @@ impl Worker {
             clock,
             limits,
             arrivals_turn,
-            inbox: Inbox::new(room),
-            outbox: Outbox::new(room),
+            inbox: Inbox::new(limits.batch_datagrams),
+            outbox: Outbox::new(room, limits.offload),
             scratches: vec![Scratch::new(); room],
             icmp: Vec::with_capacity(ICMP_ERRORS_TURN),
             arrivals: Vec::new(),
+            moderation: Moderation::new(limits.pause),
+            handled: 0,
             board,
             shown: Time::START,
             board_is_stale: true,
@@ -75,6 +82,7 @@ impl Worker {
     /// # Errors
     /// What the kernel says if it can't tell any more which sockets are ready.
     pub(crate) fn run(mut self) -> io::Result<()> {
+        sys::sleep_precisely()?;
         let mut now = self.clock.now();
         while !self.handover.is_stopped() {
             let ready = self.engine.poller.wait(self.patience(now.time))?;
@@ -89,6 +97,10 @@ impl Worker {
             self.engine.counters.turns += 1;
             self.board_is_stale |= ready > 0;
             self.show_counters(now.time);
+            if let Some(pause) = self.moderation.pause_after(now.time, mem::take(&mut self.handled))
+            {
+                thread::sleep(pause);
+            }
         }
         Ok(())
     }
@@ -141,14 +153,21 @@ impl Worker {
 
     /// Handles the batch, sends what it gives, then does what could wait.
     fn handle_inbox(&mut self, now: Now) {
-        if !self.inbox.is_empty() {
+        let mut datagrams = self.inbox.datagrams().peekable();
+        // A batch of trains is more datagrams than there are scratches.
+        while datagrams.peek().is_some() {
             let mut outbox = mem::take(&mut self.outbox).cleared();
-            for (received, scratch) in self.inbox.datagrams().zip(&mut self.scratches) {
+            for (scratch, received) in self.scratches.iter_mut().zip(&mut datagrams) {
+                self.handled += 1;
                 let verdict = self.engine.handle(now, received, scratch);
                 let ways = Ways { handover: &mut self.handover, streams: &mut self.streams };
                 dispatch(verdict, &mut outbox, ways, &mut self.engine.counters.send_failures);
             }
             self.outbox = send(outbox, &mut self.engine);
+            self.engine.counters.handover_full += self.handover.send() as u64;
+        }
+        drop(datagrams);
+        if !self.inbox.is_empty() {
             self.inbox.clear();
             self.pass_on();
         }
@@ -178,6 +197,7 @@ impl Worker {
             };
             let mut outbox = mem::take(&mut self.outbox).cleared();
             for (packet, scratch) in parcel.packets().zip(&mut self.scratches) {
+                self.handled += 1;
                 let verdict = self.engine.handle_handover(now, &packet, scratch);
                 let ways = Ways { handover: &mut self.handover, streams: &mut self.streams };
                 dispatch(verdict, &mut outbox, ways, &mut self.engine.counters.send_failures);
@@ -198,6 +218,7 @@ impl Worker {
                 more = false;
                 break;
             };
+            self.handled += arrival.messages();
             if messages + arrival.messages() > self.scratches.len() {
                 self.handle_batch(now, &mut batch);
                 batch.clear();

@@ -7,6 +7,7 @@ mod inbox;
 mod outbox;
 mod poller;
 pub(crate) mod sys;
+mod train;
 
 pub(crate) use bell::Bell;
 pub(crate) use inbox::Inbox;

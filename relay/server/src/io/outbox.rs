@@ -11,12 +11,16 @@ use std::os::fd::BorrowedFd;
 pub(crate) struct Outbox<'a> {
     transmits: Vec<Transmit<'a>>,
     order: Vec<u64>,
+    /// Whether runs of datagrams to one address leave in one piece.
+    in_trains: bool,
 }
 
 impl<'a> Outbox<'a> {
-    /// Room for `room` datagrams. More fit, at the cost of the heap.
-    pub(crate) fn new(room: usize) -> Self {
-        Self { transmits: Vec::with_capacity(room), order: Vec::with_capacity(room) }
+    /// Room for `room` datagrams. More fit, at the cost of the heap. With `in_trains`, runs of
+    /// datagrams to one address leave in one piece, until a network card can't.
+    pub(crate) fn new(room: usize, in_trains: bool) -> Self {
+        let (transmits, order) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        Self { transmits, order, in_trains }
     }
 
     pub(crate) fn push(&mut self, transmit: Transmit<'a>) {
@@ -48,11 +52,19 @@ impl<'a> Outbox<'a> {
                     failures.add_many(SendFailure::Other, group.len());
                     continue;
                 }
-                for group in group.chunks(sys::CALL_DATAGRAMS) {
-                    sys::send(socket, group.iter().map(transmit), |errno| {
+                let mut in_trains = self.in_trains;
+                sys::send(socket, group.iter().map(transmit), in_trains, |places, errno| {
+                    let is_fault_of_train = places.len() > 1 && sys::is_fault_of_train(errno);
+                    if !is_fault_of_train {
+                        failures.add_many(SendFailure::of(errno), places.len());
+                        return;
+                    }
+                    in_trains &= !sys::is_fault_of_card(errno);
+                    sys::send(socket, group[places].iter().map(transmit), false, |_, errno| {
                         failures.add(SendFailure::of(errno));
                     });
-                }
+                });
+                self.in_trains = in_trains;
             }
         }
     }
@@ -63,7 +75,7 @@ impl<'a> Outbox<'a> {
         self.order.clear();
         // Collecting an emptied Vec into one whose items have the same layout keeps its memory.
         let transmits = self.transmits.into_iter().map(|_| unreachable!("cleared")).collect();
-        Outbox { transmits, order: self.order }
+        Outbox { transmits, order: self.order, in_trains: self.in_trains }
     }
 }
 
@@ -197,24 +209,10 @@ mod tests {
     #[test]
     fn head_body_and_pad_leave_as_one_datagram() {
         let (near, far) = (socket(), socket());
-        let mut outbox = Outbox::new(4);
+        let mut outbox = Outbox::new(4, true);
         let to = far.local_addr().unwrap();
-        outbox.push(Transmit {
-            via: LISTENER,
-            to,
-            head: b"head",
-            body: b"body",
-            pad: 2,
-            dont_fragment: false,
-        });
-        outbox.push(Transmit {
-            via: LISTENER,
-            to,
-            head: b"",
-            body: b"",
-            pad: 0,
-            dont_fragment: false,
-        });
+        outbox.push(Transmit { head: b"head", pad: 2, ..body(LISTENER, to, b"body") });
+        outbox.push(body(LISTENER, to, b""));
         let mut failures = SendFailures::default();
         outbox.send(|_| Some(near.as_fd()), &mut failures);
         assert_eq!(receive(&far), b"headbody\0\0");
@@ -227,9 +225,9 @@ mod tests {
         let (listener, port, far) = (socket(), socket(), socket());
         let to = far.local_addr().unwrap();
         let long = vec![0; 65_508];
-        let mut outbox = Outbox::new(1);
-        for (via, body) in [(PORT, &b"1"[..]), (LISTENER, b"2"), (PORT, &long), (PORT, b"3")] {
-            outbox.push(Transmit { via, to, head: b"", body, pad: 0, dont_fragment: false });
+        let mut outbox = Outbox::new(1, true);
+        for (via, bytes) in [(PORT, &b"1"[..]), (LISTENER, b"2"), (PORT, &long), (PORT, b"3")] {
+            outbox.push(body(via, to, bytes));
         }
         let mut failures = SendFailures::default();
         let sockets = |at| Some(if at == PORT { port.as_fd() } else { listener.as_fd() });
@@ -248,9 +246,9 @@ mod tests {
             far.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             let to = far.local_addr().unwrap();
             sys::set_dont_fragment(near.as_fd(), to.is_ipv6(), false).unwrap();
-            let mut outbox = Outbox::new(4);
-            for (body, dont_fragment) in [(&b"1"[..], false), (b"2", true), (b"3", false)] {
-                outbox.push(Transmit { via: PORT, to, head: b"", body, pad: 0, dont_fragment });
+            let mut outbox = Outbox::new(4, true);
+            for (bytes, dont_fragment) in [(&b"1"[..], false), (b"2", true), (b"3", false)] {
+                outbox.push(Transmit { dont_fragment, ..body(PORT, to, bytes) });
             }
             let mut failures = SendFailures::default();
             outbox.send(|_| Some(near.as_fd()), &mut failures);
@@ -272,15 +270,8 @@ mod tests {
         let nobody = socket().local_addr().unwrap();
         let mut failures = SendFailures::default();
         let mut send = |to: SocketAddr| {
-            let mut outbox = Outbox::new(1);
-            outbox.push(Transmit {
-                via: PORT,
-                to,
-                head: b"",
-                body: b"x",
-                pad: 0,
-                dont_fragment: false,
-            });
+            let mut outbox = Outbox::new(1, true);
+            outbox.push(body(PORT, to, b"x"));
             outbox.send(|_| Some(near.as_fd()), &mut failures);
         };
         send(nobody);
@@ -294,16 +285,9 @@ mod tests {
 
     #[test]
     fn a_datagram_of_a_closed_port_is_counted() {
-        let mut outbox = Outbox::new(1);
+        let mut outbox = Outbox::new(1, true);
         let to = "127.0.0.1:9".parse().unwrap();
-        outbox.push(Transmit {
-            via: PORT,
-            to,
-            head: b"",
-            body: b"x",
-            pad: 0,
-            dont_fragment: false,
-        });
+        outbox.push(body(PORT, to, b"x"));
         let mut failures = SendFailures::default();
         outbox.send(|_| None, &mut failures);
         assert_eq!(failures.count(SendFailure::Closed), 1);
@@ -311,16 +295,9 @@ mod tests {
 
     #[test]
     fn a_cleared_outbox_is_empty_and_keeps_its_memory() {
-        let mut outbox = Outbox::new(8);
+        let mut outbox = Outbox::new(8, true);
         let to = "127.0.0.1:9".parse().unwrap();
-        outbox.push(Transmit {
-            via: PORT,
-            to,
-            head: b"",
-            body: b"x",
-            pad: 0,
-            dont_fragment: false,
-        });
+        outbox.push(body(PORT, to, b"x"));
         let memory = outbox.transmits.as_ptr() as usize;
         let cleared: Outbox<'static> = outbox.cleared();
         assert_eq!(cleared.transmits.len() + cleared.order.len(), 0);
@@ -334,6 +311,67 @@ mod tests {
         }
     }
 
+    /// A run of datagrams to one address, with others between: all come, each by itself, in order.
+    #[test]
+    fn a_train_arrives_as_its_datagrams() {
+        let (near, far, other) = (socket(), socket(), socket());
+        let [to, elsewhere] = [&far, &other].map(|far| far.local_addr().unwrap());
+        let bytes: Vec<_> = (0..200).map(|number: u8| [number; 90]).collect();
+        let mut outbox = Outbox::new(4, true);
+        for (number, bytes) in bytes.iter().enumerate() {
+            outbox.push(Transmit { head: &bytes[..4], ..body(LISTENER, to, &bytes[4..]) });
+            if number % 150 == 149 {
+                outbox.push(body(LISTENER, elsewhere, b"other"));
+            }
+        }
+        outbox.push(body(LISTENER, to, b"last"));
+        let mut failures = SendFailures::default();
+        outbox.send(|_| Some(near.as_fd()), &mut failures);
+        for bytes in &bytes {
+            assert_eq!(receive(&far), bytes);
+        }
+        assert_eq!((receive(&far), receive(&other)), (b"last".to_vec(), b"other".to_vec()));
+        assert_eq!(failures, SendFailures::default());
+    }
+
+    #[test]
+    fn a_train_too_long_for_the_path_leaves_as_single_datagrams() {
+        let near = UdpSocket::bind("[::1]:0").unwrap();
+        let far = UdpSocket::bind("[::1]:0").unwrap();
+        far.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        sys::set_mtu(near.as_fd(), 1280).unwrap();
+        let to = far.local_addr().unwrap();
+        let (long, short) = ([7; 1400], [8; 100]);
+        let mut outbox = Outbox::new(8, true);
+        for bytes in [&long[..], &long, &short, &short, &short] {
+            outbox.push(body(PORT, to, bytes));
+        }
+        let mut failures = SendFailures::default();
+        outbox.send(|_| Some(near.as_fd()), &mut failures);
+        for bytes in [&long[..], &long, &short, &short, &short] {
+            assert_eq!(receive(&far), bytes);
+        }
+        assert_eq!(failures, SendFailures::default());
+        assert!(outbox.in_trains, "other paths may take trains");
+    }
+
+    #[test]
+    fn a_train_that_nobody_can_reach_is_counted_by_datagrams() {
+        let near = socket();
+        let mut outbox = Outbox::new(8, true);
+        for _ in 0..3 {
+            // Loopback's sockets can't send there.
+            outbox.push(body(PORT, "192.0.2.1:9".parse().unwrap(), b"x"));
+        }
+        let mut failures = SendFailures::default();
+        outbox.send(|_| Some(near.as_fd()), &mut failures);
+        assert_eq!(SendFailure::ALL.map(|failure| failures.count(failure)).iter().sum::<u64>(), 3);
+    }
+
+    fn body(via: At, to: SocketAddr, body: &[u8]) -> Transmit<'_> {
+        Transmit { via, to, head: b"", body, pad: 0, dont_fragment: false }
+    }
+
     fn socket() -> UdpSocket {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -341,7 +379,7 @@ mod tests {
     }
 
     fn receive(socket: &UdpSocket) -> Vec<u8> {
-        let mut bytes = [0; 100];
+        let mut bytes = [0; 2000];
         let (len, _) = socket.recv_from(&mut bytes).unwrap();
         bytes[..len].to_vec()
     }

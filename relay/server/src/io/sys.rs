@@ -2,23 +2,32 @@
 
 #![expect(unsafe_code, reason = "calls into libc; everything it gives out is safe to use")]
 
+use super::train::{TRAIN_SEGMENTS, Train};
 use libc::{c_int, c_uint, c_void, epoll_event, iovec, mmsghdr, msghdr, sockaddr_in, sockaddr_in6};
 use relay_core::{IcmpError, Transmit};
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// The most datagrams that one system call moves.
-pub(crate) const CALL_DATAGRAMS: usize = 64;
+/// The most buffers, or trains, that one system call moves.
+pub(crate) const CALL_MESSAGES: usize = 64;
 
 /// What a datagram to send is made of: head, body, pad.
 const PARTS: usize = 3;
 
+/// The most parts of what one system call sends: those of two full trains, or of single datagrams
+/// as many as there may be.
+const CALL_PARTS: usize = 2 * TRAIN_SEGMENTS * PARTS;
+
 static PAD: [u8; 4] = [0; 4];
 
-/// Receives what is there, one datagram a buffer, without waiting; `each` gets the sender and the
-/// length of each.
+/// Room for the control message that says how a train is cut.
+type SegmentControl = MaybeUninit<[u64; 3]>;
+
+/// Receives what is there, one datagram or train of them a buffer, without waiting; `each` gets the
+/// sender, the length, and that of the datagrams of a train (the last may be shorter).
 ///
 /// # Errors
 /// What recvmmsg says if not a single datagram came: `WouldBlock`, or an ICMP error about an
@@ -26,20 +35,24 @@ static PAD: [u8; 4] = [0; 4];
 pub(crate) fn receive<'a>(
     socket: BorrowedFd<'_>,
     buffers: impl Iterator<Item = &'a mut [u8]>,
-    mut each: impl FnMut(SocketAddr, usize),
+    mut each: impl FnMut(SocketAddr, usize, Option<usize>),
 ) -> io::Result<()> {
-    let mut names = [const { MaybeUninit::<sockaddr_in6>::uninit() }; CALL_DATAGRAMS];
-    let mut parts = [const { MaybeUninit::<iovec>::uninit() }; CALL_DATAGRAMS];
-    let mut headers = [const { MaybeUninit::<mmsghdr>::uninit() }; CALL_DATAGRAMS];
+    let mut names = [const { MaybeUninit::<sockaddr_in6>::uninit() }; CALL_MESSAGES];
+    let mut parts = [const { MaybeUninit::<iovec>::uninit() }; CALL_MESSAGES];
+    let mut controls = [const { SegmentControl::uninit() }; CALL_MESSAGES];
+    let mut headers = [const { MaybeUninit::<mmsghdr>::uninit() }; CALL_MESSAGES];
     let mut count = 0;
-    for (i, buffer) in buffers.take(CALL_DATAGRAMS).enumerate() {
+    for (i, buffer) in buffers.take(CALL_MESSAGES).enumerate() {
         parts[i].write(iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() });
-        headers[i].write(header(names[i].as_mut_ptr(), NAME_BYTES, parts[i].as_mut_ptr(), 1));
+        let mut header = header(names[i].as_mut_ptr(), NAME_BYTES, parts[i].as_mut_ptr(), 1);
+        header.msg_hdr.msg_control = controls[i].as_mut_ptr().cast();
+        header.msg_hdr.msg_controllen = size_of::<SegmentControl>() as _;
+        headers[i].write(header);
         count += 1;
     }
-    // SAFETY: the first `count` headers are written, each pointing to a name and a part that
-    // outlive the call, and each part to a buffer that is borrowed mutably, and by nobody else,
-    // until after the call.
+    // SAFETY: the first `count` headers are written, each pointing to a name, a part and room for
+    // control messages that outlive the call, and each part to a buffer that is borrowed mutably,
+    // and by nobody else, until after the call.
     let received = unsafe {
         libc::recvmmsg(
             socket.as_raw_fd(),
@@ -54,47 +67,95 @@ pub(crate) fn receive<'a>(
         // SAFETY: written above, and since then by the kernel.
         let header = unsafe { header.assume_init_ref() };
         let from = read_name(name, header.msg_hdr.msg_namelen);
-        each(from.expect("an IP socket names the sender"), header.msg_len as usize);
+        let from = from.expect("an IP socket names the sender");
+        each(from, header.msg_len as usize, read_segment(&header.msg_hdr));
     }
     Ok(())
 }
 
-/// Sends the first [`CALL_DATAGRAMS`] of `transmits` by one socket, in order, without waiting.
+/// Sends `transmits` by one socket, in order, without waiting; with `in_trains` those that can be
+/// sent as one.
 ///
-/// One that can't be sent is left out, with its error given to `failed`; the others go on.
+/// What can't be sent is left out: its places among `transmits` and the error are given to
+/// `failed`; the others go on.
 pub(crate) fn send<'a, 'd: 'a>(
     socket: BorrowedFd<'_>,
     transmits: impl Iterator<Item = &'a Transmit<'d>>,
-    mut failed: impl FnMut(c_int),
+    in_trains: bool,
+    mut failed: impl FnMut(Range<usize>, c_int),
 ) {
-    let mut names = [const { MaybeUninit::<sockaddr_in6>::uninit() }; CALL_DATAGRAMS];
-    let mut parts = [const { [const { MaybeUninit::<iovec>::uninit() }; PARTS] }; CALL_DATAGRAMS];
-    let mut headers = [const { MaybeUninit::<mmsghdr>::uninit() }; CALL_DATAGRAMS];
-    let mut count = 0;
-    for (i, transmit) in transmits.take(CALL_DATAGRAMS).enumerate() {
-        let name_bytes = write_name(&mut names[i], transmit.to);
-        let bytes = [transmit.head, transmit.body, &PAD[..transmit.pad]];
-        let mut used = 0;
-        for bytes in bytes.into_iter().filter(|bytes| !bytes.is_empty()) {
-            let base: *const u8 = bytes.as_ptr();
-            parts[i][used].write(iovec { iov_base: base.cast_mut().cast(), iov_len: bytes.len() });
-            used += 1;
+    let mut names = [const { MaybeUninit::<sockaddr_in6>::uninit() }; CALL_MESSAGES];
+    let mut parts = [const { MaybeUninit::<iovec>::uninit() }; CALL_PARTS];
+    let mut controls = [const { SegmentControl::uninit() }; CALL_MESSAGES];
+    let mut headers = [const { MaybeUninit::<mmsghdr>::uninit() }; CALL_MESSAGES];
+    // Where each message begins among the transmits, and the last one ends.
+    let mut places = [0; CALL_MESSAGES + 1];
+    let mut transmits = transmits.peekable();
+    while transmits.peek().is_some() {
+        let (mut count, mut used) = (0, 0);
+        while count < CALL_MESSAGES && used + PARTS <= CALL_PARTS {
+            let Some(first) = transmits.next() else { break };
+            let begin = used;
+            let mut train = Train::of(first);
+            used += write_parts(&mut parts[used..], first);
+            while in_trains && used + PARTS <= CALL_PARTS {
+                let Some(next) = transmits.next_if(|next| train.take(next)) else { break };
+                used += write_parts(&mut parts[used..], next);
+            }
+            let name_bytes = write_name(&mut names[count], first.to);
+            let first_part = parts[begin..].as_mut_ptr().cast();
+            let name = names[count].as_mut_ptr();
+            let mut header = header(name, name_bytes, first_part, used - begin);
+            if train.segments() > 1 {
+                write_segment(&mut header.msg_hdr, &mut controls[count], train.segment_bytes());
+            }
+            headers[count].write(header);
+            places[count + 1] = places[count] + train.segments();
+            count += 1;
         }
-        let parts = parts[i].as_mut_ptr().cast();
-        headers[i].write(header(names[i].as_mut_ptr(), name_bytes, parts, used));
-        count += 1;
+        // SAFETY: the first `count` headers are written; each points to a name, to as many written
+        // parts as it says and, if it says so, to a written control message, all of which outlive
+        // the call and stay where they are, as do the bytes borrowed by `transmits`.
+        unsafe {
+            send_messages(socket, &mut headers[..count], |message, error| {
+                failed(places[message]..places[message + 1], error);
+            });
+        }
+        places[0] = places[count];
     }
+}
+
+/// Writes the parts of one datagram, and says how many there are.
+fn write_parts(parts: &mut [MaybeUninit<iovec>], transmit: &Transmit<'_>) -> usize {
+    let bytes = [transmit.head, transmit.body, &PAD[..transmit.pad]];
+    let mut used = 0;
+    for bytes in bytes.into_iter().filter(|bytes| !bytes.is_empty()) {
+        let base: *const u8 = bytes.as_ptr();
+        parts[used].write(iovec { iov_base: base.cast_mut().cast(), iov_len: bytes.len() });
+        used += 1;
+    }
+    used
+}
+
+/// Sends written messages in order; gives `failed` those that can't be sent.
+///
+/// # Safety
+/// All `headers` are written, and what they point to is as long as they say.
+unsafe fn send_messages(
+    socket: BorrowedFd<'_>,
+    headers: &mut [MaybeUninit<mmsghdr>],
+    mut failed: impl FnMut(usize, c_int),
+) {
     let mut done = 0;
     let mut may_be_earlier = true;
-    while done < count {
-        // SAFETY: the headers from `done` to `count` are written, each pointing to a name and to as
-        // many written parts as it says, which outlive the call, as do the borrowed bytes; sendmmsg
-        // only reads those.
+    while done < headers.len() {
+        let rest = &mut headers[done..];
+        // SAFETY: as the caller promises; sendmmsg only reads what the headers point to.
         let sent = unsafe {
             libc::sendmmsg(
                 socket.as_raw_fd(),
-                headers[done..].as_mut_ptr().cast(),
-                (count - done) as c_uint,
+                rest.as_mut_ptr().cast(),
+                rest.len() as c_uint,
                 libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
             )
         };
@@ -113,10 +174,32 @@ pub(crate) fn send<'a, 'd: 'a>(
             may_be_earlier = false;
             continue;
         }
-        failed(error);
+        failed(done, error);
         done += 1;
         may_be_earlier = true;
     }
+}
+
+/// Has the kernel cut the message into datagrams of so many bytes.
+fn write_segment(header: &mut msghdr, control: &mut SegmentControl, bytes: u16) {
+    control.write([0; 3]);
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of::<SegmentControl>() as _;
+    // SAFETY: the room for control messages is aligned for one, zeroed, and longer than one with
+    // two bytes of data.
+    unsafe {
+        let message = libc::CMSG_FIRSTHDR(header);
+        (*message).cmsg_level = libc::SOL_UDP;
+        (*message).cmsg_type = libc::UDP_SEGMENT;
+        (*message).cmsg_len = libc::CMSG_LEN(size_of::<u16>() as c_uint) as _;
+        libc::CMSG_DATA(message).cast::<u16>().write_unaligned(bytes);
+    }
+}
+
+/// How long the datagrams of a received train are; nothing if it is a single one.
+fn read_segment(header: &msghdr) -> Option<usize> {
+    let found = read_control(header, |level, kind| (level, kind) == (libc::SOL_UDP, libc::UDP_GRO));
+    found.and_then(|bytes: c_int| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0)
 }
 
 /// Takes up to `most` errors off the socket's error queue, and says how many there were; `each`
@@ -154,31 +237,57 @@ const CONTROL_WORDS: usize = 32;
 
 /// The ICMP error among the control messages of a received `header`.
 fn read_icmp_error(header: &msghdr) -> Option<IcmpError> {
-    // SAFETY: the header is as recvmsg left it, and its control messages live.
+    let found = read_control(header, |level, kind| {
+        [(libc::IPPROTO_IP, libc::IP_RECVERR), (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)]
+            .contains(&(level, kind))
+    });
+    let error: libc::sock_extended_err = found?;
+    let is_icmp = [libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6]
+        .iter()
+        .any(|origin| c_int::from(error.ee_origin) == c_int::from(*origin));
+    let (kind, code, mtu) = (error.ee_type, error.ee_code, error.ee_info);
+    is_icmp.then_some(IcmpError { kind, code, mtu })
+}
+
+/// What the kernel wrote into a control message.
+trait Control: Copy {}
+
+impl Control for c_int {}
+impl Control for libc::sock_extended_err {}
+
+/// The first control message of a received `header` whose level and type `is_it`, if it is long
+/// enough.
+fn read_control<T: Control>(header: &msghdr, is_it: impl Fn(c_int, c_int) -> bool) -> Option<T> {
+    // SAFETY: the header is as the kernel left it, and its control messages live.
     let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
     while !message.is_null() {
         // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give null or a whole header within the buffer,
         // which is aligned for it.
         let found = unsafe { *message };
-        let is_error = (found.cmsg_level, found.cmsg_type) == (libc::IPPROTO_IP, libc::IP_RECVERR)
-            || (found.cmsg_level, found.cmsg_type) == (libc::IPPROTO_IPV6, libc::IPV6_RECVERR);
         // SAFETY: only a number is asked for.
-        let whole = unsafe { libc::CMSG_LEN(size_of::<libc::sock_extended_err>() as c_uint) };
-        if is_error && found.cmsg_len as usize >= whole as usize {
-            // SAFETY: the message is long enough to hold one.
-            let error = unsafe {
-                libc::CMSG_DATA(message).cast::<libc::sock_extended_err>().read_unaligned()
-            };
-            let is_icmp = [libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6]
-                .iter()
-                .any(|origin| c_int::from(error.ee_origin) == c_int::from(*origin));
-            let (kind, code, mtu) = (error.ee_type, error.ee_code, error.ee_info);
-            return is_icmp.then_some(IcmpError { kind, code, mtu });
+        let whole = unsafe { libc::CMSG_LEN(size_of::<T>() as c_uint) };
+        if is_it(found.cmsg_level, found.cmsg_type) && found.cmsg_len as usize >= whole as usize {
+            // SAFETY: the message is long enough to hold one, and any bytes are one.
+            return Some(unsafe { libc::CMSG_DATA(message).cast::<T>().read_unaligned() });
         }
         // SAFETY: both come from this header.
         message = unsafe { libc::CMSG_NXTHDR(header, message) };
     }
     None
+}
+
+/// Asks for trains of datagrams in one piece, by [`receive`].
+///
+/// # Errors
+/// If this kernel can't (it is older than 5.0).
+pub(crate) fn ask_for_trains(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
+}
+
+/// Whether this kernel takes trains to send.
+pub(crate) fn can_send_trains(socket: BorrowedFd<'_>) -> bool {
+    // 0: no train but where a control message says so.
+    set_option(socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok()
 }
 
 /// Asks for ICMP errors about what this socket sends: to be read by [`take_icmp_errors`].
@@ -313,6 +422,14 @@ pub(crate) fn pin_thread(nth: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the calling thread sleep for as long as it asks: else it may be 50 us more.
+pub(crate) fn sleep_precisely() -> io::Result<()> {
+    let slack_ns: libc::c_ulong = 1;
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack_ns) })?;
+    Ok(())
+}
+
 /// Raises this process's limit of open files as far as it may go by itself, and says how far that
 /// is.
 pub(crate) fn raise_open_files() -> io::Result<u64> {
@@ -395,6 +512,17 @@ fn read_name(name: &MaybeUninit<sockaddr_in6>, bytes: u32) -> Option<SocketAddr>
     }
 }
 
+/// Whether a train wasn't sent because it is one: too long for the MTU of this path, or no card or
+/// kernel that can cut it.
+pub(crate) fn is_fault_of_train(error: c_int) -> bool {
+    matches!(error, libc::EINVAL | libc::EMSGSIZE) || is_fault_of_card(error)
+}
+
+/// Whether no train can be sent by this way out, however short.
+pub(crate) fn is_fault_of_card(error: c_int) -> bool {
+    matches!(error, libc::EIO | libc::EOPNOTSUPP)
+}
+
 /// Whether the kernel makes this error of an ICMP message.
 fn comes_by_icmp(error: c_int) -> bool {
     matches!(
@@ -410,6 +538,12 @@ fn comes_by_icmp(error: c_int) -> bool {
             | libc::EPROTO
             | libc::EACCES
     )
+}
+
+/// Makes this IPv6 socket believe in an MTU.
+#[cfg(test)]
+pub(super) fn set_mtu(socket: BorrowedFd<'_>, bytes: c_int) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU, bytes)
 }
 
 /// What [`set_dont_fragment`] set.
