@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test: those of `cargo test --workspace`, and those that need programs from outside: a browser (Debian's
-# chromium, driven from Node.js) and foreign TURN clients (Debian's coturn, Python's aioice). What is missing is
-# installed first, if this runs as root on a Debian-like system; otherwise it is named.
+# chromium, driven from Node.js) and foreign TURN clients (Debian's coturn, Python's aioice, WebRTC libraries of
+# Node.js). What is missing is installed first, if this runs as root on a Debian-like system; otherwise it is named.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,6 +35,7 @@ say "foreign TURN clients"
 python=$PWD/target/foreign-python
 [ -x "$python/bin/pip" ] || python3 -m venv "$python"
 "$python/bin/pip" install --quiet --disable-pip-version-check aioice==0.13.0
+(cd tests/foreign/node && npm ci --no-audit --no-fund --loglevel=error)
 HELIOGRAPH_PYTHON=$python/bin/python \
 cargo test --locked --features foreign-clients --test foreign_clients --test differential
 

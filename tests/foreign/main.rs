@@ -6,6 +6,7 @@
 mod support;
 
 mod coturn;
+mod node;
 mod python;
 
 use std::net::SocketAddr;
