@@ -18,7 +18,8 @@ use std::str::FromStr;
 pub struct PeerPolicy {
     /// Ranges opened although the default denies them.
     pub allow: Vec<Cidr>,
-    /// Ranges closed, whatever else says.
+    /// Ranges closed, whatever else says. Allocations of this relay reach each other all the same,
+    /// since that is inside it: with everything closed they reach nobody else.
     pub deny: Vec<Cidr>,
 }
 

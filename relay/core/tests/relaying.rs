@@ -247,6 +247,17 @@ fn an_own_address_is_open_inside_only() {
 }
 
 #[test]
+fn with_everything_closed_clients_reach_each_other_and_nobody_else() {
+    let everything = ["0.0.0.0/0", "::/0"].map(|range| range.parse().unwrap());
+    let mut relay = Script::with(|config| config.policy.deny = everything.to_vec());
+    relay = relay.allocate(ALICE).allocate(CAROL);
+    let (alice, carol) = (relay.relayed(ALICE), relay.relayed(CAROL));
+    relay.try_permit(ALICE, &[BOB]).expect_error(403);
+    relay = relay.permit(ALICE, carol).permit(CAROL, alice);
+    relay.send(ALICE, carol, b"hi").expect_data_indication(CAROL, alice, b"hi");
+}
+
+#[test]
 fn a_client_reaches_its_own_allocation() {
     let mut relay = Script::new().allocate(ALICE);
     let own = relay.relayed(ALICE);
