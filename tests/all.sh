@@ -1,17 +1,25 @@
 #!/usr/bin/env bash
 # Runs every test: those of `cargo test --workspace`, and those that need programs from outside: a browser (Debian's
-# chromium, driven from Node.js) and foreign TURN clients (Debian's coturn, Python's aioice, WebRTC libraries of
-# Node.js). What is missing is installed first, if this runs as root on a Debian-like system; otherwise it is named.
+# chromium, driven from Node.js) and foreign TURN clients (Debian's coturn, pion, libnice and GStreamer, Python's aioice
+# and aiortc, WebRTC libraries of Node.js). What is missing is installed first, if this runs as root on a Debian-like
+# system; otherwise it is named.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*"; }
 
 # command -> Debian package that brings it
-needed=(chromium:chromium openssl:openssl turnutils_uclient:coturn ip:iproute2 node:nodejs npm:npm python3:python3)
+needed=(chromium:chromium openssl:openssl turnutils_uclient:coturn ip:iproute2 node:nodejs npm:npm python3:python3
+    go:golang-go)
+# Debian packages that bring no command
+libraries=(gir1.2-gst-plugins-bad-1.0 gir1.2-nice-0.1 golang-github-pion-webrtc.v3-dev gstreamer1.0-nice
+    gstreamer1.0-plugins-bad python3-gi)
 missing=()
 for pair in "${needed[@]}"; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+done
+for package in "${libraries[@]}"; do
+    dpkg-query --show --showformat='${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing+=("$package")
 done
 python3 -c "import ensurepip, venv" 2>/dev/null || missing+=(python3-venv)
 if [ ${#missing[@]} -gt 0 ]; then
@@ -34,7 +42,7 @@ cargo test --locked --workspace
 say "foreign TURN clients"
 python=$PWD/target/foreign-python
 [ -x "$python/bin/pip" ] || python3 -m venv "$python"
-"$python/bin/pip" install --quiet --disable-pip-version-check aioice==0.13.0
+"$python/bin/pip" install --quiet --disable-pip-version-check aioice==0.13.0 aiortc==1.16.0
 (cd tests/foreign/node && npm ci --no-audit --no-fund --loglevel=error)
 HELIOGRAPH_PYTHON=$python/bin/python \
 cargo test --locked --features foreign-clients --test foreign_clients --test differential

@@ -1,16 +1,17 @@
 //! Clients that nobody here wrote, against the real binary: a file for each kind, with the programs
-//! that drive them beside it;
-//! `tests/all.sh` installs what they need.
+//! that drive them beside it. `tests/all.sh` installs what they need.
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod coturn;
+mod gstreamer;
 mod node;
+mod pion;
 mod python;
 
 use std::net::SocketAddr;
-use std::process::Output;
+use std::process::{Command, Output};
 use support::{Heliograph, TestTls};
 
 pub(crate) fn relay(ip: &str) -> Heliograph {
@@ -63,6 +64,13 @@ pub(crate) fn stream_relay(tls: &TestTls) -> (Heliograph, String, String) {
     };
     let (tcp, secure) = (port("turn:127.0.0.1:"), port("turns:127.0.0.1:"));
     (relay, tcp, secure)
+}
+
+/// Asserts that a program says `ok` at its end.
+pub(crate) fn assert_ends_ok(command: &mut Command) {
+    let output = command.output().expect("it runs");
+    let report = text(&output);
+    assert!(output.status.success() && report.ends_with("ok\n"), "{command:?}:\n{report}");
 }
 
 pub(crate) fn text(output: &Output) -> String {
