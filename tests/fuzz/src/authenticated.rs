@@ -1,56 +1,40 @@
-//! A whole server and clients with passwords: programs of valid and bent operations in virtual
-//! time, held against a naive model of who may reach whom.
+//! A relay with two workers and clients with passwords: programs of valid and bent operations in
+//! virtual time, held against a naive model of who has what and may reach whom.
 
+mod connections;
+mod data;
+mod ends;
+
+use crate::clients::{CLIENTS, PEERS, place, sign, worker_of};
 use crate::input::Input;
-use crate::model::{Model, Place};
-use crate::world::{LISTENERS, Outcome, REALM, World, address, answer_class};
-use relay_core::wire::{
-    ChannelData, ChannelNumber, Class, Key, Message, Method, PasswordAlgorithm, TransactionId,
-    Writer, attribute, decode_xor_address, encode_xor_address, user_hash,
+use crate::model::{
+    Asked, CONNECTIONS_MAX, Cause, Model, Place, REDIRECTS_MAX, RESERVATIONS_MAX, limit,
 };
-use relay_core::{At, IcmpError, ListenerId, PeerPolicy, PortId};
+use crate::read::{answer_class, encoded, find, is_answer, read};
+use crate::world::{LISTENERS, Outcome, World, address};
+use relay_core::At;
+use relay_core::wire::{Class, Method, TransactionId, Writer, attribute};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
-
-/// Clients: listener, address, user.
-const CLIENTS: [(u16, &str, &str); 5] = [
-    (0, "1.1.1.1:1111", "alice"),
-    (0, "3.3.3.3:3333", "carol"),
-    (1, "[2001:db8::d]:4444", "alice"),
-    (2, "1.1.1.1:1111", "alice"),
-    (0, "1.1.1.1:1111", "carol"),
-];
-
-/// Peers, those among them whom nobody may reach.
-const PEERS: [&str; 16] = [
-    "8.8.8.8:8888",
-    "8.8.8.8:9999",
-    "9.9.9.9:9999",
-    "[2606:4700::1]:1",
-    "[2606:4700::2]:65535",
-    "10.0.0.1:80",
-    "127.0.0.1:22",
-    "169.254.169.254:80",
-    "224.0.0.1:5353",
-    "[::ffff:10.0.0.1]:80",
-    "[::ffff:8.8.8.8]:8888",
-    "[64:ff9b::7f00:1]:1",
-    "198.51.100.1:3478",
-    "[2001:db8::1]:3478",
-    "8.8.4.4:0",
-    "0.0.0.0:1",
-];
-
-const WAITS_S: [u64; 12] = [0, 1, 30, 59, 60, 299, 300, 301, 599, 600, 601, 3600];
 
 /// The most steps of one program, so that no input is slow.
 const STEPS_MAX: usize = 200;
 
+const WORKERS: u8 = 2;
+
+/// Values of REQUESTED-TRANSPORT.
+const UDP: (u16, &[u8]) = (attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+const TCP: (u16, &[u8]) = (attribute::REQUESTED_TRANSPORT, &[6, 0, 0, 0]);
+
+/// What an Allocate asks for beside a port.
+const TICKET: (u16, &[u8]) = (attribute::MOBILITY_TICKET, &[]);
+const PAIR: (u16, &[u8]) = (attribute::EVEN_PORT, &[0x80]);
+const BOTH_FAMILIES: (u16, &[u8]) = (attribute::ADDITIONAL_ADDRESS_FAMILY, &[2, 0, 0, 0]);
+
 /// Runs a program of operations.
 ///
 /// # Panics
-/// If the relay sends what it must not, or loses count.
+/// If the relay sends or gives what it must not, keeps what is over, or loses count.
 pub fn authenticated(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let mut program = Program::new();
@@ -59,8 +43,10 @@ pub fn authenticated(bytes: &[u8]) {
             break;
         }
         program.step(&mut input);
+        program.model.check(&program.world);
     }
-    program.finish();
+    // Half of the time goes there.
+    program.finish(bytes.len().is_multiple_of(4));
 }
 
 struct Program {
@@ -73,28 +59,34 @@ struct Program {
 
 impl Program {
     fn new() -> Self {
-        let world = World::new(2, |config| {
+        let world = World::new(WORKERS, 2, |config| {
             config.permissions_max = 4;
             config.channels_max = 3;
+            config.tcp_connections_max = CONNECTIONS_MAX;
+            config.redirects_max = REDIRECTS_MAX;
+            (config.reservations_max, config.reservations_per_holder_max) = RESERVATIONS_MAX;
+            limit(config);
         });
-        Self { world, model: Model::default(), nonces: HashMap::new(), transactions: 0, last: None }
+        let model = Model::default();
+        let mut program =
+            Self { world, model, nonces: HashMap::new(), transactions: 0, last: None };
+        for worker in 0..WORKERS.into() {
+            for _ in 0..3 {
+                program.world.open_port(worker, own_ip(0), false);
+                program.world.open_port(worker, own_ip(1), false);
+            }
+            program.world.open_port(worker, own_ip(0), true);
+        }
+        program
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
-        let (what, who) = (input.byte(), input.byte());
-        let who = usize::from(who) % CLIENTS.len();
-        match what % 17 {
+        let (what, choice) = (input.byte(), usize::from(input.byte()));
+        let who = choice % CLIENTS.len();
+        match what % 32 {
             0 => self.wait(input),
-            1 => self.world.open_port(address(LISTENERS[who % 2].0).ip()),
-            2 | 3 => {
-                let transport: &[u8] = &[17, 0, 0, 0];
-                self.request(
-                    who,
-                    Method::Allocate,
-                    &[(attribute::REQUESTED_TRANSPORT, transport)],
-                    input,
-                );
-            }
+            1 => self.world.open_port(choice / 2 % 2, own_ip(choice % 2), choice & 4 != 0),
+            2 | 3 => self.request(who, Method::Allocate, &[UDP], input),
             4 => {
                 let lifetime = u32::from(input.word()).to_be_bytes();
                 self.request(who, Method::Refresh, &[(attribute::LIFETIME, &lifetime)], input);
@@ -110,42 +102,21 @@ impl Program {
             }
             14 => self.bend(input),
             15 => self.icmp(input),
-            _ => self.hand_over(input),
-        }
-    }
-
-    fn finish(mut self) {
-        self.world.check_sums();
-        self.check_live();
-        self.world.elapsed += Duration::from_secs(4000);
-        let now = self.world.now();
-        self.world.server.handle_timeout(now);
-        let effects = self.world.effects();
-        self.model.note(None, &effects);
-        self.check_live();
-        assert_eq!(self.model.live(), 0, "every lifetime is over");
-    }
-
-    fn check_live(&self) {
-        let live = self.world.server.counters().allocations_live();
-        assert!(live <= self.model.live() as u64, "an allocation has a port");
-        assert_eq!(live == 0, self.model.live() == 0, "a port has an allocation");
-    }
-
-    fn wait(&mut self, input: &mut Input<'_>) {
-        self.world.elapsed += Duration::from_secs(input.choose(&WAITS_S));
-        if input.byte().is_multiple_of(2) {
-            let now = self.world.now();
-            self.world.server.handle_timeout(now);
-            let effects = self.world.effects();
-            self.model.note(None, &effects);
-        }
-        let stream = CLIENTS[3];
-        if input.byte() == 1 {
-            let now = self.world.now();
-            self.world.server.handle_client_gone(now, ListenerId(stream.0), address(stream.1));
-            let effects = self.world.effects();
-            self.model.note(None, &effects);
+            16 => self.hand_over(input),
+            17 => self.request(who, Method::Allocate, &[TCP], input),
+            18 => self.connect(who, input),
+            19 => self.peer_connected(input),
+            20 => self.peer_accepted(input),
+            21 => self.bind_connection(who, input),
+            22 => self.peer_closed(input),
+            23 => self.request(who, Method::Allocate, &[UDP, TICKET], input),
+            24 | 25 => self.refresh_with_ticket(who, input),
+            26 => self.request(who, Method::Allocate, &[UDP, PAIR], input),
+            27 => self.redeem(who, input),
+            28 => self.world.open_pair(choice / 2 % 2, own_ip(choice % 2)),
+            29 => self.revoke(choice),
+            30 => self.request(who, Method::Allocate, &[UDP, BOTH_FAMILIES, TICKET], input),
+            _ => self.client_gone(who),
         }
     }
 
@@ -160,7 +131,7 @@ impl Program {
     }
 
     fn bind_channel(&mut self, who: usize, input: &mut Input<'_>) {
-        let [high, low] = channel_number(input).to_be_bytes();
+        let [high, low] = data::channel_number(input).to_be_bytes();
         let transaction = self.next_transaction();
         let peer = encoded(self.peer(input), &transaction);
         let attributes: [(u16, &[u8]); 2] =
@@ -168,75 +139,29 @@ impl Program {
         self.request(who, Method::ChannelBind, &attributes, input);
     }
 
-    fn send_indication(&mut self, who: usize, input: &mut Input<'_>) {
-        let transaction = self.next_transaction();
-        self.transactions += 1;
-        let mut buffer = [0; 512];
-        let mut writer = Writer::new(&mut buffer, Class::Indication, Method::Send, transaction);
-        writer.xor_address(attribute::XOR_PEER_ADDRESS, self.peer(input));
-        let length = usize::from(input.byte());
-        writer.attribute(attribute::DATA, input.bytes(length));
-        let message = writer.finish().to_vec();
-        self.client(who, &message);
-    }
-
-    fn channel_data(&mut self, who: usize, input: &mut Input<'_>) {
-        let number = ChannelNumber::new(channel_number(input));
-        let number = number.or(ChannelNumber::new(0x4000)).expect("the first channel");
-        let length = usize::from(input.byte());
-        let data = input.bytes(length);
-        let announced = u16::try_from(data.len()).expect("it is short");
-        let message = [&ChannelData::header(number, announced), data].concat();
-        self.client(who, &message);
-    }
-
-    fn peer_data(&mut self, input: &mut Input<'_>) {
-        let ports = self.model.ports();
-        let port = match ports.len() {
-            0 => PortId(u32::from(input.byte()) % self.world.ports()),
-            live => ports[usize::from(input.byte()) % live],
+    /// A Refresh with a ticket of somebody's: 0 for the last that was given, 1 for the one before;
+    /// by a bit a farewell.
+    fn refresh_with_ticket(&mut self, who: usize, input: &mut Input<'_>) {
+        let choice = input.byte();
+        let tickets = self.model.tickets().iter().rev();
+        let Some(ticket) = tickets.cycle().nth((choice & 0x0f).into()).cloned() else {
+            return;
         };
-        let peer = self.peer(input);
-        let length = usize::from(input.byte());
-        let data = input.bytes(length);
-        let now = self.world.elapsed;
-        let outcome = self.world.datagram(At::Port(port), peer, data);
-        let effects = self.world.effects();
-        self.model.note(None, &effects);
-        if let Outcome::Send { via, to, bytes } = outcome {
-            assert!(self.model.may_talk(now, port, peer.ip()), "{peer} has no permission");
-            assert!(PeerPolicy::default().permits(peer.ip()), "{peer} is denied");
-            assert!(self.model.is_owner(port, via, to), "{to} isn't the client of {port:?}");
-            carries(via, &bytes, data);
-        } else {
-            assert_eq!(outcome, Outcome::Nothing);
+        let mut attributes = vec![(attribute::MOBILITY_TICKET, &ticket[..])];
+        if choice & 0x80 != 0 {
+            attributes.push((attribute::LIFETIME, &[0; 4]));
         }
+        self.request(who, Method::Refresh, &attributes, input);
     }
 
-    fn icmp(&mut self, input: &mut Input<'_>) {
-        let ports = self.model.ports();
-        let port = match ports.len() {
-            0 => PortId(u32::from(input.byte()) % self.world.ports()),
-            live => ports[usize::from(input.byte()) % live],
+    /// An Allocate with a token that somebody was given.
+    fn redeem(&mut self, who: usize, input: &mut Input<'_>) {
+        let tokens = self.model.tokens().iter().rev();
+        let Some(token) = tokens.cycle().nth((input.byte() % 4).into()).copied() else {
+            return;
         };
-        let peer = self.peer(input);
-        let error = IcmpError {
-            kind: input.byte(),
-            code: input.byte(),
-            mtu: u32::from_be_bytes(input.array()),
-        };
-        let now = self.world.elapsed;
-        let outcome = self.world.icmp(port, peer, error);
-        let effects = self.world.effects();
-        self.model.note(None, &effects);
-        if let Outcome::Send { via, to, bytes } = outcome {
-            assert!(self.model.may_talk(now, port, peer.ip()), "{peer} has no permission");
-            assert!(self.model.is_owner(port, via, to), "{to} isn't the client of {port:?}");
-            let message = read(&bytes);
-            assert_eq!((message.class(), message.method_number()), (Class::Indication, 0x007));
-            assert!(find(&message, attribute::ICMP).is_some());
-            assert_eq!(find(&message, attribute::DATA), None);
-        }
+        let token = (attribute::RESERVATION_TOKEN, &token.0[..]);
+        self.request(who, Method::Allocate, &[UDP, token], input);
     }
 
     /// Sends the last message again, some of its bytes changed.
@@ -249,19 +174,6 @@ impl Program {
             message[place] = input.byte();
         }
         self.client(who, &message);
-    }
-
-    fn hand_over(&mut self, input: &mut Input<'_>) {
-        let (from, to) = (self.peer(input), self.peer(input));
-        let length = usize::from(input.byte());
-        let outcome = self.world.handover(from, to, input.bytes(length));
-        let effects = self.world.effects();
-        self.model.note(None, &effects);
-        if let Outcome::Send { via, to: client, .. } = outcome {
-            let port = port_of(to).expect("data for an own address");
-            assert!(self.model.may_talk(self.world.elapsed, port, from.ip()));
-            assert!(self.model.is_owner(port, via, client));
-        }
     }
 
     /// A signed request with attributes of the operation, and maybe some of the fuzzer's.
@@ -302,60 +214,34 @@ impl Program {
     /// A datagram from a client, and a look at what comes of it.
     fn client(&mut self, who: usize, message: &[u8]) {
         let place = place(who);
-        let now = self.world.elapsed;
-        let at = At::Listener(ListenerId(place.0));
-        let outcome = self.world.datagram(at, place.1, message);
+        let asked = Asked { place, user: CLIENTS[who].2, bytes: message };
+        let worker = connections::worker_to_bind(message).unwrap_or_else(|| worker_of(place));
+        let passage = self.world.client_sends(worker, place, message);
         self.last = Some((who, message.to_vec()));
-        let effects = self.world.effects();
+        let (now, events) = (self.world.elapsed, self.world.events());
+        self.model.note_passage(now, (worker, asked), &passage);
         // A datagram on an old allocation ends it first; then it may make another.
-        self.model.note(Some(place), &effects);
-        match outcome {
-            Outcome::Send { via: At::Port(port), to, bytes } => {
-                assert!(self.model.may_talk(now, port, to.ip()), "{to} has no permission");
-                assert!(PeerPolicy::default().permits(to.ip()), "{to} is denied");
-                assert!(to.port() != 0 && !is_listener(to), "{to} is nobody's peer");
-                assert!(
-                    message.windows(bytes.len().max(1)).any(|part| part == bytes)
-                        || bytes.is_empty()
-                );
+        self.model.note(now, Cause::Asked(asked), &events);
+        self.model.note_data(passage.served, asked);
+        match &passage.outcome {
+            Outcome::Send { via: At::Listener(via), to, bytes }
+                if is_answer(bytes) && (via.0, *to) == place =>
+            {
+                assert_eq!(passage.handed_over, None, "an answer is no data");
+                self.answered((passage.served, asked), bytes);
             }
-            Outcome::Send { via: via @ At::Listener(_), to, bytes } => {
-                if is_answer(&bytes) && to == place.1 && via == at {
-                    self.answered(place, message, &bytes);
-                } else {
-                    let known = CLIENTS.map(|client| (client.0, address(client.1)));
-                    assert!(
-                        known
-                            .iter()
-                            .any(|known| known.1 == to && via == At::Listener(ListenerId(known.0)))
-                    );
-                }
-            }
-            Outcome::Handover { to } => panic!("one worker handed over to {to}"),
+            Outcome::Send { .. } => self.check_data((passage.served, asked), &passage),
             Outcome::Nothing => {}
         }
     }
 
-    fn answered(&mut self, client: Place, request: &[u8], answer: &[u8]) {
-        let class = answer_class(request, answer);
-        let (request, answer) = (read(request), read(answer));
+    fn answered(&mut self, (worker, asked): (usize, Asked<'_>), answer: &[u8]) {
+        answer_class(asked.bytes, answer);
+        let answer = read(answer);
         if let Some(nonce) = find(&answer, attribute::NONCE) {
-            self.nonces.insert(client, nonce.to_vec());
+            self.nonces.insert(asked.place, nonce.to_vec());
         }
-        let grants = [Method::CreatePermission.number(), Method::ChannelBind.number()];
-        if class != Class::Success || !grants.contains(&request.method_number()) {
-            return;
-        }
-        let is_one = request.method_number() == Method::ChannelBind.number();
-        let peers = request.attributes().filter(|(kind, _)| *kind == attribute::XOR_PEER_ADDRESS);
-        for (_, value) in peers.take(if is_one { 1 } else { usize::MAX }) {
-            let peer = decode_xor_address(value, &request.transaction());
-            let peer = peer.expect("a wrong address is refused").ip();
-            let is_own =
-                address(LISTENERS[0].0).ip() == peer || address(LISTENERS[1].0).ip() == peer;
-            assert!(is_own || PeerPolicy::default().permits(peer), "{peer} was permitted");
-            self.model.grant(self.world.elapsed, client, peer);
-        }
+        self.model.note_answer(self.world.elapsed, (worker, asked), &answer);
     }
 
     fn nonce(&mut self, who: usize) -> Vec<u8> {
@@ -371,12 +257,12 @@ impl Program {
         self.nonces.get(&place).cloned().unwrap_or_default()
     }
 
-    /// A fixed peer, or one of the addresses that allocations have.
+    /// A fixed peer, or one of the addresses that UDP allocations have had or may get.
     fn peer(&self, input: &mut Input<'_>) -> SocketAddr {
         let choice = usize::from(input.byte());
         let Some(text) = PEERS.get(choice % 24) else {
-            let port = PortId(u32::try_from(choice).expect("a byte") % self.world.ports());
-            return relayed(port);
+            let own = choice / 24 * 8 + choice % 24 - PEERS.len();
+            return self.world.opened[own % self.world.opened.len()];
         };
         address(text)
     }
@@ -388,84 +274,9 @@ impl Program {
     }
 }
 
-/// As a client of RFC 5389 does, or, by two of the bits, as one of RFC 8489.
-fn sign(writer: &mut Writer<'_>, user: &str, nonce: &[u8], bits: u8) {
-    let is_new = bits & 0x10 != 0;
-    if is_new && bits & 0x08 != 0 {
-        writer.attribute(attribute::USERHASH, &user_hash(user, REALM));
-    } else {
-        writer.attribute(attribute::USERNAME, user.as_bytes());
-    }
-    writer.attribute(attribute::REALM, REALM.as_bytes());
-    writer.attribute(attribute::NONCE, nonce);
-    if !is_new {
-        writer.integrity(&Key::long_term(user, REALM, "secret"));
-        return;
-    }
-    let algorithm = PasswordAlgorithm::Sha256;
-    writer.attribute(attribute::PASSWORD_ALGORITHMS, &PasswordAlgorithm::LIST);
-    writer.attribute(attribute::PASSWORD_ALGORITHM, &PasswordAlgorithm::LIST[..4]);
-    writer.integrity_sha256(&Key::long_term_by(algorithm, user, REALM, "secret"));
-}
-
-fn place(who: usize) -> Place {
-    let (listener, text, _) = CLIENTS[who];
-    (listener, address(text))
-}
-
-/// Relay ports are opened for the two families in turn at the start; later ones may not be.
-fn relayed(port: PortId) -> SocketAddr {
-    let ip: IpAddr = address(LISTENERS[port.0 as usize % 2].0).ip();
-    SocketAddr::new(ip, 50_000 + u16::try_from(port.0).expect("few ports"))
-}
-
-fn port_of(relayed: SocketAddr) -> Option<PortId> {
-    relayed.port().checked_sub(50_000).map(|number| PortId(number.into()))
-}
-
-fn is_listener(peer: SocketAddr) -> bool {
-    LISTENERS.iter().any(|(local, _)| address(local) == peer)
-}
-
-/// Whether it is an answer, not data.
-fn is_answer(bytes: &[u8]) -> bool {
-    let message = Message::parse(bytes);
-    message.is_ok_and(|message| matches!(message.class(), Class::Success | Class::Error))
-}
-
-/// `bytes` go to a client and carry `data`, in ChannelData or a Data indication.
-fn carries(via: At, bytes: &[u8], data: &[u8]) {
-    let is_stream = via == At::Listener(ListenerId(2));
-    if let Ok(message) = ChannelData::parse(bytes) {
-        assert_eq!(message.data, data);
-        let padding = if is_stream { data.len().next_multiple_of(4) } else { data.len() };
-        assert_eq!(bytes.len(), 4 + padding, "padded on streams only");
-        return;
-    }
-    let message = read(bytes);
-    assert_eq!((message.class(), message.method_number()), (Class::Indication, 0x007));
-    assert_eq!(find(&message, attribute::DATA), Some(data));
-}
-
-fn read(bytes: &[u8]) -> Message<'_> {
-    Message::parse(bytes).expect("what the relay sends or answers reads")
-}
-
-fn find<'a>(message: &Message<'a>, kind: u16) -> Option<&'a [u8]> {
-    message.attributes().find(|(other, _)| *other == kind).map(|(_, value)| value)
-}
-
-fn encoded(peer: SocketAddr, transaction: &TransactionId) -> Vec<u8> {
-    let mut value = [0; 20];
-    let length = encode_xor_address(peer, transaction, &mut value);
-    value[..length].to_vec()
-}
-
-fn channel_number(input: &mut Input<'_>) -> u16 {
-    match input.byte() % 8 {
-        7 => input.word(),
-        few => 0x4000 + u16::from(few % 4),
-    }
+/// The address of relay ports of a family, which is that of a listener.
+fn own_ip(family: usize) -> IpAddr {
+    address(LISTENERS[family].0).ip()
 }
 
 /// An attribute of the fuzzer's: a kind that the relay knows or any other, any short value.

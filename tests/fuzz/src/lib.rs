@@ -4,9 +4,11 @@
 //! checks over the committed corpora on the stable toolchain. docs/fuzzing.md says how.
 
 mod authenticated;
+mod clients;
 mod input;
 mod model;
 mod policy;
+mod read;
 mod stream;
 mod unauthenticated;
 mod wire;
