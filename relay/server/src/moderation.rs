@@ -7,10 +7,11 @@ use std::time::Duration;
 /// Decides after each turn of a worker whether it pauses before the next.
 ///
 /// It does while datagrams come at a rate at which most of the work is waking up: faster than
-/// [`PAUSED_RATE`], and not so fast that a turn is full without a pause.
+/// [`PAUSED_RATE`], and not so fast that there is more to do already.
 #[derive(Debug)]
 pub(crate) struct Moderation {
     pause: Duration,
+    full_turn: usize,
     /// When the rate was last looked at.
     since: Time,
     /// What has come since then.
@@ -24,13 +25,11 @@ const PAUSED_RATE: u128 = 10_000;
 /// Over how long the rate is taken.
 const WINDOW: Duration = Duration::from_millis(2);
 
-/// A turn with more datagrams than this saves nothing by a pause: others wait already.
-const FULL_TURN: usize = 32;
-
 impl Moderation {
-    /// Pauses are of this length; none if it is 0.
-    pub(crate) const fn new(pause: Duration) -> Self {
-        Self { pause, since: Time::START, datagrams: 0, is_busy: false }
+    /// Pauses are of this length; none if it is 0. A turn with `full_turn` datagrams saves nothing
+    /// by a pause: at least one socket may have more.
+    pub(crate) const fn new(pause: Duration, full_turn: usize) -> Self {
+        Self { pause, full_turn, since: Time::START, datagrams: 0, is_busy: false }
     }
 
     /// Takes note of a turn that began at `now`, and says for how long to pause after it.
@@ -42,7 +41,7 @@ impl Moderation {
             self.is_busy = datagrams_s >= PAUSED_RATE;
             (self.since, self.datagrams) = (now, 0);
         }
-        let pays = self.is_busy && (1..=FULL_TURN).contains(&datagrams);
+        let pays = self.is_busy && (1..self.full_turn).contains(&datagrams);
         (pays && !self.pause.is_zero()).then_some(self.pause)
     }
 }
@@ -52,6 +51,7 @@ mod tests {
     use super::*;
 
     const PAUSE: Duration = Duration::from_micros(200);
+    const FULL_TURN: usize = 32;
 
     /// How many of the turns of a second end with a pause, with so many datagrams evenly spaced.
     fn share_paused(moderation: &mut Moderation, datagrams_s: u64) -> f64 {
@@ -86,14 +86,14 @@ mod tests {
             (50_000, 0.9, 1.0),
             (1_000_000, 0.0, 0.01),
         ] {
-            let share = share_paused(&mut Moderation::new(PAUSE), datagrams_s);
+            let share = share_paused(&mut Moderation::new(PAUSE, FULL_TURN), datagrams_s);
             assert!((low..=high).contains(&share), "{datagrams_s} a second: {share}");
         }
     }
 
     #[test]
     fn the_first_datagram_after_a_silence_is_not_paused_for_long() {
-        let mut moderation = Moderation::new(PAUSE);
+        let mut moderation = Moderation::new(PAUSE, FULL_TURN);
         assert!(share_paused(&mut moderation, 20_000) > 0.9);
         let later = |ms| Time::after_start(Duration::from_millis(ms));
         assert_eq!(moderation.pause_after(later(5_000), 1), None);
@@ -101,7 +101,16 @@ mod tests {
     }
 
     #[test]
+    fn a_full_turn_is_not_followed_by_a_pause() {
+        let mut moderation = Moderation::new(PAUSE, FULL_TURN);
+        assert!(share_paused(&mut moderation, 20_000) > 0.9);
+        let soon = Time::after_start(Duration::from_secs(1));
+        assert_eq!(moderation.pause_after(soon, FULL_TURN), None);
+        assert_eq!(moderation.pause_after(soon, FULL_TURN - 1), Some(PAUSE));
+    }
+
+    #[test]
     fn without_a_length_there_is_no_pause() {
-        assert_eq!(share_paused(&mut Moderation::new(Duration::ZERO), 20_000), 0.0);
+        assert_eq!(share_paused(&mut Moderation::new(Duration::ZERO, FULL_TURN), 20_000), 0.0);
     }
 }

@@ -9,6 +9,7 @@ use crate::moderation::Moderation;
 use crate::streams::{Arrival, StreamClients, messages};
 use heliograph_base::{Clock, Now, Time};
 use relay_core::{At, IcmpError, PortId, Received, Scratch, Verdict};
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -36,6 +37,8 @@ pub(crate) struct Worker {
     moderation: Moderation,
     /// The messages handled in this turn.
     handled: usize,
+    /// Listeners that gave all that one may at once in this turn, and so have more.
+    backlogged: VecDeque<At>,
     board: Arc<Board>,
     /// When the board was last written.
     shown: Time,
@@ -69,8 +72,9 @@ impl Worker {
             scratches: vec![Scratch::new(); room],
             icmp: Vec::with_capacity(ICMP_ERRORS_TURN),
             arrivals: Vec::new(),
-            moderation: Moderation::new(limits.pause),
+            moderation: Moderation::new(limits.pause, limits.socket_datagrams),
             handled: 0,
+            backlogged: VecDeque::new(),
             board,
             shown: Time::START,
             board_is_stale: true,
@@ -94,6 +98,7 @@ impl Worker {
                 }
             }
             self.handle_inbox(now);
+            self.backlogged.clear();
             self.engine.counters.turns += 1;
             self.board_is_stale |= ready > 0;
             self.show_counters(now.time);
@@ -116,7 +121,16 @@ impl Worker {
     fn receive(&mut self, now: Now, at: At, error: bool) {
         if self.inbox.room() < self.limits.socket_datagrams {
             self.handle_inbox(now);
+            // One listener stands for many clients: as many of its datagrams as of all the ports.
+            if let Some(listener) = self.backlogged.pop_front() {
+                self.take_in(now, listener, false);
+            }
         }
+        self.take_in(now, at, error);
+    }
+
+    /// Adds what waits at one socket to the batch, for which there is room.
+    fn take_in(&mut self, now: Now, at: At, error: bool) {
         // The allocation may have ended since the socket was ready.
         let Some(socket) = self.engine.socket(at) else {
             return;
@@ -130,12 +144,19 @@ impl Worker {
         let received = self.inbox.receive(socket, at, self.limits.socket_datagrams);
         self.engine.counters.icmp_errors += errors as u64;
         match received {
-            Ok(()) => {}
+            Ok(count) if count == self.limits.socket_datagrams => self.note_backlog(at),
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => self.engine.counters.receive_failures += 1,
         }
         if !self.icmp.is_empty() {
             self.handle_icmp(now);
+        }
+    }
+
+    fn note_backlog(&mut self, at: At) {
+        if matches!(at, At::Listener(_)) && !self.backlogged.contains(&at) {
+            self.backlogged.push_back(at);
         }
     }
 

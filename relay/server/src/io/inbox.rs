@@ -58,7 +58,7 @@ impl Inbox {
         self.origins.is_empty()
     }
 
-    /// Adds up to `most` datagrams or trains that wait at the socket.
+    /// Adds up to `most` datagrams or trains that wait at the socket, and says how many.
     ///
     /// # Errors
     /// See [`sys::receive`].
@@ -67,7 +67,7 @@ impl Inbox {
         socket: BorrowedFd<'_>,
         at: At,
         most: usize,
-    ) -> io::Result<()> {
+    ) -> io::Result<usize> {
         let most = most.min(self.room());
         let begin = self.origins.len() * STRIDE_BYTES;
         let buffers = self.bytes[begin..].chunks_exact_mut(STRIDE_BYTES).take(most);

@@ -26,8 +26,9 @@ static PAD: [u8; 4] = [0; 4];
 /// Room for the control message that says how a train is cut.
 type SegmentControl = MaybeUninit<[u64; 3]>;
 
-/// Receives what is there, one datagram or train of them a buffer, without waiting; `each` gets the
-/// sender, the length, and that of the datagrams of a train (the last may be shorter).
+/// Receives what is there, one datagram or train of them a buffer, without waiting, and says how
+/// many buffers that took; `each` gets the sender, the length, and that of the datagrams of a train
+/// (the last may be shorter).
 ///
 /// # Errors
 /// What recvmmsg says if not a single datagram came: `WouldBlock`, or an ICMP error about an
@@ -36,7 +37,7 @@ pub(crate) fn receive<'a>(
     socket: BorrowedFd<'_>,
     buffers: impl Iterator<Item = &'a mut [u8]>,
     mut each: impl FnMut(SocketAddr, usize, Option<usize>),
-) -> io::Result<()> {
+) -> io::Result<usize> {
     let mut names = [const { MaybeUninit::<sockaddr_in6>::uninit() }; CALL_MESSAGES];
     let mut parts = [const { MaybeUninit::<iovec>::uninit() }; CALL_MESSAGES];
     let mut controls = [const { SegmentControl::uninit() }; CALL_MESSAGES];
@@ -70,7 +71,7 @@ pub(crate) fn receive<'a>(
         let from = from.expect("an IP socket names the sender");
         each(from, header.msg_len as usize, read_segment(&header.msg_hdr));
     }
-    Ok(())
+    Ok(received)
 }
 
 /// Sends `transmits` by one socket, in order, without waiting; with `in_trains` those that can be
