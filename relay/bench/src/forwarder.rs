@@ -68,6 +68,9 @@ const HEADER_BYTES: usize = 4;
 
 const LISTENER: usize = usize::MAX;
 
+/// The most that one socket gives at once, so that it is the others' turn, as with our relay.
+const SOCKET_DATAGRAMS: usize = CALL_DATAGRAMS / 2;
+
 const DATAGRAM_BYTES_MAX: usize = 65_536;
 
 /// The most the kernel cuts one send into, as far as a datagram goes.
@@ -96,20 +99,31 @@ impl Forwarder {
     }
 
     fn turn(&mut self) -> anyhow::Result<()> {
+        let mut is_backlogged = false;
         for place in 0..self.poller.wait(-1)? {
-            if self.receiver.room() == 0 {
+            if self.receiver.room() < SOCKET_DATAGRAMS {
                 self.forward()?;
+                // Else hundreds of ready upstream sockets would starve it.
+                if is_backlogged {
+                    is_backlogged = self.receive(LISTENER) == SOCKET_DATAGRAMS;
+                }
             }
             let origin = self.poller.token(place) as usize;
-            let socket = match origin {
-                LISTENER => &self.listener,
-                upstream => &self.upstreams[upstream].socket,
-            };
-            // An error is an ICMP error about an earlier datagram.
-            let received = self.receiver.receive(socket.as_fd(), CALL_DATAGRAMS).unwrap_or(0);
-            self.origins.extend(std::iter::repeat_n(origin, received));
+            let received = self.receive(origin);
+            is_backlogged |= origin == LISTENER && received == SOCKET_DATAGRAMS;
         }
         self.forward()
+    }
+
+    fn receive(&mut self, origin: usize) -> usize {
+        let socket = match origin {
+            LISTENER => &self.listener,
+            upstream => &self.upstreams[upstream].socket,
+        };
+        // An error is an ICMP error about an earlier datagram.
+        let received = self.receiver.receive(socket.as_fd(), SOCKET_DATAGRAMS).unwrap_or(0);
+        self.origins.extend(std::iter::repeat_n(origin, received));
+        received
     }
 
     /// Sends on what was received.
