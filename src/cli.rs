@@ -136,7 +136,8 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_WORKERS", value_name = "N")]
     pub(crate) workers: Option<usize>,
 
-    /// How long packets may gather at a middling rate, in microseconds; 0: not at all [default: 200]
+    /// How long packets may gather at a middling rate, in microseconds; 0: not at all
+    /// [default: 200]
     #[arg(long, global = true, env = "HELIOGRAPH_PAUSE_US", value_name = "N")]
     pub(crate) pause_us: Option<u64>,
 

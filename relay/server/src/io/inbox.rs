@@ -36,7 +36,8 @@ impl Origin {
     }
 }
 
-/// As long as any UDP payload, and any train: nothing is cut off. Only pages that were written to cost memory.
+/// As long as any UDP payload, and any train: nothing is cut off. Only pages that were written to
+/// cost memory.
 const DATAGRAM_BYTES: usize = 65_536;
 
 /// Apart by an odd number of cache lines, so that the first bytes of all datagrams don't compete
