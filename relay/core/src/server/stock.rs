@@ -147,12 +147,19 @@ impl Stock {
         let is_elsewhere = |stocked: &StockedPort| {
             stocked.bound.ip().is_loopback() != wanted.listener.is_loopback()
         };
-        let (place, _) = (self.ports.iter().enumerate())
-            .filter(|(_, stocked)| fits(stocked) && may(stocked))
-            .min_by_key(|(place, stocked)| {
-                (is_elsewhere(stocked), self.is_paired(*place), *place)
-            })?;
-        Some(place)
+        let places = || {
+            let all = self.ports.iter().enumerate();
+            all.filter(|(_, stocked)| fits(stocked) && may(stocked))
+        };
+        // Nearly always the first is as good as any, and whether one is paired takes long to see.
+        let best = places()
+            .find(|(place, stocked)| !is_elsewhere(stocked) && !self.is_paired(*place))
+            .or_else(|| {
+                places().min_by_key(|(place, stocked)| {
+                    (is_elsewhere(stocked), self.is_paired(*place), *place)
+                })
+            });
+        best.map(|(place, _)| place)
     }
 }
 
