@@ -113,8 +113,7 @@ fn count(kind: Kind, users: Users) -> u64 {
     collected / packets
 }
 
-/// Passes each packet of one scenario twice, of which the second time is counted, and prints how
-/// many they are.
+/// Passes each packet of one scenario, and prints how many they are.
 fn run(kind: &str, users: &str) {
     let kind = Kind::ALL.into_iter().find(|known| known.name() == kind).expect("it is a kind");
     let users = Users::ALL.into_iter().find(|known| known.name() == users).expect("they are users");

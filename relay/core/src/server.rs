@@ -49,6 +49,7 @@ use reserve::Reserved;
 use revoke::Revoked;
 use sha1::Sha1;
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use stock::Stock;
@@ -76,6 +77,9 @@ pub struct Server {
     redirects: Redirects,
     effects: VecDeque<Effect>,
     counters: Counters,
+    /// The bit [`port_bit`] of each port of our own servers: by it alone most addresses are told
+    /// from theirs.
+    own_ports: u64,
     /// By listener.
     alternates: Box<[Option<Alternates>]>,
     /// Makes the transaction ids of indications, with their count.
@@ -84,10 +88,24 @@ pub struct Server {
 }
 
 /// The 5-tuple of an allocation: the listener says local address and transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Client {
     listener: ListenerId,
     address: SocketAddr,
+}
+
+impl Hash for Client {
+    /// In few and wide words: it is done for every packet from a client.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let place = u64::from(self.listener.0) << 16 | u64::from(self.address.port());
+        match self.address.ip() {
+            IpAddr::V4(v4) => state.write_u64(place << 32 | u64::from(v4.to_bits())),
+            IpAddr::V6(v6) => {
+                state.write_u64(place);
+                state.write_u128(v6.to_bits());
+            }
+        }
+    }
 }
 
 impl Server {
@@ -123,6 +141,7 @@ impl Server {
             connections: Connections::new(worker, &hasher),
             effects: VecDeque::new(),
             counters: Counters::default(),
+            own_ports: own_ports(&config),
             alternates: Alternates::of_all(&config.listeners),
             indication_hasher: hasher,
             indications: 0,
@@ -170,7 +189,8 @@ impl Server {
             }
             At::Port(port) => self.handle_peer(now, port, from, bytes, scratch),
         };
-        self.counted(verdict)
+        self.count_drop(&verdict);
+        verdict
     }
 
     /// Takes one datagram of a client of this worker that came to another one, which returned
@@ -186,7 +206,8 @@ impl Server {
         let client = Client { listener, address };
         let origin = Origin::Worker { is_vouched_for };
         let verdict = self.handle_client(now, client, origin, bytes, scratch);
-        self.counted(verdict)
+        self.count_drop(&verdict);
+        verdict
     }
 
     /// Takes an ICMP error about a datagram that went from a relay port to `peer`, whose port is 0
@@ -201,7 +222,8 @@ impl Server {
     ) -> Verdict<'a> {
         self.end_expired(now);
         let verdict = self.tell_icmp(now, port, peer, error, scratch);
-        self.counted(verdict)
+        self.count_drop(&verdict);
+        verdict
     }
 
     /// Takes data from another worker's allocation `from` for this worker's allocation `to`, as if
@@ -216,7 +238,8 @@ impl Server {
     ) -> Verdict<'a> {
         self.end_expired(now);
         let verdict = self.deliver(now, from, to, body, scratch);
-        self.counted(verdict)
+        self.count_drop(&verdict);
+        verdict
     }
 
     /// Takes note that a client's stream is closed, with which its allocation ends.
@@ -346,6 +369,10 @@ impl Server {
 
     /// Whether this is the address of one of our own servers.
     fn is_own_server(&self, address: SocketAddr) -> bool {
+        self.own_ports & port_bit(address.port()) != 0 && self.is_among_own(address)
+    }
+
+    fn is_among_own(&self, address: SocketAddr) -> bool {
         let (ip, port) = (address.ip().to_canonical(), address.port());
         let is_it = |own: &SocketAddr| own.port() == port && own.ip() == ip;
         self.config.listeners.iter().any(|listener| is_it(&listener.local))
@@ -368,6 +395,16 @@ impl Server {
     }
 
     fn end_expired(&mut self, now: Now) {
+        let is_due = |due: Option<Time>| due.is_some_and(|due| due <= now.time);
+        let any_is_due = is_due(self.table.next_deadline())
+            || is_due(self.reserved.next_deadline())
+            || is_due(self.connections.deadline());
+        if any_is_due {
+            self.end_all_expired(now);
+        }
+    }
+
+    fn end_all_expired(&mut self, now: Now) {
         while let Some(slot) = self.table.pop_expired(now.time) {
             self.end(slot);
         }
@@ -377,8 +414,8 @@ impl Server {
 
     fn end(&mut self, slot: Slot) {
         let allocation = self.table.remove(slot);
-        let (user, kind) = (&allocation.user, allocation.user_kind);
-        self.ports.usage.give_back(&self.claim(user, kind, allocation.source));
+        let (user, kind) = (&allocation.record.user, allocation.record.user_kind);
+        self.ports.usage.give_back(&self.claim(user, kind, allocation.record.source));
         match &allocation.connections {
             Some(connections) => self.forget_connections(connections),
             None => self.ports.free(allocation.relayed),
@@ -387,12 +424,22 @@ impl Server {
         self.counters.allocations_ended += 1;
     }
 
-    fn counted<'a>(&mut self, verdict: Verdict<'a>) -> Verdict<'a> {
+    fn count_drop(&mut self, verdict: &Verdict<'_>) {
         if let Verdict::Drop(reason) = verdict {
-            self.counters.count_drop(reason);
+            self.counters.count_drop(*reason);
         }
-        verdict
     }
+}
+
+fn own_ports(config: &Config) -> u64 {
+    let listeners = config.listeners.iter().map(|listener| listener.local);
+    let all = listeners.chain(config.never_peers.iter().copied());
+    all.fold(0, |bits, address| bits | port_bit(address.port()))
+}
+
+/// One of 64 bits, which a port has in common with few others.
+const fn port_bit(port: u16) -> u64 {
+    1 << (port % 64)
 }
 
 /// Ports below are for the services of a system.

@@ -1,7 +1,7 @@
 //! Allocate: which relayed transport addresses a client gets. RFC 8656 §7.2.
 
 use super::Server;
-use super::allocation::Allocation;
+use super::allocation::{Allocation, Record};
 use super::answer::{Allocated, NoFamily, Success};
 use super::credentials::{User, UserKind, quota_name};
 use super::limiter::prefix;
@@ -105,7 +105,7 @@ impl Server {
         }
         answer.ticket = wants_ticket.then(|| self.begin_mobility(first));
         for slot in self.table.halves(first) {
-            self.table.get_mut(slot).answer = answer;
+            self.table.get_mut(slot).record.answer = answer;
         }
         Ok(Success::Allocated(answer))
     }
@@ -164,18 +164,20 @@ impl Server {
             sibling: None,
             port: stocked.port,
             relayed,
-            expires: request.now.time + Duration::from_secs(answer.lifetime_s.into()),
-            user: user.name.into(),
-            user_kind: user.kind,
-            source: prefix(request.client.address.ip()),
             user_id,
-            key: user.key,
-            transaction: request.transaction(),
-            answer,
-            wants_icmp: self.config.icmp_to_all || request.is_of_rfc_8656(),
-            mobility: None,
             peers: Peers::default(),
             connections,
+            record: Box::new(Record {
+                expires: request.now.time + Duration::from_secs(answer.lifetime_s.into()),
+                user: user.name.into(),
+                user_kind: user.kind,
+                source: prefix(request.client.address.ip()),
+                key: user.key,
+                transaction: request.transaction(),
+                answer,
+                wants_icmp: self.config.icmp_to_all || request.is_of_rfc_8656(),
+                mobility: None,
+            }),
         });
         if is_udp {
             self.ports.take(relayed, self.worker);
@@ -280,8 +282,10 @@ fn retransmitted(
     request: &Request<'_>,
     user: User<'_>,
 ) -> Result<Success, ErrorCode> {
-    if allocation.transaction != request.transaction() || *allocation.user != *user.name {
+    if allocation.record.transaction != request.transaction()
+        || *allocation.record.user != *user.name
+    {
         return Err(ErrorCode::AllocationMismatch);
     }
-    Ok(Success::Allocated(allocation.answer))
+    Ok(Success::Allocated(allocation.record.answer))
 }

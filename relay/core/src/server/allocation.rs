@@ -23,13 +23,25 @@ pub(super) struct Allocation {
     pub(super) port: PortId,
     /// The relayed transport address, as the client is told.
     pub(super) relayed: SocketAddr,
+    /// Where the user's rates are.
+    pub(super) user_id: UserId,
+    /// Whom it may talk to.
+    pub(super) peers: Peers,
+    /// Its connections with peers, if it is one of TCP.
+    pub(super) connections: Option<Vec<ConnectionId>>,
+    /// All that no packet of data needs: the less there is to an allocation, the more of them are
+    /// in the caches of the CPU.
+    pub(super) record: Box<Record>,
+}
+
+/// What only requests need to know of an allocation.
+#[derive(Debug)]
+pub(super) struct Record {
     pub(super) expires: Time,
     pub(super) user: Box<str>,
     pub(super) user_kind: UserKind,
     /// The prefix of the client's address, against which it counts.
     pub(super) source: u64,
-    /// Where the user's rates are.
-    pub(super) user_id: UserId,
     /// The key that authenticated the user, so that later requests cost one HMAC.
     pub(super) key: Key,
     /// The Allocate that made it, which gets the same answer when it comes again.
@@ -40,10 +52,6 @@ pub(super) struct Allocation {
     pub(super) wants_icmp: bool,
     /// If its client may take it along; of a dual allocation the first half has it.
     pub(super) mobility: Option<Box<Mobility>>,
-    /// Whom it may talk to.
-    pub(super) peers: Peers,
-    /// Its connections with peers, if it is one of TCP.
-    pub(super) connections: Option<Vec<ConnectionId>>,
 }
 
 #[cfg(test)]
@@ -53,7 +61,8 @@ mod tests {
     #[test]
     fn an_allocation_with_a_few_peers_takes_less_than_a_kibibyte() {
         let in_tables = 2 * size_of::<(Client, u32)>() + 2 * size_of::<(SocketAddr, u32)>();
-        let whole = size_of::<Allocation>() + Peers::BYTES_OF_FOUR + in_tables;
+        let itself = size_of::<Allocation>() + size_of::<Record>();
+        let whole = itself + Peers::BYTES_OF_FOUR + in_tables;
         assert!(whole < 1024, "{whole} bytes");
     }
 }

@@ -41,7 +41,7 @@ impl Server {
         }
         let name = self.name(request, known, room).ok_or(ErrorCode::Unauthorized)?;
         let is_it = |allocation: &&Allocation| {
-            *allocation.user == *name && allocation.key.algorithm() == algorithm
+            *allocation.record.user == *name && allocation.record.key.algorithm() == algorithm
         };
         let user = match known.filter(is_it) {
             Some(allocation) => known_user(request, name, allocation),
@@ -62,7 +62,7 @@ impl Server {
             return str::from_utf8(name).ok();
         }
         let hash = request.fields.user_hash?;
-        let own = known.map(|allocation| &*allocation.user);
+        let own = known.map(|allocation| &*allocation.record.user);
         let own = own.filter(|name| self.checker.is_hash_of(name, hash));
         let name = own.or_else(|| self.checker.name_of(hash))?;
         let room = room.get_mut(..name.len())?;
@@ -78,7 +78,7 @@ fn known_user<'a>(
     name: &'a str,
     allocation: &Allocation,
 ) -> Option<User<'a>> {
-    let (key, kind) = (allocation.key, allocation.user_kind);
+    let (key, kind) = (allocation.record.key, allocation.record.user_kind);
     let has_expired = match kind {
         UserKind::Static => false,
         UserKind::Holder { expires } => request.now.unix >= expires,

@@ -139,7 +139,7 @@ impl Server {
         user: User<'_>,
     ) -> Result<Slot, ErrorCode> {
         let slot = self.table.of_client(request.client).ok_or(ErrorCode::AllocationMismatch)?;
-        if *self.table.get(slot).user != *user.name {
+        if *self.table.get(slot).record.user != *user.name {
             return Err(ErrorCode::WrongCredentials);
         }
         Ok(slot)

@@ -125,10 +125,10 @@ impl Server {
         let first = meant.flatten().ok_or(ErrorCode::AllocationMismatch)?;
         let allocation = self.table.get(first);
         // Only the user that made the allocation moves it.
-        if *allocation.user != *user.name {
+        if *allocation.record.user != *user.name {
             return Err(ErrorCode::WrongCredentials);
         }
-        let mobility = allocation.mobility.as_ref().expect("it was found by its ticket");
+        let mobility = allocation.record.mobility.as_ref().expect("it was found by its ticket");
         let way = match self.table.of_client(request.client) {
             None if mobility.accepts(ticket.number, allocation.client) => {
                 Way::Moving(ticket.number)
@@ -164,7 +164,7 @@ impl Server {
                 self.counters.allocations_moved += 1;
             }
         }
-        let mobility = self.table.get(first).mobility.as_deref();
+        let mobility = self.table.get(first).record.mobility.as_deref();
         let ticket = mobility.map(|mobility| self.ticket(mobility));
         Success::Refreshed { lifetime_s, ticket }
     }
@@ -178,7 +178,7 @@ impl Server {
         self.table.end_move(first);
         let to = prefix(self.table.get(first).client.address.ip());
         for slot in self.table.halves(first) {
-            let from = std::mem::replace(&mut self.table.get_mut(slot).source, to);
+            let from = std::mem::replace(&mut self.table.get_mut(slot).record.source, to);
             self.ports.usage.move_source(from, to);
         }
     }
@@ -293,7 +293,7 @@ impl super::table::Table {
     fn begin_move(&mut self, first: Slot, to: Move) {
         let allocation = self.get_mut(first);
         let at = allocation.client;
-        let mobility = allocation.mobility.as_mut().expect("it was found by its ticket");
+        let mobility = allocation.record.mobility.as_mut().expect("it was found by its ticket");
         mobility.number += 1;
         let before = mobility.last.replace(to).filter(|before| before.to != at);
         self.set_alias(first, before.map(|before| before.to), to.to);
@@ -301,7 +301,7 @@ impl super::table::Table {
 
     /// Ends the move that is under way: all is done by the new address.
     fn end_move(&mut self, first: Slot) {
-        let last = self.get(first).mobility.as_ref().and_then(|mobility| mobility.last);
+        let last = self.get(first).record.mobility.as_ref().and_then(|mobility| mobility.last);
         if let Some(last) = last {
             self.set_client(first, last.to);
         }

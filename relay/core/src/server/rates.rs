@@ -143,6 +143,17 @@ impl Rates {
                 self.free.push(id);
             }
         }
+        if self.ids.is_empty() {
+            self.give_memory_back();
+        }
+    }
+
+    /// Gives back what the many users took that there were.
+    fn give_memory_back(&mut self) {
+        self.ids.shrink_to_fit();
+        self.users = Vec::new();
+        self.free = Vec::new();
+        self.idle = VecDeque::new();
     }
 
     /// Takes one packet with `bytes` of payload from the rates of a user; `false` if it goes over

@@ -32,11 +32,11 @@ impl Server {
             return Verdict::Drop(Reason::NoAllocation);
         };
         self.note_data_from(client, first);
-        let bound = self.table.halves(first).find_map(|slot| {
+        let bound = |slot: Slot| {
             let peer = self.table.get(slot).peers.channel_peer(now.time, message.channel)?;
             Some((slot, peer))
-        });
-        match bound {
+        };
+        match bound(first).or_else(|| bound(self.table.get(first).sibling?)) {
             Some((slot, peer)) => {
                 let outgoing = Outgoing { peer, body: message.data, dont_fragment: false };
                 self.send_to_peer(now, slot, outgoing, scratch)
@@ -133,7 +133,7 @@ impl Server {
         };
         let allocation = self.table.get(slot);
         let client = allocation.client;
-        if !allocation.wants_icmp {
+        if !allocation.record.wants_icmp {
             return Verdict::Drop(Reason::Icmp);
         }
         match allocation.peers.permission(now.time, peer.ip()) {

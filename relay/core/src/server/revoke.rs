@@ -70,8 +70,10 @@ impl Server {
     pub fn handle_revoke(&mut self, now: Now, revoke: &Revoke) -> usize {
         self.end_expired(now);
         let meant: Vec<(Slot, UserKind)> = (self.table.all())
-            .filter(|(_, allocation)| revoke.is_of(&allocation.user, allocation.user_kind))
-            .map(|(slot, allocation)| (slot, allocation.user_kind))
+            .filter(|(_, allocation)| {
+                revoke.is_of(&allocation.record.user, allocation.record.user_kind)
+            })
+            .map(|(slot, allocation)| (slot, allocation.record.user_kind))
             .collect();
         let expiries = meant.iter().filter_map(|(_, kind)| match kind {
             UserKind::Static => None,

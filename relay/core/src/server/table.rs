@@ -114,7 +114,7 @@ impl Table {
         if allocation.connections.is_none() {
             self.by_relayed.insert(allocation.relayed, slot);
         }
-        self.deadlines.push(Reverse((allocation.expires, allocation.port)));
+        self.deadlines.push(Reverse((allocation.record.expires, allocation.port)));
         self.slots[slot.0 as usize] = Some(allocation);
         slot
     }
@@ -124,7 +124,7 @@ impl Table {
             self.slots[slot.0 as usize].take().expect("a slot is good while its allocation lives");
         self.free.push(slot);
         self.by_port[allocation.port.0 as usize] = None;
-        let alias = allocation.mobility.as_ref().and_then(|it| it.last).map(|last| last.to);
+        let alias = allocation.record.mobility.as_ref().and_then(|it| it.last).map(|last| last.to);
         for client in [Some(allocation.client), alias].into_iter().flatten() {
             match allocation.sibling {
                 Some(sibling) => self.by_client.insert(client, sibling),
@@ -134,7 +134,7 @@ impl Table {
         if let Some(sibling) = allocation.sibling {
             self.get_mut(sibling).sibling = None;
         }
-        match (allocation.mobility.take(), allocation.sibling) {
+        match (allocation.record.mobility.take(), allocation.sibling) {
             (Some(mobility), Some(sibling)) => self.set_mobile(sibling, *mobility),
             (Some(mobility), None) => {
                 self.mobile.remove(&mobility.id);
@@ -145,14 +145,27 @@ impl Table {
             self.by_relayed.remove(&allocation.relayed);
         }
         self.rates.end(allocation.user_id);
+        if self.len() == 0 {
+            self.give_memory_back();
+        }
         self.forget_old_deadlines();
         allocation
+    }
+
+    /// Gives back what the many took that there were.
+    fn give_memory_back(&mut self) {
+        self.slots = Vec::new();
+        self.free = Vec::new();
+        self.by_port = Vec::new();
+        self.by_client.shrink_to_fit();
+        self.by_relayed.shrink_to_fit();
+        self.mobile.shrink_to_fit();
     }
 
     /// Gives an allocation tickets.
     pub(super) fn set_mobile(&mut self, first: Slot, mobility: Mobility) {
         self.mobile.insert(mobility.id, first);
-        self.get_mut(first).mobility = Some(Box::new(mobility));
+        self.get_mut(first).record.mobility = Some(Box::new(mobility));
     }
 
     /// The allocation with these tickets.
@@ -180,7 +193,7 @@ impl Table {
     /// Moves the end of an allocation.
     pub(super) fn set_expires(&mut self, slot: Slot, expires: Time) {
         let allocation = self.get_mut(slot);
-        let is_sooner = expires < std::mem::replace(&mut allocation.expires, expires);
+        let is_sooner = expires < std::mem::replace(&mut allocation.record.expires, expires);
         let port = allocation.port;
         if is_sooner {
             self.deadlines.push(Reverse((expires, port)));
@@ -195,7 +208,8 @@ impl Table {
             return;
         }
         let ports = self.deadlines.iter().map(|Reverse((_, port))| *port);
-        let live = ports.filter_map(|port| Some((self.get(self.of_port(port)?).expires, port)));
+        let live =
+            ports.filter_map(|port| Some((self.get(self.of_port(port)?).record.expires, port)));
         let mut deadlines: Vec<_> = live.map(Reverse).collect();
         deadlines.sort_unstable();
         deadlines.dedup();
@@ -214,7 +228,7 @@ impl Table {
             let Some(slot) = self.of_port(port) else {
                 continue;
             };
-            let expires = self.get(slot).expires;
+            let expires = self.get(slot).record.expires;
             if expires <= now {
                 return Some(slot);
             }
@@ -231,6 +245,7 @@ const DEADLINES_SPARE: usize = 64;
 mod tests {
     use super::*;
     use crate::ListenerId;
+    use crate::server::allocation::Record;
     use crate::server::answer::Allocated;
     use crate::server::credentials::UserKind;
     use crate::server::peers::Peers;
@@ -250,24 +265,20 @@ mod tests {
             sibling: None,
             port: PortId(port.into()),
             relayed: address,
-            expires,
-            user: "alice".into(),
-            user_kind: UserKind::Static,
-            source: 0,
             user_id,
-            key: Key::long_term("", "", ""),
-            transaction: TransactionId([0; 12]),
-            answer: Allocated {
-                relayed: address,
-                other: None,
-                reserved: None,
-                lifetime_s: 0,
-                ticket: None,
-            },
-            wants_icmp: false,
-            mobility: None,
             peers: Peers::default(),
             connections: None,
+            record: Box::new(Record {
+                expires,
+                user: "alice".into(),
+                user_kind: UserKind::Static,
+                source: 0,
+                key: Key::long_term("", "", ""),
+                transaction: TransactionId([0; 12]),
+                answer: Allocated::one(address, 0),
+                wants_icmp: false,
+                mobility: None,
+            }),
         });
     }
 

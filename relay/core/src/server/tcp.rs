@@ -197,7 +197,7 @@ impl Server {
             State::Connecting(_) | State::Bound => return Err(ErrorCode::BadRequest),
         }
         let allocation = self.table.get(connection.slot);
-        if *allocation.user != *user.name {
+        if *allocation.record.user != *user.name {
             return Err(ErrorCode::WrongCredentials);
         }
         connection.state = State::Bound;
@@ -223,7 +223,8 @@ impl Server {
             }
             Some(_) | None => Verdict::Drop(Reason::NoAllocation),
         };
-        self.counted(verdict)
+        self.count_drop(&verdict);
+        verdict
     }
 
     /// Takes a connection from a peer to the relay port of a TCP allocation, and gives its id and
@@ -290,7 +291,7 @@ impl Server {
         scratch: &'a mut Scratch,
     ) -> Verdict<'a> {
         let allocation = self.table.get(slot);
-        let (client, key) = (allocation.client, allocation.key);
+        let (client, key) = (allocation.client, allocation.record.key);
         let class = if is_connected { Class::Success } else { Class::Error };
         let mut writer = Writer::new(&mut scratch.bytes, class, Method::Connect, asked.transaction);
         if is_connected {
