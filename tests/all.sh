@@ -39,8 +39,9 @@ fi
 say "cargo test --workspace"
 cargo test --locked --workspace
 
-say "instructions for a packet"
+say "instructions for a packet, memory for an allocation"
 cargo bench --locked -p relay-core --bench instructions
+cargo bench --locked -p relay-core --bench scale -- --test
 
 say "foreign TURN clients"
 python=$PWD/target/foreign-python

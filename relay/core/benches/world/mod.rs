@@ -194,6 +194,13 @@ impl World {
         (0..self.clients.len()).for_each(|place| self.end(place));
     }
 
+    /// Gives one client an allocation after so long, and ends it.
+    pub fn allocate_after(&mut self, pause: Duration) {
+        self.time += pause;
+        self.allocate(0);
+        self.end(0);
+    }
+
     /// Packets of one kind from all clients, none beside its neighbour, each with `payload_bytes`
     /// if it is of data. The clients have allocations.
     pub fn packets(&mut self, kind: Kind, payload_bytes: usize) -> Vec<Packet> {
