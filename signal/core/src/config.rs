@@ -15,11 +15,29 @@ pub struct Config {
     ///
     /// 4 s: the answer then has 5 s to come, enough for packets that are lost and sent again.
     pub heartbeat_interval: Duration,
-    /// After so much silence the client is gone: closed with 4002, and the others are told
-    /// `vanished`.
+    /// After so much silence the connection is given up: closed with 4002, and the others are told
+    /// `away`.
     ///
     /// 9 s: the others know within 10 s.
     pub heartbeat_timeout: Duration,
+    /// How long after its connection broke a client is `away`.
+    ///
+    /// 1 s: who comes back at once, such as on another network, disturbs nobody.
+    pub away_delay: Duration,
+    /// For how long a session without a connection can be resumed; then its seat is free.
+    ///
+    /// 30 s: a tunnel, a change of network, a restart of a proxy.
+    pub grace: Duration,
+    /// How long after a numbered request was carried out the client knows it at the latest. It
+    /// learns it sooner with any other frame.
+    ///
+    /// 2 s: the client keeps what isn't acknowledged, a few frames; sooner would mean a frame more
+    /// for each signal.
+    pub ack_delay: Duration,
+    /// After how many such requests it is told at once.
+    ///
+    /// 32: bounds what a client keeps.
+    pub ack_every: u64,
     /// How many frames of one connection are refused with an `error`; the next one closes it with
     /// 4100.
     ///
@@ -50,16 +68,24 @@ pub struct Config {
     ///
     /// 131,072: more than one server has connections for; bounds memory.
     pub members_max: usize,
-    /// How many frames may wait for one client; over it the client is closed with 4001 and its seat
-    /// is free.
+    /// How many frames of one session may wait to be acknowledged; over it the session ends with
+    /// 4001.
     ///
-    /// 256: what a burst in a busy room needs; a client that reads empties it at once.
-    pub outbox_frames_max: usize,
-    /// How many bytes may wait for one client, as above. A single frame always fits, whatever its
-    /// size.
+    /// 256: what a burst in a busy room needs; a client acknowledges them every few dozen.
+    pub unacked_frames_max: usize,
+    /// How many bytes they may have. A single frame always fits, whatever its size.
     ///
-    /// 1 MiB: sixteen of the largest frames.
-    pub outbox_bytes_max: usize,
+    /// 256 KiB: four of the largest frames.
+    pub unacked_bytes_max: usize,
+}
+
+impl Config {
+    /// How many frames may wait for one connection beside those that wait to be acknowledged:
+    /// answers, which a client can ask for without end.
+    #[must_use]
+    pub const fn transmits_max(&self) -> usize {
+        2 * self.unacked_frames_max
+    }
 }
 
 impl Default for Config {
@@ -68,14 +94,18 @@ impl Default for Config {
             hello_timeout: Duration::from_secs(5),
             heartbeat_interval: Duration::from_secs(4),
             heartbeat_timeout: Duration::from_secs(9),
+            away_delay: Duration::from_secs(1),
+            grace: Duration::from_secs(30),
+            ack_delay: Duration::from_secs(2),
+            ack_every: 32,
             refusals_max: 64,
             frame_bytes_max: 64 << 10,
             metadata_bytes_max: 1 << 10,
             room_members_max: 1 << 10,
             rooms_max: 1 << 16,
             members_max: 1 << 17,
-            outbox_frames_max: 256,
-            outbox_bytes_max: 1 << 20,
+            unacked_frames_max: 256,
+            unacked_bytes_max: 256 << 10,
         }
     }
 }
@@ -85,6 +115,7 @@ impl Default for Config {
 pub struct TurnKey {
     /// Shared with the relay that checks them.
     pub secret: Secret,
-    /// For how long they are good: they can start allocations for so long.
+    /// For how long they are good: they can start allocations for so long. A session that lasts
+    /// gets new ones when three quarters of it are over.
     pub ttl: Duration,
 }

@@ -1,28 +1,56 @@
 //! What crosses between an edge and the hub: requests one way, events the other.
 //!
-//! An edge ([`Session`](crate::Session)) knows one client and its transport, a [`Hub`](crate::Hub)
-//! knows rooms. All they say to each other are the values here, so it is all the same whether a
+//! An [`Edge`](crate::Edge) knows one client's connection, a [`Hub`](crate::Hub) knows rooms and
+//! sessions. All they say to each other are the values here, so it is all the same whether a
 //! channel or a network lies between them.
 
 use crate::protocol::{CloseCode, ErrorCode, LeaveReason, ServerFrame};
-use crate::{PeerId, RoomId};
+use crate::{PeerId, RoomId, SessionKey, SessionName};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::fmt;
+use std::sync::Arc;
 
-/// Names one session to its hub. The edge chooses it; nobody else in the process may have the same.
+/// Names one edge to the hub. Who makes the edge chooses it; nobody else in the process may have
+/// the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub u64);
+pub struct EdgeId(pub u64);
 
-/// What a session asks of the hub that owns its room.
+/// What an edge asks of the hub that owns its room.
 #[derive(Clone, Debug)]
 pub enum Request {
     /// Asks for a seat; answered with [`Event::Seated`] or [`Event::Refused`].
     Join(Join),
-    /// Passes a payload on; answered only if it is refused.
+    /// Takes a session up again; answered likewise.
+    Resume(Resume),
+    /// All frames up to this number have come.
+    Ack(u64),
+    /// Passes a payload on.
     Signal(Signal),
+    /// A numbered request that the edge couldn't read; it counts like one that is refused.
+    Unreadable {
+        /// Its number.
+        id: u64,
+        /// What is wrong.
+        code: ErrorCode,
+        /// The same for a developer.
+        text: String,
+    },
     /// Gives the seat up, if there is one. Nothing follows it.
     Leave(LeaveReason),
+    /// The connection is gone, but the session may be resumed. Nothing follows it.
+    Detach(Detached),
+}
+
+/// How a connection went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detached {
+    /// It broke.
+    Lost,
+    /// Nothing was heard from the client.
+    Vanished,
+    /// It was for one request only; the client comes again with the next.
+    Between,
 }
 
 /// Asks for a seat.
@@ -33,9 +61,36 @@ pub struct Join {
     /// What the others are told about the newcomer.
     pub metadata: Metadata,
     /// The STUN and TURN servers at addresses that this client can reach.
-    pub ice: IceUrls,
+    pub ice: Arc<IceUrls>,
     /// The client's number for the request.
     pub id: Option<u64>,
+}
+
+/// Takes a session up again.
+#[derive(Clone, Debug)]
+pub struct Resume {
+    /// Which session.
+    pub name: SessionName,
+    /// Shows that it is the client's.
+    pub key: SessionKey,
+    /// What the connection is for.
+    pub purpose: Purpose,
+    /// The client's number for the request.
+    pub id: Option<u64>,
+}
+
+/// What a connection is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To get frames from the one after `seq` on, instead of any other connection.
+    Listen {
+        /// The number of the last frame that came.
+        seq: u64,
+        /// The STUN and TURN servers at addresses that this client can reach.
+        ice: Arc<IceUrls>,
+    },
+    /// Only to send: another connection gets the frames.
+    Send,
 }
 
 /// Passes a payload to one other member of the room.
@@ -70,27 +125,54 @@ pub struct IceUrls {
     pub turn: Vec<String>,
 }
 
-/// What a hub tells a session.
+/// What a hub tells an edge.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The seat is given.
+    /// The seat is given, or taken again; what the client is told follows.
     Seated {
         /// The client's own peer id.
         peer: PeerId,
-        /// The `welcome` to pass to the client.
-        welcome: FrameText,
     },
-    /// Something happened in the room: a frame to pass to the client.
-    Frame(FrameText),
-    /// A request was refused.
+    /// A frame to pass to the client.
+    Frame(Numbered),
+    /// A request was refused. Not told again if it gets lost.
     Refused {
         /// Why.
         code: ErrorCode,
         /// The request's number.
         id: Option<u64>,
     },
-    /// The seat is taken away: to be closed at once, without waiting for what is still queued.
+    /// The connection ends: to be closed at once, without waiting for what is still queued.
     Close(CloseCode),
+}
+
+/// A frame, and the numbers that go with it.
+#[derive(Clone, Debug)]
+pub struct Numbered {
+    /// The frame's own, if it is kept until it is acknowledged.
+    pub seq: Option<u64>,
+    /// All of the client's requests up to this one were carried out.
+    pub ack: Option<u64>,
+    /// The frame, which many sessions may share.
+    pub frame: FrameText,
+}
+
+impl Numbered {
+    /// The frame with its numbers in it.
+    #[must_use]
+    pub fn text(&self) -> FrameText {
+        let numbers = match (self.seq, self.ack) {
+            (None, None) => return self.frame.clone(),
+            (Some(seq), None) => format!("{{\"seq\":{seq},"),
+            (None, Some(ack)) => format!("{{\"ack\":{ack},"),
+            (Some(seq), Some(ack)) => format!("{{\"seq\":{seq},\"ack\":{ack},"),
+        };
+        let rest = &self.frame.as_str()[1..];
+        let mut text = String::with_capacity(numbers.len() + rest.len());
+        text.push_str(&numbers);
+        text.push_str(rest);
+        FrameText(text.into())
+    }
 }
 
 /// The text of a frame to a client, encoded once, cheap to clone.

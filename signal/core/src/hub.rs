@@ -1,41 +1,50 @@
-//! Rooms: who sits where, and who is told what.
+//! Rooms and sessions: who sits where, who is told what, and what is told again.
 
 use crate::protocol::{
-    CloseCode, ErrorCode, Heartbeat, IceServer, LeaveReason, Limits, Member as MemberFrame,
+    CloseCode, ErrorCode, ErrorFrame, Heartbeat, IceServer, IceUpdate, LeaveReason, Limits,
     ServerFrame, Welcome,
 };
-use crate::room::{Member, Room};
+use crate::seat::{Presence, Seat};
+use crate::session::{Incoming, Origin, Outgoing, Sent, Turn};
+use crate::timers::{Due, Timer, Timers};
 use crate::{
-    Config, Event, FrameText, IceUrls, Join, PeerId, Request, RoomId, SessionId, Signal, TurnKey,
+    Config, Detached, EdgeId, Event, FrameText, IceUrls, Join, Numbered, PeerId, Purpose, Request,
+    Resume, RoomId, SessionKey, SessionName, Signal, TurnKey,
 };
 use ahash::RandomState;
-use heliograph_base::{Credentials, Now, SeatName};
+use heliograph_base::{Credentials, Now, SeatName, Time};
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
-/// The rooms of one shard and all that happens in them, in one order.
+/// The rooms of one shard, the sessions in them, and all that happens there, in one order.
 ///
-/// Requests of sessions go in by [`handle`](Self::handle), events for sessions come out by
-/// [`poll_output`](Self::poll_output), to be drained after each `handle_*`. Each session is told
-/// its events in the order of the outputs, so all members of a room see the same order.
+/// Requests of edges go in by [`handle`](Self::handle), events for edges come out by
+/// [`poll_output`](Self::poll_output), to be drained after each `handle_*`. Each edge is told its
+/// events in the order of the outputs, so all members of a room see the same order.
 ///
-/// **Roles.** The newcomer makes the first offer to everybody who was there before it (`offers`),
-/// since it knows of them first; those who were there give way when offers collide (`polite`), so
-/// the first offer of a pair is never rolled back.
+/// A session is a seat in a room with what its client hasn't acknowledged. It outlives its
+/// connection: for a while it can be resumed on another edge, and goes on behind the last frame
+/// that came.
 #[derive(Debug)]
 pub struct Hub {
     config: Config,
     turn: Option<TurnKey>,
     dice: StdRng,
-    hasher: RandomState,
-    rooms: HashMap<RoomId, Room, RandomState>,
-    seats: HashMap<SessionId, Seat, RandomState>,
+    rooms: HashMap<RoomId, Vec<usize>, RandomState>,
+    seats: Slab<Seat>,
+    peers: HashMap<PeerId, usize, RandomState>,
+    edges: HashMap<EdgeId, usize, RandomState>,
+    timers: Timers,
     last_seat: u64,
+    last_absence: u64,
     outputs: VecDeque<Output>,
     departures: VecDeque<Departure>,
+    /// Seats with more unacknowledged frames than they may have.
+    overflowing: Vec<(usize, u64)>,
     counts: Counts,
 }
 
@@ -67,11 +76,11 @@ impl Departure {
     }
 }
 
-/// An event and the session that it is for.
+/// An event and the edge that it is for.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// Whom to tell.
-    pub to: SessionId,
+    pub to: EdgeId,
     /// What.
     pub event: Event,
 }
@@ -81,7 +90,8 @@ pub struct Output {
 pub struct Seed {
     /// The hub's number among those of the process: keeps their seat numbers apart.
     pub hub: u16,
-    /// Of good randomness: peer ids and hash functions come from it, and nobody may guess them.
+    /// Of good randomness: peer ids, keys and hash functions come from it, and nobody may guess
+    /// them.
     pub random: [u8; 32],
 }
 
@@ -90,20 +100,20 @@ pub struct Seed {
 pub struct Counts {
     /// Rooms there are.
     pub rooms: u64,
-    /// Members there are in all rooms.
+    /// Members there are in all rooms, those without a connection included.
     pub members: u64,
     /// Seats ever given.
     pub joins: u64,
+    /// Sessions ever resumed.
+    pub resumes: u64,
+    /// How many of them had lost something for good and were told the whole state.
+    pub resyncs: u64,
     /// Signals ever passed on.
     pub signals: u64,
-    /// Seats ever taken away because too much was waiting for the member.
+    /// Signals that never reached their addressee, which the sender was told.
+    pub undelivered: u64,
+    /// Seats ever taken away because too much wasn't acknowledged.
     pub slow: u64,
-}
-
-#[derive(Debug)]
-struct Seat {
-    room: RoomId,
-    number: u64,
 }
 
 impl Hub {
@@ -118,119 +128,74 @@ impl Hub {
             turn,
             dice,
             rooms: HashMap::with_hasher(hasher.clone()),
-            seats: HashMap::with_hasher(hasher.clone()),
-            hasher,
+            seats: Slab::new(),
+            peers: HashMap::with_hasher(hasher.clone()),
+            edges: HashMap::with_hasher(hasher),
+            timers: Timers::default(),
             last_seat: u64::from(seed.hub) << 48,
+            last_absence: 0,
             outputs: VecDeque::new(),
             departures: VecDeque::new(),
+            overflowing: Vec::new(),
             counts: Counts::default(),
         }
     }
 
-    /// Takes in what a session asks for.
-    pub fn handle(&mut self, now: Now, session: SessionId, request: Request) {
+    /// Takes in what an edge asks for.
+    pub fn handle(&mut self, now: Now, edge: EdgeId, request: Request) {
         match request {
-            Request::Join(join) => self.handle_join(now, session, join),
-            Request::Signal(signal) => self.handle_signal(session, &signal),
-            Request::Leave(reason) => self.handle_leave(session, reason),
+            Request::Join(join) => self.handle_join(now, edge, join),
+            Request::Resume(resume) => self.handle_resume(edge, &resume),
+            Request::Ack(seq) => self.handle_ack(edge, seq),
+            Request::Signal(signal) => self.handle_signal(now.time, edge, &signal),
+            Request::Unreadable { id, code, text } => {
+                self.handle_unreadable(now.time, edge, id, (code, &text));
+            }
+            Request::Leave(reason) => self.handle_leave(edge, reason),
+            Request::Detach(how) => self.handle_detach(now.time, edge, how),
         }
+        self.end_overflowing();
     }
 
-    /// Gives the session a seat and tells the others, or refuses.
-    pub fn handle_join(&mut self, now: Now, session: SessionId, join: Join) {
-        if let Some(code) = self.join_refusal(session, &join.room) {
-            return self.tell(session, Event::Refused { code, id: join.id });
+    /// Does what is due; to be called when [`poll_timeout`](Self::poll_timeout) says so.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(Timer { place, seat, due, .. }) = self.timers.pop(now.time) {
+            if self.seats.get(place).is_none_or(|there| there.number != seat) {
+                continue;
+            }
+            match due {
+                Due::Ack => self.tell_ack(place),
+                Due::Away { absence } => self.announce_away(place, absence),
+                Due::Gone { absence } => self.end_absent(place, absence),
+                Due::Ice => self.renew_ice(now, place),
+            }
         }
-        let Join { room: id, metadata, ice, id: _ } = join;
-        self.last_seat += 1;
-        self.counts.joins += 1;
-        let peer = PeerId::from_random(self.dice.random());
-        let member = Member { seat: self.last_seat, session, peer: peer.clone(), metadata };
-        let seat = Seat { room: id.clone(), number: member.seat };
-        self.seats.insert(session, seat);
-
-        let ice_servers = self.ice_servers(now, ice, &id, &member);
-        let hasher = &self.hasher;
-        let room = self.rooms.entry(id.clone()).or_insert_with(|| Room::new(hasher.clone()));
-        let welcome = Welcome {
-            room: id.as_str().into(),
-            peer: peer.as_str().into(),
-            members: room.members().iter().map(seen_by_newcomer).collect(),
-            ice_servers,
-            ice_ttl_s: self.turn.as_ref().map_or(0, |turn| turn.ttl.as_secs()),
-            heartbeat: heartbeat(&self.config),
-            limits: limits(&self.config),
-        };
-        let welcome = FrameText::encode(&ServerFrame::Welcome(welcome));
-        let joined = FrameText::encode(&ServerFrame::Joined(newcomer(&member)));
-        self.outputs.push_back(Output { to: session, event: Event::Seated { peer, welcome } });
-        broadcast(&mut self.outputs, room, &joined);
-        room.insert(member);
+        self.end_overflowing();
     }
 
-    /// Passes a payload to its addressee, or refuses.
-    pub fn handle_signal(&mut self, session: SessionId, signal: &Signal) {
-        let Some(seat) = self.seats.get(&session) else {
-            let event = Event::Refused { code: ErrorCode::HelloFirst, id: signal.id };
-            return self.tell(session, event);
-        };
-        let room = &self.rooms[&seat.room];
-        let from = room.member(seat.number);
-        let Some(to) = room.find(&signal.to).filter(|to| to.seat != from.seat) else {
-            let event = Event::Refused { code: ErrorCode::NoSuchPeer, id: signal.id };
-            return self.tell(session, event);
-        };
-        let frame = ServerFrame::Signal { from: from.peer.as_str().into(), data: &signal.data };
-        let event = Event::Frame(FrameText::encode(&frame));
-        self.outputs.push_back(Output { to: to.session, event });
-        self.counts.signals += 1;
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
     }
 
-    /// Takes the session's seat, if it has one, and tells the others why. The session itself is
-    /// told nothing.
-    pub fn handle_leave(&mut self, session: SessionId, reason: LeaveReason) {
-        let Some(seat) = self.seats.remove(&session) else {
-            return;
-        };
-        let room = self.rooms.get_mut(&seat.room).expect("a seat is in a room");
-        let member = room.remove(seat.number).expect("a seat is its member's");
-        let peer = member.peer.as_str().into();
-        let left = FrameText::encode(&ServerFrame::Left { peer, reason });
-        broadcast(&mut self.outputs, room, &left);
-        if room.members().is_empty() {
-            self.rooms.remove(&seat.room);
-        }
-        let Seat { room, number: seat } = seat;
-        self.departures.push_back(Departure { room, peer: member.peer, seat, reason });
-        shrink(&mut self.rooms);
-        shrink(&mut self.seats);
-    }
-
-    /// Takes note that too much is waiting for the session: it loses its seat and is closed, and
-    /// nobody waits for it.
-    pub fn handle_full_outbox(&mut self, session: SessionId) {
-        self.counts.slow += 1;
-        self.handle_leave(session, LeaveReason::Slow);
-        self.tell(session, Event::Close(CloseCode::SlowReader));
-    }
-
-    /// Gives out the next event for a session.
+    /// Gives out the next event.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// Gives out the next end of a stay; to be drained like [`poll_output`](Self::poll_output).
+    /// Gives out who left next.
     pub fn poll_departure(&mut self) -> Option<Departure> {
         self.departures.pop_front()
     }
 
-    /// Whether the session is in a room.
+    /// Whether the edge belongs to a session.
     #[must_use]
-    pub fn has_seat(&self, session: SessionId) -> bool {
-        self.seats.contains_key(&session)
+    pub fn knows(&self, edge: EdgeId) -> bool {
+        self.edges.contains_key(&edge)
     }
 
-    /// What the hub has counted so far.
+    /// What was counted.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let (rooms, members) = (self.rooms.len() as u64, self.seats.len() as u64);
@@ -238,18 +203,353 @@ impl Hub {
     }
 
     /// The members of a room in the order of their joining; none if there is no such room.
-    pub fn roster(&self, room: &RoomId) -> impl Iterator<Item = (SessionId, &PeerId)> {
-        let members = self.rooms.get(room).map_or(&[][..], Room::members);
-        members.iter().map(|member| (member.session, &member.peer))
+    pub fn roster(&self, room: &RoomId) -> impl Iterator<Item = &PeerId> {
+        let members = self.rooms.get(room).map_or(&[][..], Vec::as_slice);
+        members.iter().map(|place| &self.seats[*place].peer)
     }
 
-    fn join_refusal(&self, session: SessionId, room: &RoomId) -> Option<ErrorCode> {
-        let room = self.rooms.get(room);
-        let members = room.map_or(0, |room| room.members().len());
-        let no_room_left = room.is_none() && self.rooms.len() >= self.config.rooms_max;
-        if self.seats.contains_key(&session) {
+    /// Gives the client a seat and tells the others, or refuses.
+    fn handle_join(&mut self, now: Now, edge: EdgeId, join: Join) {
+        if let Some(code) = self.join_refusal(edge, &join.room) {
+            return self.refuse(edge, code, join.id);
+        }
+        let Join { room, metadata, ice, id: _ } = join;
+        self.last_seat += 1;
+        self.counts.joins += 1;
+        let seat = Seat {
+            number: self.last_seat,
+            room: room.clone(),
+            peer: PeerId::from_random(self.dice.random()),
+            metadata,
+            key: SessionKey::from_random(self.dice.random()),
+            ice,
+            outgoing: Outgoing::default(),
+            incoming: Incoming::default(),
+            presence: Presence::Here(edge),
+        };
+        let (peer, number) = (seat.peer.clone(), seat.number);
+        // The newcomer is the one with the higher number, for everybody.
+        let joined = FrameText::encode(&ServerFrame::Joined(seat.seen_by(0)));
+        let place = self.seats.insert(seat);
+        self.peers.insert(peer.clone(), place);
+        self.edges.insert(edge, place);
+        self.broadcast(&room, place, &joined);
+        self.rooms.entry(room).or_default().push(place);
+
+        self.output(edge, Event::Seated { peer });
+        let welcome = self.welcome(now, place);
+        let welcome = FrameText::encode(&ServerFrame::Welcome(welcome));
+        self.send(place, welcome, None);
+        if let Some(turn) = &self.turn {
+            self.timers.set(now.time + renewal_after(turn.ttl), place, number, Due::Ice);
+        }
+    }
+
+    /// Takes a session up again. Who doesn't have its key changes nothing.
+    fn handle_resume(&mut self, edge: EdgeId, resume: &Resume) {
+        if self.edges.contains_key(&edge) {
+            return self.refuse(edge, ErrorCode::AlreadyJoined, resume.id);
+        }
+        let Some(place) = self.session(&resume.name, &resume.key) else {
+            return self.refuse(edge, ErrorCode::NoSuchSession, resume.id);
+        };
+        self.edges.insert(edge, place);
+        let peer = resume.name.peer.clone();
+        self.output(edge, Event::Seated { peer });
+        if let Purpose::Listen { seq, ice } = &resume.purpose {
+            self.seats[place].ice = ice.clone();
+            self.attach(edge, place, *seq);
+        }
+    }
+
+    /// The edge gets all frames of the session from now on, and first those that haven't come.
+    fn attach(&mut self, edge: EdgeId, place: usize, seq: u64) {
+        self.counts.resumes += 1;
+        let seat = &mut self.seats[place];
+        let was_away = seat.is_away();
+        let before = std::mem::replace(&mut seat.presence, Presence::Here(edge));
+        let can_go_on = seat.outgoing.can_go_on_after(seq);
+        if let Presence::Here(before) = before {
+            self.edges.remove(&before);
+            self.output(before, Event::Close(CloseCode::Superseded));
+        }
+        if was_away {
+            self.announce(place, |peer| ServerFrame::Back { peer });
+        }
+        if !can_go_on {
+            return self.resync(place);
+        }
+        let seat = &mut self.seats[place];
+        seat.outgoing.ack(seq);
+        let resumed = FrameText::encode(&ServerFrame::Resumed { ack: seat.incoming.tell() });
+        let plain = |seq, frame| Output {
+            to: edge,
+            event: Event::Frame(Numbered { seq, ack: None, frame }),
+        };
+        self.outputs.push_back(plain(None, resumed));
+        let unacked = seat.outgoing.unacked();
+        self.outputs.extend(unacked.map(|(seq, sent)| plain(Some(seq), sent.frame.clone())));
+    }
+
+    /// Tells a client that has lost something for good all there is to know.
+    fn resync(&mut self, place: usize) {
+        self.counts.resyncs += 1;
+        let lost = self.seats[place].outgoing.drain();
+        self.tell_undelivered(lost);
+        let ack = self.seats[place].incoming.tell();
+        let state = Welcome { ack, ..self.state(&self.seats[place]) };
+        let frame = FrameText::encode(&ServerFrame::Resync(state));
+        self.send(place, frame, None);
+    }
+
+    /// Forgets what has come.
+    fn handle_ack(&mut self, edge: EdgeId, seq: u64) {
+        let Some(place) = self.edges.get(&edge).copied() else {
+            return self.refuse(edge, ErrorCode::HelloFirst, None);
+        };
+        if !self.seats[place].outgoing.ack(seq) {
+            self.refuse(edge, ErrorCode::BadFrame, None);
+        }
+    }
+
+    /// Passes a payload to its addressee, or refuses.
+    fn handle_signal(&mut self, now: Time, edge: EdgeId, signal: &Signal) {
+        let Some(place) = self.edges.get(&edge).copied() else {
+            return self.refuse(edge, ErrorCode::HelloFirst, signal.id);
+        };
+        if let Some(id) = signal.id
+            && !self.take_turn(now, (edge, place), id)
+        {
+            return;
+        }
+        let from = &self.seats[place];
+        let to = self.peers.get(&signal.to).copied();
+        let to = to.filter(|to| *to != place && self.seats[*to].room == from.room);
+        let Some(to) = to else {
+            let code = ErrorCode::NoSuchPeer;
+            return match signal.id {
+                Some(id) => self.send_error(place, id, (code, code.advice())),
+                None => self.refuse(edge, code, None),
+            };
+        };
+        let frame = ServerFrame::Signal { from: from.peer.as_str().into(), data: &signal.data };
+        let origin = signal.id.map(|id| Origin { seat: from.number, place, id });
+        self.counts.signals += 1;
+        self.send(to, FrameText::encode(&frame), origin);
+    }
+
+    /// Answers a numbered request that the edge couldn't read.
+    fn handle_unreadable(&mut self, now: Time, edge: EdgeId, id: u64, what: (ErrorCode, &str)) {
+        let Some(place) = self.edges.get(&edge).copied() else {
+            return self.refuse(edge, ErrorCode::HelloFirst, Some(id));
+        };
+        if self.take_turn(now, (edge, place), id) {
+            self.send_error(place, id, what);
+        }
+    }
+
+    /// Ends the session of the edge, if it has one, and tells the others why. The edge itself is
+    /// told nothing.
+    fn handle_leave(&mut self, edge: EdgeId, reason: LeaveReason) {
+        if let Some(place) = self.edges.remove(&edge) {
+            let others = self.seats[place].edge().filter(|other| *other != edge);
+            self.end(place, reason);
+            if let Some(other) = others {
+                self.edges.remove(&other);
+                self.output(other, Event::Close(CloseCode::Normal));
+            }
+        }
+    }
+
+    /// Takes note that a connection is gone: the session waits for another one.
+    fn handle_detach(&mut self, now: Time, edge: EdgeId, how: Detached) {
+        let Some(place) = self.edges.remove(&edge) else { return };
+        shrink(&mut self.edges);
+        let seat = &mut self.seats[place];
+        if seat.edge() != Some(edge) {
+            return;
+        }
+        self.last_absence += 1;
+        let absence = self.last_absence;
+        let (reason, delay) = match how {
+            Detached::Lost => (LeaveReason::Lost, self.config.away_delay),
+            Detached::Vanished => (LeaveReason::Vanished, Duration::ZERO),
+            Detached::Between => (LeaveReason::Vanished, self.config.heartbeat_timeout),
+        };
+        seat.presence = Presence::Gone { absence, reason, is_told: false };
+        let number = seat.number;
+        self.timers.set(now + self.config.grace, place, number, Due::Gone { absence });
+        if delay.is_zero() {
+            self.announce_away(place, absence);
+        } else {
+            self.timers.set(now + delay, place, number, Due::Away { absence });
+        }
+    }
+
+    /// Takes note that too much waits in front of the edge: its session ends.
+    pub fn handle_full_edge(&mut self, edge: EdgeId) {
+        let Some(place) = self.edges.get(&edge).copied() else { return };
+        self.end_slow(place);
+    }
+
+    /// Whether a numbered request is to be carried out now. From then on it counts as such.
+    fn take_turn(&mut self, now: Time, (edge, place): (EdgeId, usize), id: u64) -> bool {
+        let seat = &mut self.seats[place];
+        let turn = seat.incoming.take(id);
+        if turn == Turn::TooEarly {
+            self.refuse(edge, ErrorCode::OutOfOrder, Some(id));
+            return false;
+        }
+        if seat.incoming.untold() >= self.config.ack_every {
+            self.tell_ack(place);
+        } else if !seat.incoming.is_due && seat.incoming.untold() > 0 {
+            seat.incoming.is_due = true;
+            self.timers.set(now + self.config.ack_delay, place, seat.number, Due::Ack);
+        }
+        turn == Turn::Next
+    }
+
+    /// Tells the client which requests were carried out, if it doesn't know.
+    fn tell_ack(&mut self, place: usize) {
+        let seat = &mut self.seats[place];
+        seat.incoming.is_due = false;
+        let (Some(edge), true) = (seat.edge(), seat.incoming.untold() > 0) else { return };
+        let frame = FrameText::encode(&ServerFrame::Ack { ack: seat.incoming.tell() });
+        self.output(edge, Event::Frame(Numbered { seq: None, ack: None, frame }));
+    }
+
+    fn announce_away(&mut self, place: usize, which: u64) {
+        match &mut self.seats[place].presence {
+            Presence::Gone { absence, is_told, .. } if *absence == which && !*is_told => {
+                *is_told = true;
+                self.announce(place, |peer| ServerFrame::Away { peer });
+            }
+            Presence::Here(_) | Presence::Gone { .. } => {}
+        }
+    }
+
+    fn end_absent(&mut self, place: usize, which: u64) {
+        match self.seats[place].presence {
+            Presence::Gone { absence, reason, .. } if absence == which => self.end(place, reason),
+            Presence::Here(_) | Presence::Gone { .. } => {}
+        }
+    }
+
+    fn renew_ice(&mut self, now: Now, place: usize) {
+        let Some(turn) = &self.turn else { return };
+        let (ttl, seat) = (turn.ttl, &self.seats[place]);
+        let update =
+            IceUpdate { ice_servers: self.ice_servers(now, seat), ice_ttl_s: ttl.as_secs() };
+        self.timers.set(now.time + renewal_after(ttl), place, seat.number, Due::Ice);
+        self.send(place, FrameText::encode(&ServerFrame::Ice(update)), None);
+    }
+
+    /// Tells everybody else in the room something about a seat.
+    fn announce<'a>(
+        &'a mut self,
+        place: usize,
+        what: impl FnOnce(std::borrow::Cow<'static, str>) -> ServerFrame<'static>,
+    ) {
+        let seat = &self.seats[place];
+        let (room, peer) = (seat.room.clone(), seat.peer.to_string());
+        self.broadcast(&room, place, &FrameText::encode(&what(peer.into())));
+    }
+
+    /// Sends a frame to everybody in the room but one.
+    fn broadcast(&mut self, room: &RoomId, but: usize, frame: &FrameText) {
+        let members = self.rooms.get(room).map_or(0, Vec::len);
+        for index in 0..members {
+            let place = self.rooms[room][index];
+            if place != but {
+                self.send(place, frame.clone(), None);
+            }
+        }
+    }
+
+    /// Sends a frame that is kept until it is acknowledged.
+    fn send(&mut self, place: usize, frame: FrameText, origin: Option<Origin>) {
+        let seat = &mut self.seats[place];
+        let seq = seat.outgoing.push(Sent { frame: frame.clone(), origin });
+        let Config { unacked_frames_max, unacked_bytes_max, .. } = self.config;
+        if seat.outgoing.is_over(unacked_frames_max, unacked_bytes_max) {
+            self.overflowing.push((place, seat.number));
+        } else if let Presence::Here(edge) = seat.presence {
+            let numbered = Numbered { seq: Some(seq), ack: seat.incoming.news(), frame };
+            self.output(edge, Event::Frame(numbered));
+        }
+    }
+
+    /// Refuses a numbered request, which the client learns even if its connection breaks.
+    fn send_error(&mut self, place: usize, id: u64, (code, text): (ErrorCode, &str)) {
+        let error = ErrorFrame { code, text: text.into(), retry: code.retry(), id: Some(id) };
+        self.send(place, FrameText::encode(&ServerFrame::Error(error)), None);
+    }
+
+    fn end_overflowing(&mut self) {
+        while let Some((place, seat)) = self.overflowing.pop() {
+            if self.seats.get(place).is_some_and(|there| there.number == seat) {
+                self.end_slow(place);
+            }
+        }
+    }
+
+    fn end_slow(&mut self, place: usize) {
+        self.counts.slow += 1;
+        let edge = self.seats[place].edge();
+        self.end(place, LeaveReason::Slow);
+        if let Some(edge) = edge {
+            self.edges.remove(&edge);
+            self.output(edge, Event::Close(CloseCode::SlowReader));
+        }
+    }
+
+    /// Ends a session: its seat is free, the others are told, and so are the senders of what never
+    /// came.
+    fn end(&mut self, place: usize, reason: LeaveReason) {
+        let seat = self.seats.remove(place);
+        self.peers.remove(&seat.peer);
+        let room = self.rooms.get_mut(&seat.room).expect("a seat is in a room");
+        room.retain(|member| *member != place);
+        if room.is_empty() {
+            self.rooms.remove(&seat.room);
+        }
+        let Seat { room, peer, number, mut outgoing, .. } = seat;
+        let left = ServerFrame::Left { peer: peer.as_str().into(), reason };
+        self.broadcast(&room, place, &FrameText::encode(&left));
+        self.tell_undelivered(outgoing.drain());
+        self.departures.push_back(Departure { room, peer, seat: number, reason });
+        shrink(&mut self.rooms);
+        shrink(&mut self.peers);
+        shrink(&mut self.edges);
+        if self.seats.is_empty() {
+            self.seats.shrink_to_fit();
+        }
+    }
+
+    /// Tells the senders of frames that never came.
+    fn tell_undelivered(&mut self, frames: VecDeque<Sent>) {
+        for Origin { seat, place, id } in frames.into_iter().filter_map(|sent| sent.origin) {
+            if self.seats.get(place).is_some_and(|there| there.number == seat) {
+                self.counts.undelivered += 1;
+                let code = ErrorCode::Undelivered;
+                self.send_error(place, id, (code, code.advice()));
+            }
+        }
+    }
+
+    /// The session with this name, if the key is its own.
+    fn session(&self, name: &SessionName, key: &SessionKey) -> Option<usize> {
+        let place = self.peers.get(&name.peer).copied()?;
+        let seat = &self.seats[place];
+        (seat.room == name.room && seat.key.is(key)).then_some(place)
+    }
+
+    fn join_refusal(&self, edge: EdgeId, room: &RoomId) -> Option<ErrorCode> {
+        let members = self.rooms.get(room).map(Vec::len);
+        let no_room_left = members.is_none() && self.rooms.len() >= self.config.rooms_max;
+        if self.edges.contains_key(&edge) {
             Some(ErrorCode::AlreadyJoined)
-        } else if members >= self.config.room_members_max {
+        } else if members.unwrap_or(0) >= self.config.room_members_max {
             Some(ErrorCode::RoomFull)
         } else if no_room_left || self.seats.len() >= self.config.members_max {
             Some(ErrorCode::ServerFull)
@@ -258,44 +558,64 @@ impl Hub {
         }
     }
 
-    fn ice_servers(&self, now: Now, urls: IceUrls, room: &RoomId, seat: &Member) -> Vec<IceServer> {
-        let mut servers = Vec::new();
-        if !urls.stun.is_empty() {
-            servers.push(IceServer { urls: urls.stun, username: None, credential: None });
+    fn welcome(&self, now: Now, place: usize) -> Welcome<'_> {
+        let seat = &self.seats[place];
+        Welcome {
+            ice_servers: self.ice_servers(now, seat),
+            ice_ttl_s: self.turn.as_ref().map_or(0, |turn| turn.ttl.as_secs()),
+            ..self.state(seat)
         }
-        if let Some(turn) = self.turn.as_ref().filter(|_| !urls.turn.is_empty()) {
-            let holder =
-                SeatName { room: room.as_str(), peer: seat.peer.as_str(), seat: seat.seat };
+    }
+
+    /// What a seat is told of its room, but no ICE servers.
+    fn state<'a>(&'a self, seat: &'a Seat) -> Welcome<'a> {
+        let members = self.rooms.get(&seat.room).into_iter().flatten();
+        let members = members.map(|place| &self.seats[*place]);
+        let others = members.filter(|other| other.number != seat.number);
+        let name = SessionName { room: seat.room.clone(), peer: seat.peer.clone() };
+        Welcome {
+            room: seat.room.as_str().into(),
+            peer: seat.peer.as_str().into(),
+            session: name.to_string().into(),
+            key: seat.key.text().into(),
+            grace_s: self.config.grace.as_secs(),
+            ack: 0,
+            members: others.map(|other| other.seen_by(seat.number)).collect(),
+            ice_servers: Vec::new(),
+            ice_ttl_s: 0,
+            heartbeat: heartbeat(&self.config),
+            limits: limits(&self.config),
+        }
+    }
+
+    fn ice_servers(&self, now: Now, seat: &Seat) -> Vec<IceServer> {
+        let IceUrls { stun, turn: urls } = &*seat.ice;
+        let mut servers = Vec::new();
+        if !stun.is_empty() {
+            servers.push(IceServer { urls: stun.clone(), username: None, credential: None });
+        }
+        if let Some(turn) = self.turn.as_ref().filter(|_| !urls.is_empty()) {
+            let (room, peer) = (seat.room.as_str(), seat.peer.as_str());
+            let holder = SeatName { room, peer, seat: seat.number };
             let minted = Credentials::mint(&turn.secret, now.unix + turn.ttl, holder);
             let (username, credential) = (Some(minted.username), Some(minted.password));
-            servers.push(IceServer { urls: urls.turn, username, credential });
+            servers.push(IceServer { urls: urls.clone(), username, credential });
         }
         servers
     }
 
-    fn tell(&mut self, to: SessionId, event: Event) {
+    fn refuse(&mut self, to: EdgeId, code: ErrorCode, id: Option<u64>) {
+        self.output(to, Event::Refused { code, id });
+    }
+
+    fn output(&mut self, to: EdgeId, event: Event) {
         self.outputs.push_back(Output { to, event });
     }
 }
 
-fn broadcast(outputs: &mut VecDeque<Output>, room: &Room, frame: &FrameText) {
-    let output = |to| Output { to, event: Event::Frame(frame.clone()) };
-    outputs.extend(room.members().iter().map(|member| output(member.session)));
-}
-
-/// A member that was there before, as the newcomer should treat it.
-fn seen_by_newcomer(member: &Member) -> MemberFrame<'_> {
-    MemberFrame { polite: false, offers: true, ..member_frame(member) }
-}
-
-/// The newcomer, as everybody else should treat it.
-fn newcomer(member: &Member) -> MemberFrame<'_> {
-    MemberFrame { polite: true, offers: false, ..member_frame(member) }
-}
-
-fn member_frame(member: &Member) -> MemberFrame<'_> {
-    let (peer, metadata) = (member.peer.as_str().into(), member.metadata.value());
-    MemberFrame { peer, metadata, polite: false, offers: false }
+/// When credentials are renewed: early enough that no refresh of an allocation meets expired ones.
+fn renewal_after(ttl: Duration) -> Duration {
+    ttl * 3 / 4
 }
 
 fn heartbeat(config: &Config) -> Heartbeat {
@@ -311,6 +631,8 @@ fn limits(config: &Config) -> Limits {
         frame_bytes_max: config.frame_bytes_max,
         metadata_bytes_max: config.metadata_bytes_max,
         members_max: config.room_members_max,
+        unacked_frames_max: config.unacked_frames_max,
+        unacked_bytes_max: config.unacked_bytes_max,
     }
 }
 
@@ -319,32 +641,5 @@ fn limits(config: &Config) -> Limits {
 fn shrink<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
     if table.capacity() > 64 && table.len() < table.capacity() / 8 {
         table.shrink_to(table.len() * 2);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Metadata;
-    use heliograph_base::{Time, UnixTime};
-
-    #[test]
-    fn the_memory_of_emptied_rooms_is_given_back() {
-        let seed = Seed { hub: 0, random: [0; 32] };
-        let mut hub = Hub::new(Config::default(), None, &seed);
-        let now = Now { time: Time::START, unix: UnixTime::from_seconds(0) };
-        for session in 0..10_000 {
-            let room = RoomId::parse(&session.to_string()).expect("digits");
-            let metadata = Metadata::new(None, 2).expect("none");
-            let join = Join { room, metadata, ice: IceUrls::default(), id: None };
-            hub.handle_join(now, SessionId(session), join);
-            while hub.poll_output().is_some() {}
-        }
-        assert!(hub.rooms.capacity() >= 10_000);
-        for session in 0..9_990 {
-            hub.handle_leave(SessionId(session), LeaveReason::Left);
-        }
-        assert_eq!((hub.rooms.len(), hub.seats.len()), (10, 10));
-        assert!(hub.rooms.capacity() < 128 && hub.seats.capacity() < 128);
     }
 }

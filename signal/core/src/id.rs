@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
+use subtle::ConstantTimeEq as _;
 
 /// The longest room or peer id, in bytes.
 pub const ID_BYTES_MAX: usize = 64;
@@ -59,6 +60,76 @@ impl PeerId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Which session it is, as the client is told: the room and the peer id. With it any edge finds the
+/// hub; what shows that it is one's own is the [`SessionKey`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionName {
+    /// The room.
+    pub room: RoomId,
+    /// The peer.
+    pub peer: PeerId,
+}
+
+impl SessionName {
+    /// Takes a text as the client was told it.
+    ///
+    /// # Errors
+    /// [`BadId`] if it is no such text.
+    pub fn parse(text: &str) -> Result<Self, BadId> {
+        let (room, peer) = text.split_once(':').ok_or(BadId)?;
+        Ok(Self { room: RoomId::parse(room)?, peer: PeerId::parse(peer)? })
+    }
+}
+
+impl fmt::Display for SessionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.room, self.peer)
+    }
+}
+
+/// What shows that a session is one's own: 128 random bits. Doesn't show itself in logs, and
+/// compares in constant time.
+#[derive(Clone, Copy)]
+pub struct SessionKey([u8; 16]);
+
+impl SessionKey {
+    /// A key of good randomness.
+    #[must_use]
+    pub const fn from_random(random: [u8; 16]) -> Self {
+        Self(random)
+    }
+
+    /// Takes a text as the client was told it.
+    ///
+    /// # Errors
+    /// [`BadId`] if it is no such text.
+    pub fn parse(text: &str) -> Result<Self, BadId> {
+        let bytes = KEY_TEXT.decode(text.as_bytes()).map_err(|_| BadId)?;
+        bytes.try_into().map(Self).map_err(|_| BadId)
+    }
+
+    /// The text that the client is told.
+    #[must_use]
+    pub fn text(&self) -> String {
+        KEY_TEXT.encode(&self.0)
+    }
+
+    /// Whether both are the same.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+/// Letters and digits that a URL holds without escapes.
+const KEY_TEXT: data_encoding::Encoding = data_encoding::BASE64URL_NOPAD;
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey(..)")
     }
 }
 

@@ -1,26 +1,29 @@
 //! Rooms and sessions of the signaling protocol, without IO.
 //!
 //! - [`protocol`]: the frames of docs/protocol.md, read and written; shared with the Rust SDK;
-//! - [`Session`]: one client's connection, whatever carries it;
-//! - [`Hub`]: the rooms of one shard;
+//! - [`Edge`]: one client's connection, whatever carries it;
+//! - [`Hub`]: the rooms of one shard, and the sessions in them, which outlive their connections;
 //! - [`Request`] and [`Event`]: all that the two say to each other;
-//! - ids: [`RoomId`], [`PeerId`], [`SessionId`]; limits: [`Config`].
+//! - ids: [`RoomId`], [`PeerId`], [`SessionName`], [`EdgeId`]; limits: [`Config`].
 //!
 //! Nothing here reads a clock, opens a socket, or rolls dice: time is an argument and randomness a
 //! seed.
 
 mod config;
+mod edge;
 mod exchange;
 mod hub;
 mod id;
 pub mod protocol;
-mod room;
+mod seat;
 mod session;
+mod timers;
 
 pub use config::{Config, TurnKey};
+pub use edge::{Edge, End, Transmit};
 pub use exchange::{
-    BadMetadata, Event, FrameText, IceUrls, Join, Metadata, Request, SessionId, Signal,
+    BadMetadata, Detached, EdgeId, Event, FrameText, IceUrls, Join, Metadata, Numbered, Purpose,
+    Request, Resume, Signal,
 };
 pub use hub::{Counts, Departure, Hub, Output, Seed};
-pub use id::{BadId, ID_BYTES_MAX, PeerId, RoomId};
-pub use session::{End, Session, Transmit};
+pub use id::{BadId, ID_BYTES_MAX, PeerId, RoomId, SessionKey, SessionName};

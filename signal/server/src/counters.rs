@@ -15,7 +15,7 @@ pub(crate) struct EdgeCounters {
     ends: [AtomicU64; ENDS.len()],
 }
 
-const REFUSALS: [(ErrorCode, &str); 11] = [
+const REFUSALS: [(ErrorCode, &str); 13] = [
     (ErrorCode::BadFrame, "bad_frame"),
     (ErrorCode::BinaryFrame, "binary_frame"),
     (ErrorCode::UnknownType, "unknown_type"),
@@ -27,9 +27,11 @@ const REFUSALS: [(ErrorCode, &str); 11] = [
     (ErrorCode::NoSuchPeer, "no_such_peer"),
     (ErrorCode::RoomFull, "room_full"),
     (ErrorCode::ServerFull, "server_full"),
+    (ErrorCode::NoSuchSession, "no_such_session"),
+    (ErrorCode::OutOfOrder, "out_of_order"),
 ];
 
-const ENDS: [(End, &str); 11] = [
+const ENDS: [(End, &str); 12] = [
     (End::Closed, "closed"),
     (End::Broken, "broken"),
     (End::Close(CloseCode::Normal), "left"),
@@ -41,6 +43,7 @@ const ENDS: [(End, &str); 11] = [
     (End::Close(CloseCode::Vanished), "vanished"),
     (End::Close(CloseCode::Shutdown), "shutdown"),
     (End::Close(CloseCode::Misbehaved), "misbehaved"),
+    (End::Close(CloseCode::Superseded), "superseded"),
 ];
 
 impl EdgeCounters {
@@ -65,10 +68,21 @@ impl EdgeCounters {
             Sample::gauge("signal_rooms", "Rooms with members.", sum(|counts| counts.rooms)),
             Sample::gauge("signal_members", "Members of all rooms.", sum(|counts| counts.members)),
             Sample::counter("signal_joins", "Seats given.", sum(|counts| counts.joins)),
+            Sample::counter("signal_resumes", "Sessions resumed.", sum(|counts| counts.resumes)),
+            Sample::counter(
+                "signal_resyncs",
+                "Of those, sessions that had lost something and were told the whole state.",
+                sum(|counts| counts.resyncs),
+            ),
             Sample::counter("signal_signals", "Signals passed on.", sum(|counts| counts.signals)),
             Sample::counter(
+                "signal_undelivered",
+                "Signals that never reached their addressee, which the sender was told.",
+                sum(|counts| counts.undelivered),
+            ),
+            Sample::counter(
                 "signal_slow_members",
-                "Seats taken away because too much was waiting for the member.",
+                "Sessions ended because too much was not acknowledged.",
                 sum(|counts| counts.slow),
             ),
         ];

@@ -10,11 +10,13 @@ use ahash::RandomState;
 use heliograph_base::{Clock, Time};
 use hyper::upgrade::OnUpgrade;
 use signal_core::protocol::CloseCode;
-use signal_core::{Config, End, Event, Request, Session, SessionId, Transmit};
+use signal_core::{Config, EdgeId, End, Event, IceUrls, Request, RoomId, Transmit};
+use std::collections::HashMap;
+use std::future::pending;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tracing::{Span, debug};
@@ -32,7 +34,23 @@ pub(crate) struct Edges {
     /// Turns true when the server ends. Each edge holds a receiver, so it is also known when all
     /// have ended.
     pub(crate) stopping: watch::Sender<bool>,
-    pub(crate) last_session: AtomicU64,
+    pub(crate) last_edge: AtomicU64,
+    /// The URLs for clients that reached each of our addresses, which share them.
+    pub(crate) ice: Mutex<HashMap<Option<IpAddr>, Arc<IceUrls>>>,
+}
+
+impl Edges {
+    /// The STUN and TURN servers for a client that reached us at `local`.
+    fn ice(&self, local: Option<IpAddr>) -> Arc<IceUrls> {
+        let mut known = self.ice.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(ice::urls(&self.config.ice, local));
+        known.entry(local).or_insert_with(make).clone()
+    }
+
+    /// The shard that owns a room.
+    fn shard_of(&self, room: &RoomId) -> usize {
+        (self.hasher.hash_one(room) % self.shards.len() as u64) as usize
+    }
 }
 
 /// Waits for a connection to become a WebSocket, and serves it until it ends.
@@ -48,33 +66,32 @@ pub(crate) async fn run(
     if let Ok(upgraded) = upgrade.await {
         let local = connection.as_ref().map(|connection| connection.local.ip());
         let socket = Socket::new(upgraded, edges.limits.frame_bytes_max).await;
-        let edge = Edge::new(&edges, local);
+        let edge = Task::new(&edges, local);
         let end = edge.serve(socket, stopping).await;
         edges.counters.count_end(end);
-        debug!(?end, "the session ended");
+        debug!(?end, "the connection ended");
     }
     edges.counters.closed.fetch_add(1, Ordering::Relaxed);
 }
 
-struct Edge<'a> {
+struct Task<'a> {
     edges: &'a Edges,
-    id: SessionId,
-    session: Session,
+    id: EdgeId,
+    edge: signal_core::Edge,
     shard: usize,
-    outbox: Outbox,
-    inbox: Inbox,
+    /// What a shard fills, once one was asked.
+    inbox: Option<Inbox>,
 }
 
-impl<'a> Edge<'a> {
+impl<'a> Task<'a> {
     fn new(edges: &'a Edges, local: Option<IpAddr>) -> Self {
-        let id = SessionId(edges.last_session.fetch_add(1, Ordering::Relaxed) + 1);
-        let ice = ice::urls(&edges.config.ice, local);
-        let session = Session::new(edges.clock.now().time, edges.limits.clone(), ice);
-        let (outbox, inbox) = outbox(&edges.limits);
-        Self { edges, id, session, shard: 0, outbox, inbox }
+        let id = EdgeId(edges.last_edge.fetch_add(1, Ordering::Relaxed) + 1);
+        let (now, limits) = (edges.clock.now().time, edges.limits.clone());
+        let edge = signal_core::Edge::new(now, limits, edges.ice(local));
+        Self { edges, id, edge, shard: 0, inbox: None }
     }
 
-    /// Carries frames until the session ends, then closes the socket.
+    /// Carries frames until the connection ends, then closes the socket.
     async fn serve(mut self, mut socket: Socket, mut stopping: watch::Receiver<bool>) -> End {
         let mut stop = pin!(async move { stopping.wait_for(|stopping| *stopping).await.is_ok() });
         let timer = pin!(sleep(self.edges.limits.hello_timeout));
@@ -82,20 +99,20 @@ impl<'a> Edge<'a> {
         let end = loop {
             self.pass_requests().await;
             self.fill(&mut socket);
-            if let Some(end) = self.session.ended() {
+            if let Some(end) = self.edge.ended() {
                 break end;
             }
             let now = self.edges.clock.now().time;
-            alarm.set(now, self.session.poll_timeout());
-            let (reads, takes) = (self.session.wants_frames(), socket.takes_more());
+            alarm.set(now, self.edge.poll_timeout());
+            let (reads, takes) = (self.edge.wants_frames(), socket.takes_more());
             tokio::select! {
                 event = socket.event(reads) => self.handle_socket(event),
-                event = self.inbox.event(takes) => self.handle_event(event),
+                event = next(&mut self.inbox, takes) => self.handle_event(event),
                 () = alarm.timer.as_mut() => {
                     alarm.is_off();
-                    self.session.handle_timeout(self.edges.clock.now().time);
+                    self.edge.handle_timeout(self.edges.clock.now().time);
                 }
-                _ = stop.as_mut() => self.session.close(CloseCode::Shutdown),
+                _ = stop.as_mut() => self.edge.close(CloseCode::Shutdown),
             }
         };
         let close_timeout = self.edges.config.close_timeout;
@@ -113,60 +130,78 @@ impl<'a> Edge<'a> {
     fn handle_socket(&mut self, event: SocketEvent) {
         let now = || self.edges.clock.now().time;
         match event {
-            SocketEvent::Text(text) => self.session.handle_text(now(), &text),
-            SocketEvent::Binary => self.session.handle_binary(now()),
-            SocketEvent::SignOfLife => self.session.handle_sign_of_life(now()),
+            SocketEvent::Text(text) => self.edge.handle_text(now(), &text),
+            SocketEvent::Binary => self.edge.handle_binary(now()),
+            SocketEvent::SignOfLife => self.edge.handle_sign_of_life(now()),
             SocketEvent::Flushed => {}
-            SocketEvent::Closed => self.session.handle_closed(),
-            SocketEvent::Wrong(code) => self.session.close(code),
-            SocketEvent::Broken => self.session.handle_broken(),
+            SocketEvent::Closed(code) => self.edge.handle_closed(code),
+            SocketEvent::Wrong(code) => self.edge.close(code),
+            SocketEvent::Broken => self.edge.handle_broken(),
         }
     }
 
     fn handle_event(&mut self, event: Event) {
-        if let Event::Seated { peer, .. } = &event {
+        if let Event::Seated { peer } = &event {
             Span::current().record("peer", peer.as_str());
-            debug!("joined");
+            debug!("seated");
         }
-        self.session.handle_event(event);
+        self.edge.handle_event(event);
     }
 
-    /// Hands the session's requests to the shard. A full shard makes this session wait, and no
-    /// other.
+    /// Hands the edge's requests to the shard. A full shard makes this edge wait, and no other.
     async fn pass_requests(&mut self) {
-        while let Some(request) = self.session.poll_request() {
-            let mut outbox = None;
-            if let Request::Join(join) = &request {
-                let hash = self.edges.hasher.hash_one(&join.room);
-                self.shard = (hash % self.edges.shards.len() as u64) as usize;
-                outbox = Some(self.outbox.clone());
-                Span::current().record("room", join.room.as_str());
-            }
-            let message = Message { session: self.id, request, outbox };
+        while let Some(request) = self.edge.poll_request() {
+            let outbox = match &request {
+                Request::Join(join) => Some(self.go_to(&join.room)),
+                Request::Resume(resume) => Some(self.go_to(&resume.name.room)),
+                Request::Ack(_)
+                | Request::Signal(_)
+                | Request::Unreadable { .. }
+                | Request::Leave(_)
+                | Request::Detach(_) => None,
+            };
+            let message = Message { edge: self.id, request, outbox };
             if self.edges.shards[self.shard].send(message).await.is_err() {
-                self.session.close(CloseCode::Shutdown);
+                self.edge.close(CloseCode::Shutdown);
             }
         }
     }
 
-    /// Moves frames to the socket while it takes more: the session's own, then what the shard has
+    /// From now on this edge talks to the shard of this room.
+    fn go_to(&mut self, room: &RoomId) -> Outbox {
+        self.shard = self.edges.shard_of(room);
+        Span::current().record("room", room.as_str());
+        let (outbox, inbox) = outbox(self.edges.limits.transmits_max());
+        self.inbox = Some(inbox);
+        outbox
+    }
+
+    /// Moves frames to the socket while it takes more: the edge's own, then what the shard has
     /// queued.
     fn fill(&mut self, socket: &mut Socket) {
         while socket.takes_more() {
-            match self.session.poll_transmit() {
-                Some(Transmit::Frame(frame)) => socket.send_text(&frame),
+            match self.edge.poll_transmit() {
+                Some(Transmit::Frame(frame)) => socket.send_text(&frame.text()),
                 Some(Transmit::Refusal(code, frame)) => {
                     self.edges.counters.count_refusal(code);
                     debug!(%code, "refused");
                     socket.send_text(&frame);
                 }
                 Some(Transmit::Ping) => socket.send_ping(),
-                None => match self.inbox.try_event() {
+                None => match self.inbox.as_mut().and_then(Inbox::try_event) {
                     Some(event) => self.handle_event(event),
                     None => return,
                 },
             }
         }
+    }
+}
+
+/// The next event, if there is anybody to give one.
+async fn next(inbox: &mut Option<Inbox>, take: bool) -> Event {
+    match inbox {
+        Some(inbox) => inbox.event(take).await,
+        None => pending().await,
     }
 }
 

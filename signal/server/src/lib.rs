@@ -4,9 +4,9 @@
 //! - [`Signal`] is the signaling server: its [router](Signal::router), its shards, its end.
 //!
 //! The way of a frame: `socket` (WebSocket frames) -> `edge` (one task per client, a
-//! [`signal_core::Session`]) -> `shard` (one task per [`signal_core::Hub`]) -> `outbox` -> the
-//! other client's `edge` -> its `socket`. Nothing on it is locked, and a shard never waits for a
-//! client.
+//! [`signal_core::Edge`]) -> `shard` (one task per [`signal_core::Hub`]) -> `outbox` -> the
+//! other client's `edge` -> its `socket`. A shard never waits for a client, and nobody
+//! for a lock but that of one client's outbox.
 
 mod config;
 mod counters;

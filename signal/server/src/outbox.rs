@@ -1,79 +1,94 @@
-//! What waits for one session: a bounded queue from a shard to an edge, and a line to cut it at
-//! once.
+//! What waits for one edge: a bounded queue from a shard, and a word to end at once.
 //!
 //! The shard never waits: what doesn't fit is refused, and the shard then [cuts](Outbox::cut) the
-//! session, which its edge notices even while it is stuck in writing.
+//! edge, which notices even while it is stuck in writing. The queue has a lock of its own, held for
+//! as long as it takes to push or pop; an empty one holds no memory.
 
 use futures_util::task::AtomicWaker;
+use signal_core::Event;
 use signal_core::protocol::CloseCode;
-use signal_core::{Config, Event};
+use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 
-/// Makes an empty queue with the limits `outbox_frames_max` and `outbox_bytes_max`.
-pub(crate) fn outbox(config: &Config) -> (Outbox, Inbox) {
-    let (sender, receiver) = mpsc::channel(config.outbox_frames_max);
-    let line = Arc::new(Line::default());
-    let outbox = Outbox { queue: sender, line: line.clone(), bytes_max: config.outbox_bytes_max };
-    (outbox, Inbox { queue: receiver, line })
+/// Makes an empty queue for so many events.
+pub(crate) fn outbox(events_max: usize) -> (Outbox, Inbox) {
+    let line = Arc::new(Line { waiting: Mutex::default(), waker: AtomicWaker::new(), events_max });
+    (Outbox(line.clone()), Inbox(line))
 }
 
 /// The shard's end.
-#[derive(Clone, Debug)]
-pub(crate) struct Outbox {
-    queue: mpsc::Sender<Event>,
-    line: Arc<Line>,
-    bytes_max: usize,
-}
-
-/// The session's end.
 #[derive(Debug)]
-pub(crate) struct Inbox {
-    queue: mpsc::Receiver<Event>,
-    line: Arc<Line>,
-}
+pub(crate) struct Outbox(Arc<Line>);
+
+/// The edge's end.
+#[derive(Debug)]
+pub(crate) struct Inbox(Arc<Line>);
 
 /// Why an event was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotTaken {
     /// Too much is waiting already.
     Full,
-    /// The session is no more.
+    /// The edge is no more.
     Gone,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Line {
-    bytes: AtomicUsize,
-    cut: OnceLock<CloseCode>,
+    waiting: Mutex<Waiting>,
     waker: AtomicWaker,
+    events_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    events: VecDeque<Event>,
+    /// Overtakes all events.
+    cut: Option<CloseCode>,
+    is_shard_gone: bool,
+    is_edge_gone: bool,
+}
+
+/// A queue that grew beyond this is not kept once it is empty.
+const KEPT_EVENTS: usize = 8;
+
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing panics while it is locked; if it did, the queue would be as good as it was.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Outbox {
-    /// Queues an event. If nothing with bytes is waiting, one of any size fits.
+    /// Queues an event.
     pub(crate) fn push(&self, event: Event) -> Result<(), NotTaken> {
-        let bytes = weight(&event);
-        let waiting = self.line.bytes.load(Ordering::Relaxed);
-        if waiting > 0 && waiting + bytes > self.bytes_max {
+        let mut waiting = self.0.lock();
+        if waiting.is_edge_gone {
+            return Err(NotTaken::Gone);
+        }
+        if waiting.events.len() >= self.0.events_max {
             return Err(NotTaken::Full);
         }
-        // Before the event can be taken out, so that the sum never wraps below zero.
-        self.line.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.queue.try_send(event).map_err(|error| match error {
-            TrySendError::Full(_) => NotTaken::Full,
-            TrySendError::Closed(_) => NotTaken::Gone,
-        })
+        waiting.events.push_back(event);
+        drop(waiting);
+        self.0.waker.wake();
+        Ok(())
     }
 
-    /// Tells the session to close with `code` at once; what is queued is lost. Only the first cut
+    /// Tells the edge to close with `code` at once; what is queued is lost. Only the first cut
     /// counts.
     pub(crate) fn cut(&self, code: CloseCode) {
-        let _ = self.line.cut.set(code);
-        self.line.waker.wake();
+        self.0.lock().cut.get_or_insert(code);
+        self.0.waker.wake();
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.0.lock().is_shard_gone = true;
+        self.0.waker.wake();
     }
 }
 
@@ -86,32 +101,39 @@ impl Inbox {
 
     /// Takes the next event if there is one.
     pub(crate) fn try_event(&mut self) -> Option<Event> {
-        let event = self.queue.try_recv().ok()?;
-        self.line.bytes.fetch_sub(weight(&event), Ordering::Relaxed);
-        Some(event)
+        let mut waiting = self.0.lock();
+        let event = waiting.events.pop_front();
+        if waiting.events.is_empty() && waiting.events.capacity() > KEPT_EVENTS {
+            waiting.events = VecDeque::new();
+        }
+        event
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>, take: bool) -> Poll<Event> {
-        self.line.waker.register(cx.waker());
-        if let Some(code) = self.line.cut.get() {
-            return Poll::Ready(Event::Close(*code));
+        self.0.waker.register(cx.waker());
+        let waiting = self.0.lock();
+        if let Some(code) = waiting.cut {
+            return Poll::Ready(Event::Close(code));
         }
+        let is_shard_gone = waiting.is_shard_gone;
+        drop(waiting);
         if !take {
             return Poll::Pending;
         }
-        self.queue.poll_recv(cx).map(|event| {
-            // Without an outbox left, the shard is gone, and with it the server.
-            let event = event.unwrap_or(Event::Close(CloseCode::Shutdown));
-            self.line.bytes.fetch_sub(weight(&event), Ordering::Relaxed);
-            event
-        })
+        match self.try_event() {
+            Some(event) => Poll::Ready(event),
+            // Without its shard there is no server.
+            None if is_shard_gone => Poll::Ready(Event::Close(CloseCode::Shutdown)),
+            None => Poll::Pending,
+        }
     }
 }
 
-fn weight(event: &Event) -> usize {
-    match event {
-        Event::Seated { welcome: frame, .. } | Event::Frame(frame) => frame.len(),
-        Event::Refused { .. } | Event::Close(_) => 0,
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.is_edge_gone = true;
+        waiting.events = VecDeque::new();
     }
 }
 
@@ -119,60 +141,53 @@ fn weight(event: &Event) -> usize {
 mod tests {
     use super::*;
     use futures_util::FutureExt as _;
-    use signal_core::FrameText;
-    use signal_core::protocol::{LeaveReason, ServerFrame};
+    use signal_core::protocol::ErrorCode;
     use std::time::Duration;
 
-    fn frame(bytes: usize) -> Event {
-        let shell = r#"{"type":"left","peer":"","reason":"left"}"#.len();
-        let peer = "x".repeat(bytes.checked_sub(shell).unwrap()).into();
-        let left = ServerFrame::Left { peer, reason: LeaveReason::Left };
-        Event::Frame(FrameText::encode(&left))
+    fn event(id: u64) -> Event {
+        Event::Refused { code: ErrorCode::NoSuchPeer, id: Some(id) }
     }
 
-    fn small() -> (Outbox, Inbox) {
-        let config = Config { outbox_frames_max: 4, outbox_bytes_max: 1000, ..Config::default() };
-        outbox(&config)
+    fn id(event: Option<Event>) -> Option<u64> {
+        match event {
+            Some(Event::Refused { id, .. }) => id,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
-    fn frames_and_bytes_are_both_limited() {
-        let (outbox, mut inbox) = small();
-        for _ in 0..4 {
-            assert_eq!(outbox.push(frame(100)), Ok(()));
-        }
-        assert_eq!(outbox.push(frame(100)), Err(NotTaken::Full));
-
-        let (outbox, _inbox) = small();
-        assert_eq!(outbox.push(frame(600)), Ok(()));
-        assert_eq!(outbox.push(frame(401)), Err(NotTaken::Full));
-        assert_eq!(outbox.push(frame(400)), Ok(()));
-        assert!(inbox.try_event().is_some());
+    fn events_are_limited_keep_their_order_and_room_comes_back() {
+        let (outbox, mut inbox) = outbox(2);
+        assert_eq!((outbox.push(event(1)), outbox.push(event(2))), (Ok(()), Ok(())));
+        assert_eq!(outbox.push(event(3)), Err(NotTaken::Full));
+        assert_eq!(id(inbox.try_event()), Some(1));
+        assert_eq!(outbox.push(event(4)), Ok(()));
+        assert_eq!(id(inbox.event(true).now_or_never()), Some(2));
+        assert_eq!(id(inbox.event(true).now_or_never()), Some(4));
+        assert!(inbox.event(true).now_or_never().is_none());
     }
 
     #[test]
-    fn a_single_frame_always_fits_and_room_comes_back() {
-        let (outbox, mut inbox) = small();
-        for _ in 0..10 {
-            assert_eq!(outbox.push(frame(5000)), Ok(()));
-            assert_eq!(outbox.push(frame(50)), Err(NotTaken::Full));
-            assert!(inbox.event(true).now_or_never().is_some());
-        }
+    fn nothing_is_lost_while_nothing_is_to_be_taken() {
+        let (outbox, mut inbox) = outbox(2);
+        outbox.push(event(1)).unwrap();
+        assert!(inbox.event(false).now_or_never().is_none());
+        assert_eq!(id(inbox.event(true).now_or_never()), Some(1));
     }
 
     #[test]
     fn a_cut_overtakes_what_is_queued() {
-        let (outbox, mut inbox) = small();
-        outbox.push(frame(50)).unwrap();
-        assert!(inbox.event(false).now_or_never().is_none(), "nothing is to be taken");
+        let (outbox, mut inbox) = outbox(2);
+        outbox.push(event(1)).unwrap();
         outbox.cut(CloseCode::SlowReader);
+        outbox.cut(CloseCode::Superseded);
         let event = inbox.event(false).now_or_never();
         assert!(matches!(event, Some(Event::Close(CloseCode::SlowReader))), "{event:?}");
     }
 
     #[tokio::test]
-    async fn a_cut_wakes_a_session_that_waits_for_its_client() {
-        let (outbox, mut inbox) = small();
+    async fn a_cut_wakes_an_edge_that_waits_for_its_client() {
+        let (outbox, mut inbox) = outbox(2);
         let waiting = tokio::spawn(async move { inbox.event(false).await });
         tokio::task::yield_now().await;
         outbox.cut(CloseCode::SlowReader);
@@ -182,11 +197,13 @@ mod tests {
 
     #[test]
     fn each_end_notices_that_the_other_is_gone() {
-        let (outbox, inbox) = small();
+        let (near, inbox) = outbox(2);
         drop(inbox);
-        assert_eq!(outbox.push(frame(50)), Err(NotTaken::Gone));
-        let (outbox, mut inbox) = small();
-        drop(outbox);
+        assert_eq!(near.push(event(1)), Err(NotTaken::Gone));
+        let (near, mut inbox) = outbox(2);
+        near.push(event(1)).unwrap();
+        drop(near);
+        assert_eq!(id(inbox.event(true).now_or_never()), Some(1), "what was queued is to be had");
         let event = inbox.event(true).now_or_never();
         assert!(matches!(event, Some(Event::Close(CloseCode::Shutdown))), "{event:?}");
     }

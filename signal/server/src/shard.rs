@@ -1,24 +1,25 @@
-//! A shard: one task that owns one hub, and the outboxes of the sessions in its rooms.
+//! A shard: one task that owns one hub, and the outboxes of the edges of its sessions.
 
 use crate::OnDeparture;
 use crate::outbox::{NotTaken, Outbox};
 use ahash::RandomState;
 use heliograph_base::{Clock, Now};
-use signal_core::protocol::LeaveReason;
-use signal_core::{Counts, Event, Hub, Output, Request, SessionId};
+use signal_core::{Counts, Detached, EdgeId, Event, Hub, Output, Request};
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 /// How many messages are handled between two reads of the clock.
 const BATCH_MAX: usize = 64;
 
-/// A session's request.
+/// An edge's request.
 #[derive(Debug)]
 pub(crate) struct Message {
-    pub(crate) session: SessionId,
+    pub(crate) edge: EdgeId,
     pub(crate) request: Request,
-    /// Where to answer; comes with each [`Request::Join`].
+    /// Where to answer; comes with each [`Request::Join`] and [`Request::Resume`].
     pub(crate) outbox: Option<Outbox>,
 }
 
@@ -28,7 +29,10 @@ pub(crate) struct SharedCounts {
     rooms: AtomicU64,
     members: AtomicU64,
     joins: AtomicU64,
+    resumes: AtomicU64,
+    resyncs: AtomicU64,
     signals: AtomicU64,
+    undelivered: AtomicU64,
     slow: AtomicU64,
 }
 
@@ -40,15 +44,28 @@ pub(crate) async fn run(
     counts: &SharedCounts,
     on_departure: Option<OnDeparture>,
 ) {
-    // Session ids are our own, so nobody can choose them to collide: the seeds needn't be secret.
+    // Edge ids are our own, so nobody can choose them to collide: the seeds needn't be secret.
     let hasher = RandomState::with_seeds(1, 2, 3, 4);
     let mut shard = Shard { hub, outboxes: HashMap::with_hasher(hasher), on_departure };
     let mut batch = Vec::with_capacity(BATCH_MAX);
-    while messages.recv_many(&mut batch, BATCH_MAX).await > 0 {
+    loop {
+        let due = shard.hub.poll_timeout().map(|due| due.since(clock.now().time));
+        let timer = async {
+            match due {
+                Some(wait) => sleep(wait).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            received = messages.recv_many(&mut batch, BATCH_MAX) => if received == 0 { return },
+            () = timer => {}
+        }
         let now = clock.now();
         for message in batch.drain(..) {
             shard.handle(now, message);
         }
+        shard.handle_timeout(now);
         counts.store(shard.hub.counts());
     }
 }
@@ -56,35 +73,46 @@ pub(crate) async fn run(
 #[derive(Debug)]
 struct Shard {
     hub: Hub,
-    outboxes: HashMap<SessionId, Outbox, RandomState>,
+    outboxes: HashMap<EdgeId, Outbox, RandomState>,
     on_departure: Option<OnDeparture>,
 }
 
 impl Shard {
     fn handle(&mut self, now: Now, message: Message) {
-        let Message { session, request, outbox } = message;
+        let Message { edge, request, outbox } = message;
         if let Some(outbox) = outbox {
-            self.outboxes.insert(session, outbox);
+            self.outboxes.insert(edge, outbox);
         }
-        if matches!(request, Request::Leave(_)) {
-            self.outboxes.remove(&session);
+        if matches!(request, Request::Leave(_) | Request::Detach(_)) {
+            self.outboxes.remove(&edge);
         }
-        self.hub.handle(now, session, request);
+        self.hub.handle(now, edge, request);
+        self.pass_on(now);
+        if !self.hub.knows(edge) {
+            // It was refused: the next one may go to another shard.
+            self.outboxes.remove(&edge);
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        if self.hub.poll_timeout().is_some_and(|due| due <= now.time) {
+            self.hub.handle_timeout(now);
+            self.pass_on(now);
+        }
+    }
+
+    fn pass_on(&mut self, now: Now) {
         while let Some(output) = self.hub.poll_output() {
-            self.deliver(output);
+            self.deliver(now, output);
         }
         while let Some(departure) = self.hub.poll_departure() {
             if let Some(OnDeparture(tell)) = &self.on_departure {
                 tell(&departure);
             }
         }
-        if !self.hub.has_seat(session) {
-            // Its join was refused: the next one may go to another shard.
-            self.outboxes.remove(&session);
-        }
     }
 
-    fn deliver(&mut self, Output { to, event }: Output) {
+    fn deliver(&mut self, now: Now, Output { to, event }: Output) {
         let Some(outbox) = self.outboxes.get(&to) else {
             return;
         };
@@ -95,10 +123,10 @@ impl Shard {
         }
         match outbox.push(event) {
             Ok(()) => {}
-            Err(NotTaken::Full) => self.hub.handle_full_outbox(to),
+            Err(NotTaken::Full) => self.hub.handle_full_edge(to),
             Err(NotTaken::Gone) => {
                 self.outboxes.remove(&to);
-                self.hub.handle_leave(to, LeaveReason::Lost);
+                self.hub.handle(now, to, Request::Detach(Detached::Lost));
             }
         }
     }
@@ -110,17 +138,23 @@ impl SharedCounts {
             rooms: self.rooms.load(Ordering::Relaxed),
             members: self.members.load(Ordering::Relaxed),
             joins: self.joins.load(Ordering::Relaxed),
+            resumes: self.resumes.load(Ordering::Relaxed),
+            resyncs: self.resyncs.load(Ordering::Relaxed),
             signals: self.signals.load(Ordering::Relaxed),
+            undelivered: self.undelivered.load(Ordering::Relaxed),
             slow: self.slow.load(Ordering::Relaxed),
         }
     }
 
     fn store(&self, counts: Counts) {
-        let Counts { rooms, members, joins, signals, slow } = counts;
+        let Counts { rooms, members, joins, resumes, resyncs, signals, undelivered, slow } = counts;
         self.rooms.store(rooms, Ordering::Relaxed);
         self.members.store(members, Ordering::Relaxed);
         self.joins.store(joins, Ordering::Relaxed);
+        self.resumes.store(resumes, Ordering::Relaxed);
+        self.resyncs.store(resyncs, Ordering::Relaxed);
         self.signals.store(signals, Ordering::Relaxed);
+        self.undelivered.store(undelivered, Ordering::Relaxed);
         self.slow.store(slow, Ordering::Relaxed);
     }
 }

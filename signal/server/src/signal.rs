@@ -13,8 +13,8 @@ use axum::routing::{any, get};
 use heliograph_base::{Clock, Sample};
 use signal_core::{Config, Hub, Seed, TurnKey};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -66,7 +66,8 @@ impl Signal {
             hasher: RandomState::with_seeds(word(0), word(1), word(2), word(3)),
             counters: EdgeCounters::default(),
             stopping: watch::Sender::new(false),
-            last_session: AtomicU64::new(0),
+            last_edge: AtomicU64::new(0),
+            ice: Mutex::default(),
         };
         Ok(Self { edges: Arc::new(edges) })
     }

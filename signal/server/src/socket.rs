@@ -47,8 +47,8 @@ pub(crate) enum SocketEvent {
     SignOfLife,
     /// All that was sent is written out.
     Flushed,
-    /// The client closed in order.
-    Closed,
+    /// The client closed in order, with this code.
+    Closed(Option<u16>),
     /// The client broke the WebSocket protocol: to be closed with this code.
     Wrong(CloseCode),
     /// The connection is broken.
@@ -133,7 +133,10 @@ impl Socket {
             Some(Ok(Message::Text(text))) => SocketEvent::Text(text),
             Some(Ok(Message::Binary(_) | Message::Frame(_))) => SocketEvent::Binary,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => SocketEvent::SignOfLife,
-            Some(Ok(Message::Close(_))) | None => SocketEvent::Closed,
+            Some(Ok(Message::Close(frame))) => {
+                SocketEvent::Closed(frame.map(|frame| frame.code.into()))
+            }
+            None => SocketEvent::Closed(None),
             Some(Err(error)) => failure(&error),
         })
     }

@@ -8,8 +8,11 @@ use std::borrow::Cow;
 /// What a client asks for, and the number by which it knows the answer.
 #[derive(Clone, Debug)]
 pub struct ClientMessage<'a> {
-    /// Chosen by the client; an error that answers this request carries it.
+    /// Chosen by the client; an error that answers this request carries it. The ids of signals
+    /// count up from 1, without a gap.
     pub id: Option<u64>,
+    /// All frames up to this number have come.
+    pub ack: Option<u64>,
     /// The request.
     pub frame: ClientFrame<'a>,
 }
@@ -26,6 +29,15 @@ pub enum ClientFrame<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         metadata: Option<&'a RawValue>,
     },
+    /// Takes a session up again on this connection; the first frame of it.
+    Resume {
+        /// The session, as the welcome called it.
+        session: Cow<'a, str>,
+        /// Its key, from the welcome.
+        key: Cow<'a, str>,
+        /// The number of the last frame that came.
+        seq: u64,
+    },
     /// Passes `data` to one other member of the room.
     Signal {
         /// The addressee's peer id.
@@ -33,6 +45,8 @@ pub enum ClientFrame<'a> {
         /// Any JSON value, passed on byte for byte.
         data: &'a RawValue,
     },
+    /// Says nothing but its `ack`.
+    Ack,
     /// Gives the seat back.
     Leave,
     /// Asks for a `pong`.
@@ -51,9 +65,9 @@ impl<'a> ClientMessage<'a> {
             text: format!("not a frame of this protocol: {error}"),
             id: None,
         })?;
-        let id = envelope.id;
+        let (id, ack) = (envelope.id, envelope.ack);
         let frame = envelope.frame().map_err(|(code, text)| Unreadable { code, text, id })?;
-        Ok(Self { id, frame })
+        Ok(Self { id, ack, frame })
     }
 
     /// Writes one text frame.
@@ -65,9 +79,11 @@ impl<'a> ClientMessage<'a> {
             frame: &'a ClientFrame<'a>,
             #[serde(skip_serializing_if = "Option::is_none")]
             id: Option<u64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            ack: Option<u64>,
         }
         // Flattening buffers nothing when it writes, so the raw values stay as they are.
-        serde_json::to_string(&Out { frame: &self.frame, id: self.id })
+        serde_json::to_string(&Out { frame: &self.frame, id: self.id, ack: self.ack })
             .expect("strings and raw values have a JSON form")
     }
 }
@@ -79,6 +95,12 @@ struct Envelope<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Cow<'a, str>,
     id: Option<u64>,
+    ack: Option<u64>,
+    seq: Option<u64>,
+    #[serde(borrow, default)]
+    session: Cow<'a, str>,
+    #[serde(borrow, default)]
+    key: Cow<'a, str>,
     #[serde(borrow, default)]
     room: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -95,6 +117,16 @@ impl<'a> Envelope<'a> {
             "" => Err(missing("a frame", "type")),
             "hello" if self.room.is_empty() => Err(missing("hello", "room")),
             "hello" => Ok(ClientFrame::Hello { room: self.room, metadata: self.metadata }),
+            "resume" if self.session.is_empty() => Err(missing("resume", "session")),
+            "resume" if self.key.is_empty() => Err(missing("resume", "key")),
+            "resume" => match self.seq {
+                Some(seq) => {
+                    Ok(ClientFrame::Resume { session: self.session, key: self.key, seq })
+                }
+                None => Err(missing("resume", "seq")),
+            },
+            "ack" if self.ack.is_none() => Err(missing("ack", "ack")),
+            "ack" => Ok(ClientFrame::Ack),
             "signal" if self.to.is_empty() => Err(missing("signal", "to")),
             "signal" => match self.data {
                 Some(data) => Ok(ClientFrame::Signal { to: self.to, data }),
@@ -104,7 +136,7 @@ impl<'a> Envelope<'a> {
             "ping" => Ok(ClientFrame::Ping),
             _ => Err((
                 ErrorCode::UnknownType,
-                "this server knows the types hello, signal, leave and ping".to_owned(),
+                "this server knows the types hello, resume, signal, ack, leave and ping".to_owned(),
             )),
         }
     }
@@ -153,6 +185,10 @@ mod tests {
             r#"{"type":"hello"}"#,
             r#"{"type":"signal","data":1}"#,
             r#"{"type":"signal","to":"bob"}"#,
+            r#"{"type":"resume","key":"x","seq":1}"#,
+            r#"{"type":"resume","session":"demo:me","seq":1}"#,
+            r#"{"type":"resume","session":"demo:me","key":"x"}"#,
+            r#"{"type":"ack"}"#,
         ] {
             assert_eq!(code(lacking), ErrorCode::MissingField, "{lacking}");
         }
@@ -168,10 +204,17 @@ mod tests {
     fn a_frame_reads_back_as_it_was_written() {
         let data = RawValue::from_string(r#"{"candidate": "x"}"#.to_owned()).unwrap();
         let frame = ClientFrame::Signal { to: "bob".into(), data: &data };
-        let text = ClientMessage { id: Some(3), frame }.encode();
+        let text = ClientMessage { id: Some(3), ack: None, frame }.encode();
         assert_eq!(text, r#"{"type":"signal","to":"bob","data":{"candidate": "x"},"id":3}"#);
         assert_eq!(ClientMessage::parse(&text).unwrap().encode(), text);
-        let bare = ClientMessage { id: None, frame: ClientFrame::Leave }.encode();
+        let bare = ClientMessage { id: None, ack: None, frame: ClientFrame::Leave }.encode();
         assert_eq!(bare, r#"{"type":"leave"}"#);
+        let ack = ClientMessage { id: None, ack: Some(7), frame: ClientFrame::Ack }.encode();
+        assert_eq!(ack, r#"{"type":"ack","ack":7}"#);
+        let resume =
+            ClientFrame::Resume { session: "demo:me".into(), key: "k".into(), seq: 4 };
+        let text = ClientMessage { id: None, ack: None, frame: resume }.encode();
+        assert_eq!(text, r#"{"type":"resume","session":"demo:me","key":"k","seq":4}"#);
+        assert_eq!(ClientMessage::parse(&text).unwrap().encode(), text);
     }
 }

@@ -29,6 +29,12 @@ pub enum ErrorCode {
     RoomFull,
     /// The server has as many members or rooms as it may have.
     ServerFull,
+    /// There is no such session (any more), or the key isn't its own: join anew.
+    NoSuchSession,
+    /// The `id` isn't the one after the last: requests before it are missing.
+    OutOfOrder,
+    /// What was passed on never reached its addressee, who is gone.
+    Undelivered,
     /// A word that this version doesn't know.
     #[serde(other)]
     Unknown,
@@ -49,6 +55,9 @@ impl ErrorCode {
             | Self::HelloFirst
             | Self::AlreadyJoined
             | Self::NoSuchPeer
+            | Self::NoSuchSession
+            | Self::OutOfOrder
+            | Self::Undelivered
             | Self::Unknown => false,
         }
     }
@@ -57,7 +66,40 @@ impl ErrorCode {
     /// do.
     #[must_use]
     pub const fn is_nobodys_fault(self) -> bool {
-        matches!(self, Self::NoSuchPeer | Self::RoomFull | Self::ServerFull)
+        matches!(
+            self,
+            Self::NoSuchPeer
+                | Self::RoomFull
+                | Self::ServerFull
+                | Self::NoSuchSession
+                | Self::Undelivered
+        )
+    }
+}
+
+impl ErrorCode {
+    /// What it tells a developer to do.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::BadFrame => "a frame is one JSON object with a \"type\"",
+            Self::BinaryFrame => "frames are text, not binary",
+            Self::UnknownType => "this server doesn't know the type",
+            Self::MissingField => "a field is missing",
+            Self::BadRoom => "this is no room id",
+            Self::BadMetadata => "metadata is a small JSON object",
+            Self::HelloFirst => "send hello or resume first, and wait for the answer",
+            Self::AlreadyJoined => {
+                "this connection is in a room: open another one for another room"
+            }
+            Self::NoSuchPeer => "nobody else in the room has this peer id (any more)",
+            Self::RoomFull => "the room has as many members as it may have",
+            Self::ServerFull => "the server has as many members or rooms as it may have",
+            Self::NoSuchSession => "there is no such session (any more): join anew with hello",
+            Self::OutOfOrder => "ids count up by 1: send what comes before it first",
+            Self::Undelivered => "it never reached its addressee, who is gone",
+            Self::Unknown => "refused",
+        }
     }
 }
 
@@ -73,11 +115,11 @@ impl fmt::Display for ErrorCode {
 pub enum LeaveReason {
     /// It said so, or closed its connection in order.
     Left,
-    /// Its connection broke.
+    /// Its connection broke, and it didn't come back within the grace.
     Lost,
-    /// Nothing was heard from it for the heartbeat's timeout.
+    /// Nothing was heard from it any more, and it didn't come back within the grace.
     Vanished,
-    /// It didn't read what it was sent.
+    /// It didn't acknowledge what it was sent.
     Slow,
     /// It broke the protocol too often.
     Misbehaved,
@@ -105,12 +147,14 @@ pub enum CloseCode {
     TooBig,
     /// 4000: no successful `hello` within the time.
     HelloTimeout,
-    /// 4001: more was waiting for the client than the limits allow.
+    /// 4001: more was not acknowledged by the client than the limits allow.
     SlowReader,
     /// 4002: nothing was heard from the client for the heartbeat's timeout.
     Vanished,
     /// 4003: the server shuts down.
     Shutdown,
+    /// 4101: another connection has resumed this session.
+    Superseded,
     /// 4100: more refused frames than the limits allow.
     Misbehaved,
 }
@@ -129,6 +173,7 @@ impl CloseCode {
             Self::Vanished => 4002,
             Self::Shutdown => 4003,
             Self::Misbehaved => 4100,
+            Self::Superseded => 4101,
         }
     }
 
@@ -141,10 +186,11 @@ impl CloseCode {
             Self::NotUtf8 => "text frames are UTF-8",
             Self::TooBig => "the frame is over the limit",
             Self::HelloTimeout => "no hello in time",
-            Self::SlowReader => "too much is waiting to be read",
+            Self::SlowReader => "too much is not acknowledged",
             Self::Vanished => "nothing was heard for too long",
             Self::Shutdown => "the server shuts down, please reconnect",
             Self::Misbehaved => "too many refused frames",
+            Self::Superseded => "another connection has resumed this session",
         }
     }
 

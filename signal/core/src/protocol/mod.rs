@@ -1,7 +1,7 @@
 //! The frames of protocol v1 as docs/protocol.md describes them: one JSON object in one text frame.
 //!
 //! Both directions are read and written here, so that the server and the Rust SDK can't drift
-//! apart. What a frame does is not here: see [`Hub`](crate::Hub) and [`Session`](crate::Session).
+//! apart. What a frame does is not here: see [`Hub`](crate::Hub) and [`Edge`](crate::Edge).
 
 mod client;
 mod code;
@@ -9,7 +9,10 @@ mod server;
 
 pub use client::{ClientFrame, ClientMessage};
 pub use code::{CloseCode, ErrorCode, LeaveReason};
-pub use server::{ErrorFrame, Heartbeat, IceServer, Limits, Member, ServerFrame, Welcome};
+pub use server::{
+    ErrorFrame, Heartbeat, IceServer, IceUpdate, Limits, Member, ServerFrame, ServerMessage,
+    Welcome,
+};
 
 /// The WebSocket subprotocol that a client may offer and the server then selects.
 pub const SUBPROTOCOL: &str = "heliograph.v1";

@@ -11,8 +11,26 @@ use std::borrow::Cow;
 pub enum ServerFrame<'a> {
     /// The answer to `hello`: the seat.
     Welcome(Welcome<'a>),
+    /// An answer to `resume`: everything that hadn't come follows.
+    Resumed {
+        /// The last numbered request that was carried out.
+        ack: u64,
+    },
+    /// The other answer to `resume`: something is missing for good, so this is all there is to
+    /// know now. Its number is where the numbers go on.
+    Resync(Welcome<'a>),
     /// Another peer joined the room.
     Joined(Member<'a>),
+    /// Another peer's connection is lost; it may come back.
+    Away {
+        /// Who it is.
+        peer: Cow<'a, str>,
+    },
+    /// It is there again.
+    Back {
+        /// Who it is.
+        peer: Cow<'a, str>,
+    },
     /// Another peer is no longer in the room.
     Left {
         /// Who it was.
@@ -27,8 +45,15 @@ pub enum ServerFrame<'a> {
         /// Byte for byte as it was sent.
         data: &'a RawValue,
     },
+    /// New credentials, before the old ones expire.
+    Ice(IceUpdate),
     /// A request was refused.
     Error(ErrorFrame<'a>),
+    /// Says nothing but its `ack`.
+    Ack {
+        /// All numbered requests up to this one were carried out.
+        ack: u64,
+    },
     /// The answer to `ping`.
     Pong {
         /// The `id` of the ping.
@@ -49,6 +74,17 @@ pub struct Welcome<'a> {
     /// The client's own peer id.
     #[serde(borrow)]
     pub peer: Cow<'a, str>,
+    /// What to call this session in a `resume`.
+    #[serde(borrow)]
+    pub session: Cow<'a, str>,
+    /// Shows that it is ours: a secret.
+    #[serde(borrow)]
+    pub key: Cow<'a, str>,
+    /// For how many seconds a session without a connection can be resumed.
+    pub grace_s: u64,
+    /// The last numbered request that was carried out: 0 in a `welcome`.
+    #[serde(default)]
+    pub ack: u64,
     /// Everybody else in the room, in the order of their joining.
     #[serde(borrow)]
     pub members: Vec<Member<'a>>,
@@ -76,6 +112,18 @@ pub struct Member<'a> {
     pub polite: bool,
     /// Whether this client makes the first offer. Of each pair, exactly one does.
     pub offers: bool,
+    /// Whether its connection is lost at the moment.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub away: bool,
+}
+
+/// New ICE servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceUpdate {
+    /// For `RTCPeerConnection`'s `iceServers`, as it stands.
+    pub ice_servers: Vec<IceServer>,
+    /// For how many seconds from now the credentials are good.
+    pub ice_ttl_s: u64,
 }
 
 /// An entry of `RTCPeerConnection`'s `iceServers`.
@@ -109,6 +157,37 @@ pub struct Limits {
     pub metadata_bytes_max: usize,
     /// The most members a room can have.
     pub members_max: usize,
+    /// The most frames that may wait for an `ack`; with one more the session ends.
+    pub unacked_frames_max: usize,
+    /// The most bytes of such frames.
+    pub unacked_bytes_max: usize,
+}
+
+/// A frame with its number, if it has one.
+#[derive(Clone, Debug)]
+pub struct ServerMessage<'a> {
+    /// The frame's number; those that are numbered are kept until they are acknowledged.
+    pub seq: Option<u64>,
+    /// All numbered requests up to this one were carried out.
+    pub ack: Option<u64>,
+    /// The frame.
+    pub frame: ServerFrame<'a>,
+}
+
+impl<'a> ServerMessage<'a> {
+    /// Reads one text frame, as [`ServerFrame::parse`] does.
+    ///
+    /// # Errors
+    /// What serde_json says if it is no frame of this protocol.
+    pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Numbers {
+            seq: Option<u64>,
+            ack: Option<u64>,
+        }
+        let Numbers { seq, ack } = serde_json::from_str(text)?;
+        Ok(Self { seq, ack, frame: ServerFrame::parse(text)? })
+    }
 }
 
 /// A refusal.
@@ -152,12 +231,27 @@ impl<'a> ServerFrame<'a> {
             data: &'a RawValue,
         }
         #[derive(Deserialize)]
+        struct Peer<'a> {
+            #[serde(borrow)]
+            peer: Cow<'a, str>,
+        }
+        #[derive(Deserialize)]
+        struct Ack {
+            ack: u64,
+        }
+        #[derive(Deserialize)]
         struct Pong {
             id: Option<u64>,
         }
         let kind: Kind<'a> = serde_json::from_str(text)?;
         Ok(match &*kind.kind {
             "welcome" => Self::Welcome(serde_json::from_str(text)?),
+            "resumed" => Self::Resumed { ack: serde_json::from_str::<Ack>(text)?.ack },
+            "resync" => Self::Resync(serde_json::from_str(text)?),
+            "away" => Self::Away { peer: serde_json::from_str::<Peer<'a>>(text)?.peer },
+            "back" => Self::Back { peer: serde_json::from_str::<Peer<'a>>(text)?.peer },
+            "ice" => Self::Ice(serde_json::from_str(text)?),
+            "ack" => Self::Ack { ack: serde_json::from_str::<Ack>(text)?.ack },
             "joined" => Self::Joined(serde_json::from_str(text)?),
             "left" => {
                 let Left { peer, reason } = serde_json::from_str(text)?;
@@ -180,6 +274,12 @@ impl<'a> ServerFrame<'a> {
     }
 }
 
+/// Whether a field that is usually false can be left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,11 +296,21 @@ mod tests {
     fn a_frame_reads_back_as_it_was_written() {
         let metadata = raw(r#"{"name": "ada"}"#);
         let member =
-            Member { peer: "ada".into(), metadata: &metadata, polite: true, offers: false };
+            Member {
+                peer: "ada".into(),
+                metadata: &metadata,
+                polite: true,
+                offers: false,
+                away: false,
+            };
         let welcome = Welcome {
             room: "demo".into(),
             peer: "bob".into(),
-            members: vec![member.clone()],
+            session: "demo:bob".into(),
+            key: "k".into(),
+            grace_s: 30,
+            ack: 0,
+            members: vec![Member { away: true, ..member.clone() }],
             ice_servers: vec![IceServer {
                 urls: vec!["turn:192.0.2.1:3478".to_owned()],
                 username: Some("1:bob".to_owned()),
@@ -208,7 +318,13 @@ mod tests {
             }],
             ice_ttl_s: 60,
             heartbeat: Heartbeat { interval_s: 4, timeout_s: 9 },
-            limits: Limits { frame_bytes_max: 65_536, metadata_bytes_max: 1024, members_max: 8 },
+            limits: Limits {
+                frame_bytes_max: 65_536,
+                metadata_bytes_max: 1024,
+                members_max: 8,
+                unacked_frames_max: 256,
+                unacked_bytes_max: 262_144,
+            },
         };
         let error = ErrorFrame {
             code: ErrorCode::NoSuchPeer,
@@ -217,7 +333,13 @@ mod tests {
             id: Some(3),
         };
         for frame in [
-            ServerFrame::Welcome(welcome),
+            ServerFrame::Welcome(welcome.clone()),
+            ServerFrame::Resumed { ack: 3 },
+            ServerFrame::Resync(welcome),
+            ServerFrame::Away { peer: "ada".into() },
+            ServerFrame::Back { peer: "ada".into() },
+            ServerFrame::Ice(IceUpdate { ice_servers: Vec::new(), ice_ttl_s: 7 }),
+            ServerFrame::Ack { ack: 9 },
             ServerFrame::Joined(member),
             ServerFrame::Left { peer: "ada".into(), reason: LeaveReason::Vanished },
             ServerFrame::Signal { from: "ada".into(), data: &raw("[ 1,2 ]") },

@@ -1,0 +1,367 @@
+//! One client's connection, whatever carries it: what it may say when, and when it is over.
+
+use crate::protocol::{
+    ClientFrame, ClientMessage, CloseCode, ErrorCode, ErrorFrame, LeaveReason, ServerFrame,
+    Unreadable,
+};
+use crate::{
+    Config, Detached, Event, FrameText, IceUrls, Join, Metadata, Numbered, PeerId, Purpose,
+    Request, Resume, RoomId, SessionKey, SessionName, Signal,
+};
+use heliograph_base::Time;
+use serde_json::value::RawValue;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The state of one client's connection.
+///
+/// Who has the transport feeds it what the client sends and what the hub says by `handle_*`, drains
+/// it by [`poll_request`](Self::poll_request) (for the hub) and, whenever the transport takes more,
+/// [`poll_transmit`](Self::poll_transmit) (for the client), and calls
+/// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so. Once
+/// it has [ended](Self::ended) it only has requests left to give.
+///
+/// Between `hello` or `resume` and the answer it [wants no frames](Self::wants_frames), so that
+/// what a client sends on the heels of them means the same however long the hub takes.
+#[derive(Debug)]
+pub struct Edge {
+    config: Arc<Config>,
+    ice: Arc<IceUrls>,
+    state: State,
+    opened: Time,
+    last_heard: Time,
+    /// When a sign of life was asked for; none, once there was one.
+    asked: Option<Time>,
+    refusals: u32,
+    requests: VecDeque<Request>,
+    transmits: VecDeque<Transmit>,
+    ended: Option<End>,
+}
+
+/// What is to be sent to the client.
+#[derive(Clone, Debug)]
+pub enum Transmit {
+    /// A text frame.
+    Frame(Numbered),
+    /// A text frame that refuses a request; its code, to be counted.
+    Refusal(ErrorCode, FrameText),
+    /// A sign of life is wanted: a WebSocket ping or what the transport has instead.
+    Ping,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The server ends it: the client is to be told this code.
+    Close(CloseCode),
+    /// The client closed it in order.
+    Closed,
+    /// It broke.
+    Broken,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No seat, and none asked for.
+    Greeting,
+    /// The hub has been asked for a seat, or for a session.
+    Joining,
+    /// In a room.
+    Seated(PeerId),
+}
+
+impl Edge {
+    /// A connection that has just been opened. `ice` is what it will be told when it gets a seat.
+    #[must_use]
+    pub fn new(now: Time, config: Arc<Config>, ice: Arc<IceUrls>) -> Self {
+        Self {
+            config,
+            ice,
+            state: State::Greeting,
+            opened: now,
+            last_heard: now,
+            asked: None,
+            refusals: 0,
+            requests: VecDeque::new(),
+            transmits: VecDeque::new(),
+            ended: None,
+        }
+    }
+
+    /// Takes a text frame of the client.
+    pub fn handle_text(&mut self, now: Time, text: &str) {
+        self.handle_sign_of_life(now);
+        if text.len() > self.config.frame_bytes_max {
+            return self.close(CloseCode::TooBig);
+        }
+        match ClientMessage::parse(text) {
+            Ok(ClientMessage { id, ack, frame }) => {
+                self.handle_numbers(ack, &frame);
+                self.handle_frame(id, frame);
+            }
+            Err(unreadable) => self.handle_unreadable(unreadable),
+        }
+    }
+
+    /// Takes note of a binary frame: it is refused.
+    pub fn handle_binary(&mut self, now: Time) {
+        self.handle_sign_of_life(now);
+        self.refuse_plainly(ErrorCode::BinaryFrame, None);
+    }
+
+    /// Takes note that the client is alive: something came from it, such as the answer to a ping.
+    pub fn handle_sign_of_life(&mut self, now: Time) {
+        self.last_heard = now;
+        self.asked = None;
+    }
+
+    /// Takes what the hub says.
+    pub fn handle_event(&mut self, event: Event) {
+        if self.ended.is_some() {
+            return;
+        }
+        match event {
+            Event::Seated { peer } => self.state = State::Seated(peer),
+            Event::Frame(frame) => self.transmit(Transmit::Frame(frame)),
+            Event::Refused { code, id } => {
+                if matches!(self.state, State::Joining) {
+                    self.state = State::Greeting;
+                }
+                self.refuse_plainly(code, id);
+            }
+            Event::Close(code) => self.close(code),
+        }
+    }
+
+    /// Takes note that the time of [`poll_timeout`](Self::poll_timeout) has come. Does nothing if
+    /// it hasn't.
+    pub fn handle_timeout(&mut self, now: Time) {
+        let due = self.poll_timeout().is_some_and(|timeout| timeout <= now);
+        if !due {
+            return;
+        }
+        match (&self.state, self.asked) {
+            (State::Greeting | State::Joining, _) => self.close(CloseCode::HelloTimeout),
+            (State::Seated(_), Some(_)) => self.close(CloseCode::Vanished),
+            (State::Seated(_), None) => {
+                self.asked = Some(now);
+                self.transmit(Transmit::Ping);
+            }
+        }
+    }
+
+    /// Ends the connection from the server's side.
+    pub fn close(&mut self, code: CloseCode) {
+        self.end(End::Close(code), farewell(code));
+    }
+
+    /// Takes note that the client closed the connection in order, with a code or without.
+    ///
+    /// It has left, unless the code is one of its own (3000 and above): then it may resume.
+    pub fn handle_closed(&mut self, code: Option<u16>) {
+        let has_left = code.is_none_or(|code| code < CLIENT_CODES);
+        let farewell = match has_left {
+            true => Request::Leave(LeaveReason::Left),
+            false => Request::Detach(Detached::Lost),
+        };
+        self.end(End::Closed, Some(farewell));
+    }
+
+    /// Takes note that the connection broke.
+    pub fn handle_broken(&mut self) {
+        self.end(End::Broken, Some(Request::Detach(Detached::Lost)));
+    }
+
+    /// Gives out the next request to the hub.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.requests.pop_front()
+    }
+
+    /// Gives out the next thing to send to the client.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout); never, once it has ended.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let Config { hello_timeout, heartbeat_interval, heartbeat_timeout, .. } = *self.config;
+        Some(match (&self.state, self.asked) {
+            (State::Greeting | State::Joining, _) => self.opened + hello_timeout,
+            (State::Seated(_), None) => self.last_heard + heartbeat_interval,
+            // Counted from the question: if it is us who slept, the client still has time to
+            // answer.
+            (State::Seated(_), Some(asked)) => {
+                asked + heartbeat_timeout.saturating_sub(heartbeat_interval)
+            }
+        })
+    }
+
+    /// Whether the client's next frame may be handed in now.
+    #[must_use]
+    pub fn wants_frames(&self) -> bool {
+        self.ended.is_none() && !matches!(self.state, State::Joining)
+    }
+
+    /// How it ended, once it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<End> {
+        self.ended
+    }
+
+    /// The client's peer id, once it has a seat.
+    #[must_use]
+    pub fn peer(&self) -> Option<&PeerId> {
+        match &self.state {
+            State::Greeting | State::Joining => None,
+            State::Seated(peer) => Some(peer),
+        }
+    }
+
+    /// Passes the frame's `ack` on, of whatever kind it is.
+    fn handle_numbers(&mut self, ack: Option<u64>, frame: &ClientFrame<'_>) {
+        if let (State::Seated(_), Some(seq)) = (&self.state, ack)
+            && !matches!(frame, ClientFrame::Leave)
+        {
+            self.requests.push_back(Request::Ack(seq));
+        }
+    }
+
+    /// Refuses what can't be read. The hub does it if it is numbered, as others after it are.
+    fn handle_unreadable(&mut self, unreadable: Unreadable) {
+        let Unreadable { code, text, id } = unreadable;
+        let Some(id) = id.filter(|_| self.peer().is_some()) else {
+            return self.refuse(code, &text, id);
+        };
+        if self.count_refusal(code) {
+            self.requests.push_back(Request::Unreadable { id, code, text });
+        }
+    }
+
+    fn handle_frame(&mut self, id: Option<u64>, frame: ClientFrame<'_>) {
+        match (&self.state, frame) {
+            (State::Greeting, ClientFrame::Hello { room, metadata }) => {
+                self.join(id, &room, metadata);
+            }
+            (State::Greeting, ClientFrame::Resume { session, key, seq }) => {
+                self.resume(id, (&session, &key), seq);
+            }
+            (State::Greeting, _) => self.refuse_plainly(ErrorCode::HelloFirst, id),
+            (
+                State::Joining | State::Seated(_),
+                ClientFrame::Hello { .. } | ClientFrame::Resume { .. },
+            ) => self.refuse_plainly(ErrorCode::AlreadyJoined, id),
+            (State::Joining | State::Seated(_), ClientFrame::Ack) => {}
+            (State::Joining | State::Seated(_), ClientFrame::Signal { to, data }) => {
+                self.signal(id, &to, data);
+            }
+            (State::Joining | State::Seated(_), ClientFrame::Leave) => {
+                self.close(CloseCode::Normal);
+            }
+            (State::Joining | State::Seated(_), ClientFrame::Ping) => {
+                let frame = FrameText::encode(&ServerFrame::Pong { id });
+                self.transmit(Transmit::Frame(Numbered { seq: None, ack: None, frame }));
+            }
+        }
+    }
+
+    fn join(&mut self, id: Option<u64>, room: &str, metadata: Option<&RawValue>) {
+        let room = match RoomId::parse(room) {
+            Ok(room) => room,
+            Err(bad) => return self.refuse(ErrorCode::BadRoom, &bad.to_string(), id),
+        };
+        let metadata = match Metadata::new(metadata, self.config.metadata_bytes_max) {
+            Ok(metadata) => metadata,
+            Err(bad) => return self.refuse(ErrorCode::BadMetadata, &bad.to_string(), id),
+        };
+        self.state = State::Joining;
+        let ice = self.ice.clone();
+        self.requests.push_back(Request::Join(Join { room, metadata, ice, id }));
+    }
+
+    fn resume(&mut self, id: Option<u64>, (session, key): (&str, &str), seq: u64) {
+        let purpose = Purpose::Listen { seq, ice: self.ice.clone() };
+        match (SessionName::parse(session), SessionKey::parse(key)) {
+            (Ok(name), Ok(key)) => {
+                self.state = State::Joining;
+                self.requests.push_back(Request::Resume(Resume { name, key, purpose, id }));
+            }
+            // What is no name is nobody's name.
+            _ => self.refuse_plainly(ErrorCode::NoSuchSession, id),
+        }
+    }
+
+    fn signal(&mut self, id: Option<u64>, to: &str, data: &RawValue) {
+        // What is no id is nobody's id.
+        let Ok(to) = PeerId::parse(to) else {
+            let code = ErrorCode::NoSuchPeer;
+            return self.handle_unreadable(Unreadable { code, text: code.advice().into(), id });
+        };
+        self.requests.push_back(Request::Signal(Signal { to, data: data.to_owned(), id }));
+    }
+
+    fn refuse_plainly(&mut self, code: ErrorCode, id: Option<u64>) {
+        self.refuse(code, code.advice(), id);
+    }
+
+    /// Counts a refusal; `false` if it was one too many, and this is the end.
+    fn count_refusal(&mut self, code: ErrorCode) -> bool {
+        if !code.is_nobodys_fault() {
+            self.refusals += 1;
+        }
+        let may_go_on = self.refusals <= self.config.refusals_max;
+        if !may_go_on {
+            self.close(CloseCode::Misbehaved);
+        }
+        may_go_on
+    }
+
+    fn refuse(&mut self, code: ErrorCode, text: &str, id: Option<u64>) {
+        if !self.count_refusal(code) {
+            return;
+        }
+        let error = ErrorFrame { code, text: text.into(), retry: code.retry(), id };
+        let frame = FrameText::encode(&ServerFrame::Error(error));
+        self.transmit(Transmit::Refusal(code, frame));
+    }
+
+    fn transmit(&mut self, transmit: Transmit) {
+        if self.transmits.len() >= self.config.transmits_max() {
+            return self.close(CloseCode::SlowReader);
+        }
+        self.transmits.push_back(transmit);
+    }
+
+    /// Ends it, once; tells the hub `farewell`.
+    fn end(&mut self, end: End, farewell: Option<Request>) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.ended = Some(end);
+        if let (State::Joining | State::Seated(_), Some(farewell)) = (&self.state, farewell) {
+            self.requests.push_back(farewell);
+        }
+    }
+}
+
+/// Close codes from here on are a client's own (RFC 6455 §7.4.2).
+const CLIENT_CODES: u16 = 3000;
+
+/// What the hub is told when a connection is closed with `code`; nothing if the server goes away
+/// with all of them.
+fn farewell(code: CloseCode) -> Option<Request> {
+    match code {
+        CloseCode::Normal => Some(Request::Leave(LeaveReason::Left)),
+        CloseCode::NotWebSocket
+        | CloseCode::NotUtf8
+        | CloseCode::TooBig
+        | CloseCode::Misbehaved => Some(Request::Leave(LeaveReason::Misbehaved)),
+        CloseCode::SlowReader => Some(Request::Leave(LeaveReason::Slow)),
+        CloseCode::HelloTimeout | CloseCode::Superseded => Some(Request::Detach(Detached::Lost)),
+        CloseCode::Vanished => Some(Request::Detach(Detached::Vanished)),
+        CloseCode::Shutdown => None,
+    }
+}

@@ -1,0 +1,64 @@
+//! One seat in a room: who has it, and the session that belongs to it.
+
+use crate::protocol::{LeaveReason, Member as MemberFrame};
+use crate::session::{Incoming, Outgoing};
+use crate::{EdgeId, IceUrls, Metadata, PeerId, RoomId, SessionKey};
+use std::sync::Arc;
+
+/// A seat, from its join until its session ends.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// Grows from seat to seat, so nobody has the same one again.
+    pub(crate) number: u64,
+    pub(crate) room: RoomId,
+    pub(crate) peer: PeerId,
+    pub(crate) metadata: Metadata,
+    pub(crate) key: SessionKey,
+    pub(crate) ice: Arc<IceUrls>,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) incoming: Incoming,
+    pub(crate) presence: Presence,
+}
+
+/// Whether a client has a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// This edge passes it what it is sent.
+    Here(EdgeId),
+    /// It has lost its last one.
+    Gone {
+        /// Tells apart this absence from others before it.
+        absence: u64,
+        /// What the others are told if it doesn't come back.
+        reason: LeaveReason,
+        /// Whether they are told that it is away.
+        is_told: bool,
+    },
+}
+
+impl Seat {
+    pub(crate) fn edge(&self) -> Option<EdgeId> {
+        match self.presence {
+            Presence::Here(edge) => Some(edge),
+            Presence::Gone { .. } => None,
+        }
+    }
+
+    /// Whether the others know that it is away.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self.presence, Presence::Gone { is_told: true, .. })
+    }
+
+    /// As the other one of the pair should treat it: the one that came later makes the first offer
+    /// (`offers`), since it knows of the other first, and the one that was there gives way
+    /// (`polite`), so that the first offer of a pair is never rolled back.
+    pub(crate) fn seen_by(&self, other: u64) -> MemberFrame<'_> {
+        MemberFrame {
+            peer: self.peer.as_str().into(),
+            metadata: self.metadata.value(),
+            polite: other < self.number,
+            offers: self.number < other,
+            away: self.is_away(),
+        }
+    }
+}

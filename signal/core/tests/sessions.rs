@@ -1,0 +1,310 @@
+//! What becomes of a session whose connections come and go, one behaviour each.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use serde_json::{Value, json};
+use signal_core::protocol::LeaveReason;
+use signal_core::{Config, Detached, Event, Purpose, Request, SessionKey};
+use std::time::Duration;
+use support::{Desk, Seat, told, told_plainly};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Two in a room, by the edges 1 and 2, who have acknowledged everything.
+fn pair() -> (Desk, Seat, Seat) {
+    let mut desk = Desk::new(Config::default());
+    let (ada, bob) = (desk.seat(1, "demo"), desk.seat(2, "demo"));
+    desk.ack(1, 2);
+    desk.ack(2, 1);
+    (desk, ada, bob)
+}
+
+fn kinds(outputs: &[(u64, Event)]) -> Vec<(u64, String)> {
+    let kind = |value: &Value| match value["type"].as_str() {
+        Some(kind) => kind.to_owned(),
+        None => value.to_string(),
+    };
+    told(outputs).iter().map(|(to, value)| (*to, kind(value))).collect()
+}
+
+#[test]
+fn a_session_goes_on_behind_the_last_frame_that_came() {
+    let (mut desk, ada, bob) = pair();
+    desk.signal(1, &bob.peer, "1");
+    desk.detach(2, Detached::Lost);
+    for data in ["2", "3"] {
+        assert!(desk.signal(1, &bob.peer, data).is_empty(), "nobody is there to be told");
+    }
+    let from = ada.peer.as_str();
+    let signal =
+        |seq: u64| json!({"seq": seq, "type": "signal", "from": from, "data": seq - 1});
+    let resumed = json!({"type": "resumed", "ack": 0});
+    assert_eq!(told(&desk.resume(3, &bob, 2)), [
+        (3, resumed),
+        (3, signal(3)),
+        (3, signal(4)),
+    ]);
+    assert_eq!(told(&desk.signal(1, &bob.peer, "4")), [(3, signal(5))]);
+}
+
+#[test]
+fn what_came_but_was_not_acknowledged_is_not_sent_again_and_the_rest_is() {
+    let (mut desk, _, bob) = pair();
+    for data in ["1", "2", "3"] {
+        desk.signal(1, &bob.peer, data);
+    }
+    // Without any end of the connection before: it still looks open.
+    let outputs = desk.resume(3, &bob, 3);
+    let seqs: Vec<_> = told(&outputs).iter().map(|(to, told)| (*to, told["seq"].as_u64())).collect();
+    assert_eq!(kinds(&outputs)[0], (2, json!({"close": 4101}).to_string()), "taken over at once");
+    assert_eq!(seqs[1..], [(3, None), (3, Some(4))]);
+    assert!(desk.signal(2, &bob.peer, "1").iter().all(|(to, event)| {
+        *to == 2 && matches!(event, Event::Refused { .. })
+    }));
+    assert!(desk.detach(2, Detached::Lost).is_empty(), "its end ends nothing any more");
+    assert_eq!(kinds(&desk.signal(1, &bob.peer, "4")), [(3, "signal".to_owned())]);
+}
+
+#[test]
+fn a_wrong_key_changes_nothing() {
+    let (mut desk, ada, bob) = pair();
+    desk.signal(1, &bob.peer, "1");
+    let refused = [(3, json!({"refused": "no_such_session", "id": null}))];
+    let stranger = Seat { key: SessionKey::from_random([0; 16]), ..bob.clone() };
+    let elsewhere = Seat { name: support_name("other", &bob), ..bob.clone() };
+    let swapped = Seat { key: ada.key, ..bob.clone() };
+    for wrong in [&stranger, &elsewhere, &swapped] {
+        for seq in [0, 2, 99] {
+            assert_eq!(told(&desk.resume(3, wrong, seq)), refused);
+        }
+        assert_eq!(told(&desk.resume_as(3, wrong, Purpose::Send)), refused);
+    }
+    assert_eq!(kinds(&desk.signal(1, &bob.peer, "2")), [(2, "signal".to_owned())]);
+    desk.detach(2, Detached::Lost);
+    assert_eq!(kinds(&desk.resume(4, &bob, 1)).len(), 3, "both signals are still there");
+}
+
+fn support_name(room: &str, seat: &Seat) -> signal_core::SessionName {
+    signal_core::SessionName { room: support::room(room), peer: seat.peer.clone() }
+}
+
+#[test]
+fn the_others_see_who_is_away_back_and_gone() {
+    let (mut desk, _, bob) = pair();
+    let frame = |kind: &str| json!({"type": kind, "peer": bob.peer.as_str()});
+    desk.detach(2, Detached::Lost);
+    assert!(desk.at(ms(999)).is_empty());
+    assert_eq!(told_plainly(&desk.at(ms(1000))), [(1, frame("away"))]);
+    assert_eq!(told_plainly(&desk.resume(3, &bob, 1))[0], (1, frame("back")));
+    assert!(desk.at(ms(60_000)).iter().all(|(to, _)| *to == 3), "that absence is over");
+
+    desk.detach(3, Detached::Vanished);
+    assert_eq!(told_plainly(&desk.drain()), [], "it was drained already");
+    assert!(desk.at(ms(89_999)).is_empty());
+    let left = json!({"type": "left", "peer": bob.peer.as_str(), "reason": "vanished"});
+    assert_eq!(told_plainly(&desk.at(ms(90_000))), [(1, left)]);
+    let refused = json!({"refused": "no_such_session", "id": null});
+    assert_eq!(told(&desk.resume(4, &bob, 1)), [(4, refused)]);
+    assert_eq!(desk.hub.counts().members, 1);
+}
+
+#[test]
+fn who_vanishes_is_away_at_once_and_who_comes_back_at_once_disturbs_nobody() {
+    let (mut desk, _, bob) = pair();
+    let away = json!({"type": "away", "peer": bob.peer.as_str()});
+    assert_eq!(told_plainly(&desk.detach(2, Detached::Vanished)), [(1, away)]);
+    desk.resume(3, &bob, 1);
+    desk.detach(3, Detached::Lost);
+    assert!(desk.at(ms(500)).is_empty());
+    assert_eq!(kinds(&desk.resume(4, &bob, 1)), [(4, "resumed".to_owned())]);
+    // Between two polls there is no connection for a moment.
+    desk.detach(4, Detached::Between);
+    assert!(desk.at(ms(9000)).is_empty());
+    assert_eq!(kinds(&desk.at(ms(9500))), [(1, "away".to_owned())]);
+}
+
+#[test]
+fn a_newcomer_learns_who_is_away() {
+    let (mut desk, ..) = pair();
+    desk.detach(2, Detached::Vanished);
+    let (outputs, _) = desk.join(3, "demo");
+    let told = told(&outputs);
+    let members = told.last().unwrap().1["members"].as_array().unwrap().clone();
+    assert_eq!([&members[0]["away"], &members[1]["away"]], [&Value::Null, &json!(true)]);
+}
+
+#[test]
+fn a_request_that_comes_twice_is_carried_out_once() {
+    let (mut desk, _, bob) = pair();
+    let signal = |desk: &mut Desk, id| desk.numbered_signal(1, &bob.peer, "1", Some(id));
+    assert_eq!(kinds(&signal(&mut desk, 1)), [(2, "signal".to_owned())]);
+    assert!(signal(&mut desk, 1).is_empty());
+    let refused = json!({"refused": "out_of_order", "id": 3});
+    assert_eq!(told(&signal(&mut desk, 3)), [(1, refused)]);
+    assert_eq!(kinds(&signal(&mut desk, 2)), [(2, "signal".to_owned())]);
+    assert_eq!(kinds(&signal(&mut desk, 3)), [(2, "signal".to_owned())]);
+    assert_eq!(desk.hub.counts().signals, 3);
+}
+
+#[test]
+fn a_client_that_resumes_learns_what_was_carried_out() {
+    let (mut desk, ada, bob) = pair();
+    desk.numbered_signal(1, &bob.peer, "1", Some(1));
+    desk.numbered_signal(1, &bob.peer, "2", Some(2));
+    desk.detach(1, Detached::Lost);
+    let resumed = json!({"type": "resumed", "ack": 2});
+    assert_eq!(told(&desk.resume(3, &ada, 2)), [(3, resumed)]);
+}
+
+#[test]
+fn requests_are_acknowledged_after_a_while_or_with_whatever_comes_before() {
+    let (mut desk, ada, bob) = pair();
+    let mut id = 0;
+    let mut signal = |desk: &mut Desk| {
+        id += 1;
+        desk.numbered_signal(1, &bob.peer, "1", Some(id))
+    };
+    signal(&mut desk);
+    signal(&mut desk);
+    assert!(desk.at(ms(1999)).is_empty());
+    assert_eq!(told(&desk.at(ms(2000))), [(1, json!({"type": "ack", "ack": 2}))]);
+    assert!(desk.at(ms(10_000)).is_empty(), "there is no news");
+
+    signal(&mut desk);
+    let answer = told(&desk.signal(2, &ada.peer, "0"));
+    assert_eq!((answer[0].0, &answer[0].1["ack"]), (1, &json!(3)));
+    assert!(desk.at(ms(20_000)).is_empty(), "it knows");
+
+    let acks: Vec<_> = (0..32).flat_map(|_| told(&signal(&mut desk))).collect();
+    let acks: Vec<_> = acks.into_iter().filter(|(to, _)| *to == 1).collect();
+    assert_eq!(acks, [(1, json!({"type": "ack", "ack": 35}))]);
+}
+
+#[test]
+fn a_refusal_of_a_numbered_request_is_not_lost() {
+    let (mut desk, ada, _) = pair();
+    let nobody = signal_core::PeerId::parse("nobody").unwrap();
+    let is_error = |value: &Value, seq: u64, id: u64, code: &str| {
+        let fields = ["type", "seq", "id", "code"].map(|field| &value[field]);
+        assert_eq!(fields, [&json!("error"), &json!(seq), &json!(id), &json!(code)]);
+    };
+    let told_once = told(&desk.numbered_signal(1, &nobody, "1", Some(1)));
+    is_error(&told_once[0].1, 3, 1, "no_such_peer");
+    let (code, text) = (signal_core::protocol::ErrorCode::UnknownType, "what?".to_owned());
+    desk.handle(1, Request::Unreadable { id: 2, code, text });
+    desk.detach(1, Detached::Lost);
+    let told = told(&desk.resume(3, &ada, 2));
+    is_error(&told[1].1, 3, 1, "no_such_peer");
+    is_error(&told[2].1, 4, 2, "unknown_type");
+}
+
+#[test]
+fn senders_learn_what_never_came() {
+    let (mut desk, _, bob) = pair();
+    desk.numbered_signal(1, &bob.peer, "1", Some(1));
+    desk.ack(2, 2);
+    desk.numbered_signal(1, &bob.peer, "2", Some(2));
+    desk.signal(1, &bob.peer, "3");
+    desk.detach(2, Detached::Lost);
+    desk.numbered_signal(1, &bob.peer, "4", Some(3));
+    let told: Vec<_> = told(&desk.at(ms(30_000)))
+        .into_iter()
+        .filter(|(_, value)| value["type"] == "left" || value["type"] == "error")
+        .map(|(to, value)| (to, value["code"].clone(), value["id"].clone()))
+        .collect();
+    let undelivered = |id: u64| (1, json!("undelivered"), json!(id));
+    assert_eq!(told, [(1, Value::Null, Value::Null), undelivered(2), undelivered(3)]);
+    assert_eq!(desk.hub.counts().undelivered, 2);
+}
+
+#[test]
+fn who_does_not_acknowledge_loses_the_session_and_everybody_learns_it() {
+    let (mut desk, _, bob) = pair();
+    for _ in 0..256 {
+        assert_eq!(desk.signal(1, &bob.peer, "1").len(), 1);
+    }
+    let left = json!({"type": "left", "peer": bob.peer.as_str(), "reason": "slow"});
+    assert_eq!(told_plainly(&desk.signal(1, &bob.peer, "1")), [
+        (1, left),
+        (2, json!({"close": 4001})),
+    ]);
+    assert_eq!(desk.hub.counts().slow, 1);
+    let refused = json!({"refused": "no_such_session", "id": null});
+    assert_eq!(told(&desk.resume(3, &bob, 257)), [(3, refused)]);
+}
+
+#[test]
+fn bytes_that_are_not_acknowledged_are_limited_too_also_of_who_is_away() {
+    let (mut desk, _, bob) = pair();
+    desk.detach(2, Detached::Lost);
+    let large = format!("\"{}\"", "x".repeat(60_000));
+    for _ in 0..4 {
+        assert!(desk.signal(1, &bob.peer, &large).is_empty());
+    }
+    let told = told_plainly(&desk.signal(1, &bob.peer, &large));
+    assert_eq!(told, [(1, json!({"type": "left", "peer": bob.peer.as_str(), "reason": "slow"}))]);
+}
+
+#[test]
+fn a_resume_that_cannot_be_complete_gives_the_whole_state() {
+    let (mut desk, ada, bob) = pair();
+    desk.numbered_signal(1, &bob.peer, "1", Some(1));
+    desk.numbered_signal(2, &ada.peer, "1", Some(1));
+    desk.ack(2, 2);
+    desk.numbered_signal(1, &bob.peer, "2", Some(2));
+    for (edge, seq) in [(3, 1), (4, 99)] {
+        desk.detach(edge - 1, Detached::Lost);
+        let told = told(&desk.resume(edge, &bob, seq));
+        let (_, resync) = told.iter().find(|(to, _)| *to == edge).unwrap();
+        assert_eq!((&resync["type"], &resync["ack"]), (&json!("resync"), &json!(1)));
+        assert_eq!(resync["members"][0]["peer"], ada.peer.as_str());
+        assert_eq!(resync["seq"], edge + 1);
+    }
+    let errors = desk.hub.counts().undelivered;
+    assert_eq!(errors, 1, "what it hadn't got is told to its sender");
+    assert_eq!(desk.hub.counts().resyncs, 2);
+    assert_eq!(told(&desk.signal(1, &bob.peer, "3"))[0].1["seq"], 6);
+}
+
+#[test]
+fn a_connection_may_only_send() {
+    let (mut desk, ada, bob) = pair();
+    assert!(told(&desk.resume_as(3, &ada, Purpose::Send)).is_empty());
+    let told = told(&desk.numbered_signal(3, &bob.peer, "1", Some(1)));
+    assert_eq!(told[0].1["data"], 1);
+    assert!(desk.detach(3, Detached::Between).is_empty());
+    assert!(desk.at(ms(40_000)).iter().all(|(to, _)| *to == 1), "the session goes on: its ack");
+    desk.resume_as(4, &ada, Purpose::Send);
+    let outputs = desk.leave(4, LeaveReason::Left);
+    assert_eq!(kinds(&outputs), [
+        (2, "left".to_owned()),
+        (1, json!({"close": 1000}).to_string()),
+    ]);
+}
+
+#[test]
+fn credentials_are_renewed_before_they_expire_and_as_long_as_the_session_lasts() {
+    let (mut desk, ada, _) = pair();
+    let expiry = |told: &Value| -> u64 {
+        let username = told["ice_servers"][1]["username"].as_str().unwrap();
+        username.split(':').next().unwrap().parse().unwrap()
+    };
+    let start = support::NOW.unix.seconds;
+    assert!(desk.at(ms(2_699_999)).is_empty());
+    for (edge, seq, (to, ice)) in
+        (1..).zip([3, 2]).zip(told(&desk.at(ms(2_700_000)))).map(|((e, s), t)| (e, s, t))
+    {
+        assert_eq!((to, &ice["type"], &ice["seq"]), (edge, &json!("ice"), &json!(seq)));
+        assert_eq!((expiry(&ice), &ice["ice_ttl_s"]), (start + 2700 + 3600, &json!(3600)));
+        desk.ack(edge, seq);
+    }
+    desk.leave(2, LeaveReason::Left);
+    let again = told(&desk.at(ms(5_400_000)));
+    assert_eq!((again.len(), expiry(&again[0].1)), (1, start + 5400 + 3600));
+    let turn = again[0].1["ice_servers"][1]["username"].as_str().unwrap();
+    assert!(turn.contains(ada.peer.as_str()), "of the same seat");
+}
