@@ -152,7 +152,10 @@ mod tests {
     #[test]
     fn frames_are_numbered_from_one_and_kept_until_acknowledged() {
         let mut outgoing = Outgoing::default();
-        assert_eq!([outgoing.push(sent()), outgoing.push(sent()), outgoing.push(sent())], [1, 2, 3]);
+        assert_eq!(
+            [outgoing.push(sent()), outgoing.push(sent()), outgoing.push(sent())],
+            [1, 2, 3]
+        );
         assert!(outgoing.ack(2) && outgoing.ack(1), "an old one says nothing new");
         assert!(!outgoing.ack(4), "there is no such frame");
         assert_eq!(outgoing.unacked().map(|(seq, _)| seq).collect::<Vec<_>>(), [3]);

@@ -7,7 +7,9 @@ mod support;
 use heliograph_base::Time;
 use serde_json::{Value, json};
 use signal_core::protocol::{CloseCode, ErrorCode, LeaveReason};
-use signal_core::{Config, End, Event, FrameText, PeerId, Request, Session, Transmit};
+use signal_core::{
+    Config, Detached, Edge, End, Event, FrameText, Numbered, PeerId, Purpose, Request, Transmit,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use support::ice;
@@ -15,9 +17,9 @@ use support::ice;
 const HELLO: &str = r#"{"type":"hello","room":"demo"}"#;
 const PING: &str = r#"{"type":"ping"}"#;
 
-/// A session and the time it lives in.
+/// An edge and the time it lives in.
 struct Script {
-    session: Session,
+    edge: Edge,
     now: Time,
 }
 
@@ -27,7 +29,7 @@ impl Script {
     }
 
     fn with(config: Config) -> Self {
-        Self { session: Session::new(Time::START, Arc::new(config), ice()), now: Time::START }
+        Self { edge: Edge::new(Time::START, Arc::new(config), ice()), now: Time::START }
     }
 
     fn seated() -> Self {
@@ -38,67 +40,85 @@ impl Script {
 
     fn at(&mut self, milliseconds: u64) -> &mut Self {
         self.now = Time::after_start(Duration::from_millis(milliseconds));
-        self.session.handle_timeout(self.now);
+        self.edge.handle_timeout(self.now);
         self
     }
 
     fn text(&mut self, text: &str) -> &mut Self {
-        self.session.handle_text(self.now, text);
+        self.edge.handle_text(self.now, text);
         self
     }
 
     fn binary(&mut self) {
-        self.session.handle_binary(self.now);
+        self.edge.handle_binary(self.now);
     }
 
     fn sign_of_life(&mut self) {
-        self.session.handle_sign_of_life(self.now);
+        self.edge.handle_sign_of_life(self.now);
     }
 
     fn event(&mut self, event: Event) -> &mut Self {
-        self.session.handle_event(event);
+        self.edge.handle_event(event);
         self
     }
 
     fn seat(&mut self) -> &mut Self {
         let peer = PeerId::parse("me").unwrap();
-        let welcome = frame();
-        self.event(Event::Seated { peer, welcome }).expect_frame()
+        self.event(Event::Seated { peer }).event(Event::Frame(frame())).expect_frame()
     }
 
     fn expect_join(&mut self, room: &str) -> &mut Self {
-        let request = self.session.poll_request();
+        let request = self.edge.poll_request();
         let Some(Request::Join(join)) = request else { panic!("{request:?}") };
         assert_eq!((join.room.as_str(), join.ice), (room, ice()));
         self
     }
 
     fn expect_leave(&mut self, reason: LeaveReason) -> &mut Self {
-        let request = self.session.poll_request();
+        let request = self.edge.poll_request();
         assert!(matches!(request, Some(Request::Leave(found)) if found == reason), "{request:?}");
         self.expect_no_request()
     }
 
+    fn expect_detach(&mut self, how: Detached) -> &mut Self {
+        let request = self.edge.poll_request();
+        assert!(matches!(request, Some(Request::Detach(found)) if found == how), "{request:?}");
+        self.expect_no_request()
+    }
+
+    fn expect_ack(&mut self, seq: u64) -> &mut Self {
+        let request = self.edge.poll_request();
+        assert!(matches!(request, Some(Request::Ack(found)) if found == seq), "{request:?}");
+        self
+    }
+
+    fn expect_unreadable(&mut self, wanted: u64, is: ErrorCode) -> &mut Self {
+        let request = self.edge.poll_request();
+        let Some(Request::Unreadable { id, code, .. }) = request else { panic!("{request:?}") };
+        assert_eq!((id, code), (wanted, is));
+        self
+    }
+
     fn expect_no_request(&mut self) -> &mut Self {
-        let request = self.session.poll_request();
+        let request = self.edge.poll_request();
         assert!(request.is_none(), "{request:?}");
         self
     }
 
     fn expect_frame(&mut self) -> &mut Self {
-        let transmit = self.session.poll_transmit();
+        let transmit = self.edge.poll_transmit();
         assert!(matches!(transmit, Some(Transmit::Frame(_))), "{transmit:?}");
         self
     }
 
     fn expect_ping(&mut self) -> &mut Self {
-        let transmit = self.session.poll_transmit();
+        let transmit = self.edge.poll_transmit();
         assert!(matches!(transmit, Some(Transmit::Ping)), "{transmit:?}");
         self
     }
 
     fn expect_error(&mut self, code: ErrorCode) -> Value {
-        let transmit = self.session.poll_transmit();
+        let transmit = self.edge.poll_transmit();
         let Some(Transmit::Refusal(found, frame)) = transmit else { panic!("{transmit:?}") };
         assert_eq!(found, code);
         let error = support::json(&frame);
@@ -107,27 +127,28 @@ impl Script {
     }
 
     fn expect_silence(&mut self) -> &mut Self {
-        let transmit = self.session.poll_transmit();
+        let transmit = self.edge.poll_transmit();
         assert!(transmit.is_none(), "{transmit:?}");
-        assert_eq!(self.session.ended(), None);
+        assert_eq!(self.edge.ended(), None);
         self
     }
 
     fn expect_end(&mut self, end: End) -> &mut Self {
-        assert_eq!(self.session.ended(), Some(end));
-        assert_eq!(self.session.poll_timeout(), None);
+        assert_eq!(self.edge.ended(), Some(end));
+        assert_eq!(self.edge.poll_timeout(), None);
         self
     }
 
     fn expect_timeout(&mut self, milliseconds: u64) -> &mut Self {
         let at = Time::after_start(Duration::from_millis(milliseconds));
-        assert_eq!(self.session.poll_timeout(), Some(at));
+        assert_eq!(self.edge.poll_timeout(), Some(at));
         self
     }
 }
 
-fn frame() -> FrameText {
-    FrameText::encode(&signal_core::protocol::ServerFrame::Pong { id: None })
+fn frame() -> Numbered {
+    let frame = FrameText::encode(&signal_core::protocol::ServerFrame::Pong { id: None });
+    Numbered { seq: Some(1), ack: None, frame }
 }
 
 #[test]
@@ -144,19 +165,19 @@ fn a_hub_that_does_not_answer_counts_as_no_hello() {
     let mut script = Script::new();
     script.text(HELLO).expect_join("demo");
     script.at(5000).expect_end(End::Close(CloseCode::HelloTimeout));
-    // The seat that the hub may have given in the meantime is given back.
-    script.expect_leave(LeaveReason::Lost);
+    // The seat that the hub may have given in the meantime isn't kept for ever.
+    script.expect_detach(Detached::Lost);
 }
 
 #[test]
 fn a_refused_hello_may_be_followed_by_another() {
     let mut script = Script::new();
     script.text(r#"{"type":"hello","room":"demo","id":4}"#).expect_join("demo");
-    assert!(!script.session.wants_frames(), "until the hub has answered");
+    assert!(!script.edge.wants_frames(), "until the hub has answered");
     script.event(Event::Refused { code: ErrorCode::RoomFull, id: Some(4) });
     let error = script.expect_error(ErrorCode::RoomFull);
     assert_eq!((&error["retry"], &error["id"]), (&json!(true), &json!(4)));
-    assert!(script.session.wants_frames());
+    assert!(script.edge.wants_frames());
     script.text(r#"{"type":"hello","room":"other"}"#).expect_join("other").seat();
 }
 
@@ -204,7 +225,7 @@ fn a_silent_client_is_asked_after_four_seconds_and_gone_after_nine() {
     script.expect_timeout(4000).at(3999).expect_silence();
     script.at(4000).expect_ping().expect_timeout(9000).at(8999).expect_silence();
     script.at(9000).expect_end(End::Close(CloseCode::Vanished));
-    script.expect_leave(LeaveReason::Vanished);
+    script.expect_detach(Detached::Vanished);
 }
 
 #[test]
@@ -250,49 +271,99 @@ fn refusals_that_are_nobodys_fault_do_not_count() {
 #[test]
 fn answers_that_nobody_takes_are_bounded() {
     let mut script = Script::seated();
-    for _ in 0..256 {
+    for _ in 0..512 {
         script.text(PING);
     }
-    assert_eq!(script.session.ended(), None);
+    assert_eq!(script.edge.ended(), None);
     script.text(PING).expect_end(End::Close(CloseCode::SlowReader));
     script.expect_leave(LeaveReason::Slow);
 }
 
 #[test]
-fn each_end_has_its_reason_and_only_the_first_counts() {
-    type Ending = fn(&mut Session);
-    let endings: [(Ending, End, Option<LeaveReason>); 6] = [
-        (Session::handle_closed, End::Closed, Some(LeaveReason::Left)),
-        (Session::handle_broken, End::Broken, Some(LeaveReason::Lost)),
+fn each_end_has_its_farewell_and_only_the_first_counts() {
+    type Ending = fn(&mut Edge);
+    let has_left = Request::Leave(LeaveReason::Left);
+    let is_lost = Request::Detach(Detached::Lost);
+    let misbehaved = Request::Leave(LeaveReason::Misbehaved);
+    let close = |code| End::Close(code);
+    let endings: [(Ending, End, Option<Request>); 10] = [
+        (|edge| edge.handle_closed(None), End::Closed, Some(has_left.clone())),
+        (|edge| edge.handle_closed(Some(1001)), End::Closed, Some(has_left)),
+        (|edge| edge.handle_closed(Some(3000)), End::Closed, Some(is_lost.clone())),
+        (|edge| edge.handle_closed(Some(4900)), End::Closed, Some(is_lost.clone())),
+        (Edge::handle_broken, End::Broken, Some(is_lost.clone())),
+        (|edge| edge.close(CloseCode::TooBig), close(CloseCode::TooBig), Some(misbehaved.clone())),
+        (|edge| edge.close(CloseCode::NotUtf8), close(CloseCode::NotUtf8), Some(misbehaved)),
         (
-            |session| session.close(CloseCode::TooBig),
-            End::Close(CloseCode::TooBig),
-            Some(LeaveReason::Misbehaved),
+            |edge| edge.handle_event(Event::Close(CloseCode::SlowReader)),
+            close(CloseCode::SlowReader),
+            Some(Request::Leave(LeaveReason::Slow)),
         ),
         (
-            |session| session.close(CloseCode::NotUtf8),
-            End::Close(CloseCode::NotUtf8),
-            Some(LeaveReason::Misbehaved),
-        ),
-        (
-            |session| session.handle_event(Event::Close(CloseCode::SlowReader)),
-            End::Close(CloseCode::SlowReader),
-            Some(LeaveReason::Slow),
+            |edge| edge.handle_event(Event::Close(CloseCode::Superseded)),
+            close(CloseCode::Superseded),
+            Some(is_lost),
         ),
         // The server goes away with everybody in it: nobody is left to be told.
-        (|session| session.close(CloseCode::Shutdown), End::Close(CloseCode::Shutdown), None),
+        (|edge| edge.close(CloseCode::Shutdown), close(CloseCode::Shutdown), None),
     ];
-    for (ending, end, reason) in endings {
+    for (ending, end, farewell) in endings {
         let mut script = Script::seated();
-        ending(&mut script.session);
-        script.session.handle_broken();
+        ending(&mut script.edge);
+        script.edge.handle_broken();
         script.expect_end(end);
-        match reason {
-            Some(reason) => script.expect_leave(reason),
-            None => script.expect_no_request(),
-        };
-        assert!(!script.session.wants_frames());
+        let request = script.edge.poll_request();
+        assert_eq!(format!("{request:?}"), format!("{farewell:?}"));
+        script.expect_no_request();
+        assert!(!script.edge.wants_frames());
     }
+}
+
+#[test]
+fn a_resume_names_the_session_and_waits_for_the_answer() {
+    let key = signal_core::SessionKey::from_random([5; 16]).text();
+    let mut script = Script::new();
+    script.text(&format!(r#"{{"type":"resume","session":"demo:me","key":"{key}","seq":7}}"#));
+    let request = script.edge.poll_request();
+    let Some(Request::Resume(resume)) = request else { panic!("{request:?}") };
+    assert_eq!(resume.name.to_string(), "demo:me");
+    assert_eq!(resume.purpose, Purpose::Listen { seq: 7, ice: ice() });
+    assert!(!script.edge.wants_frames());
+    script.event(Event::Refused { code: ErrorCode::NoSuchSession, id: None });
+    script.expect_error(ErrorCode::NoSuchSession);
+    script.text(HELLO).expect_join("demo").seat();
+}
+
+#[test]
+fn what_is_no_session_or_key_is_refused_without_asking_the_hub() {
+    let mut script = Script::new();
+    for (session, key) in [("demo", "x"), ("demo:me", "short"), ("a b:me", "x"), (":", "x")] {
+        let resume = json!({"type": "resume", "session": session, "key": key, "seq": 0});
+        script.text(&resume.to_string());
+        script.expect_error(ErrorCode::NoSuchSession);
+    }
+    script.expect_no_request();
+}
+
+#[test]
+fn any_frame_may_acknowledge() {
+    let mut script = Script::seated();
+    script.text(r#"{"type":"ack","ack":7}"#).expect_ack(7).expect_no_request();
+    script.text(r#"{"type":"ping","ack":8}"#).expect_ack(8).expect_no_request();
+    script.text(r#"{"type":"signal","to":"bob","data":1,"ack":9}"#).expect_ack(9);
+}
+
+#[test]
+fn a_numbered_request_that_cannot_be_read_is_counted_by_the_hub() {
+    let mut script = Script::seated();
+    script.text(r#"{"type":"dance","id":1}"#).expect_unreadable(1, ErrorCode::UnknownType);
+    script.text(r#"{"type":"signal","to":"bob","id":2}"#);
+    script.expect_unreadable(2, ErrorCode::MissingField).expect_silence();
+    for id in 3..=64 {
+        script.text(&format!(r#"{{"type":"dance","id":{id}}}"#));
+        script.expect_unreadable(id, ErrorCode::UnknownType);
+    }
+    script.text(r#"{"type":"dance","id":65}"#).expect_end(End::Close(CloseCode::Misbehaved));
 }
 
 #[test]
@@ -306,7 +377,9 @@ fn a_frame_over_the_limit_closes_whatever_the_transport_let_through() {
 #[test]
 fn a_signal_to_what_is_no_id_is_refused_without_asking_the_hub() {
     let mut script = Script::seated();
-    script.text(r#"{"type":"signal","to":"not an id","data":1,"id":3}"#);
-    assert_eq!(script.expect_error(ErrorCode::NoSuchPeer)["id"], 3);
+    script.text(r#"{"type":"signal","to":"not an id","data":1}"#);
+    script.expect_error(ErrorCode::NoSuchPeer);
     script.expect_no_request();
+    script.text(r#"{"type":"signal","to":"not an id","data":1,"id":3}"#);
+    script.expect_unreadable(3, ErrorCode::NoSuchPeer).expect_silence();
 }

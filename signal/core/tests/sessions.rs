@@ -40,14 +40,9 @@ fn a_session_goes_on_behind_the_last_frame_that_came() {
         assert!(desk.signal(1, &bob.peer, data).is_empty(), "nobody is there to be told");
     }
     let from = ada.peer.as_str();
-    let signal =
-        |seq: u64| json!({"seq": seq, "type": "signal", "from": from, "data": seq - 1});
+    let signal = |seq: u64| json!({"seq": seq, "type": "signal", "from": from, "data": seq - 1});
     let resumed = json!({"type": "resumed", "ack": 0});
-    assert_eq!(told(&desk.resume(3, &bob, 2)), [
-        (3, resumed),
-        (3, signal(3)),
-        (3, signal(4)),
-    ]);
+    assert_eq!(told(&desk.resume(3, &bob, 2)), [(3, resumed), (3, signal(3)), (3, signal(4)),]);
     assert_eq!(told(&desk.signal(1, &bob.peer, "4")), [(3, signal(5))]);
 }
 
@@ -59,12 +54,15 @@ fn what_came_but_was_not_acknowledged_is_not_sent_again_and_the_rest_is() {
     }
     // Without any end of the connection before: it still looks open.
     let outputs = desk.resume(3, &bob, 3);
-    let seqs: Vec<_> = told(&outputs).iter().map(|(to, told)| (*to, told["seq"].as_u64())).collect();
+    let seqs: Vec<_> =
+        told(&outputs).iter().map(|(to, told)| (*to, told["seq"].as_u64())).collect();
     assert_eq!(kinds(&outputs)[0], (2, json!({"close": 4101}).to_string()), "taken over at once");
     assert_eq!(seqs[1..], [(3, None), (3, Some(4))]);
-    assert!(desk.signal(2, &bob.peer, "1").iter().all(|(to, event)| {
-        *to == 2 && matches!(event, Event::Refused { .. })
-    }));
+    assert!(
+        desk.signal(2, &bob.peer, "1")
+            .iter()
+            .all(|(to, event)| { *to == 2 && matches!(event, Event::Refused { .. }) })
+    );
     assert!(desk.detach(2, Detached::Lost).is_empty(), "its end ends nothing any more");
     assert_eq!(kinds(&desk.signal(1, &bob.peer, "4")), [(3, "signal".to_owned())]);
 }
@@ -228,10 +226,10 @@ fn who_does_not_acknowledge_loses_the_session_and_everybody_learns_it() {
         assert_eq!(desk.signal(1, &bob.peer, "1").len(), 1);
     }
     let left = json!({"type": "left", "peer": bob.peer.as_str(), "reason": "slow"});
-    assert_eq!(told_plainly(&desk.signal(1, &bob.peer, "1")), [
-        (1, left),
-        (2, json!({"close": 4001})),
-    ]);
+    assert_eq!(
+        told_plainly(&desk.signal(1, &bob.peer, "1")),
+        [(1, left), (2, json!({"close": 4001})),]
+    );
     assert_eq!(desk.hub.counts().slow, 1);
     let refused = json!({"refused": "no_such_session", "id": null});
     assert_eq!(told(&desk.resume(3, &bob, 257)), [(3, refused)]);
@@ -280,10 +278,7 @@ fn a_connection_may_only_send() {
     assert!(desk.at(ms(40_000)).iter().all(|(to, _)| *to == 1), "the session goes on: its ack");
     desk.resume_as(4, &ada, Purpose::Send);
     let outputs = desk.leave(4, LeaveReason::Left);
-    assert_eq!(kinds(&outputs), [
-        (2, "left".to_owned()),
-        (1, json!({"close": 1000}).to_string()),
-    ]);
+    assert_eq!(kinds(&outputs), [(2, "left".to_owned()), (1, json!({"close": 1000}).to_string()),]);
 }
 
 #[test]

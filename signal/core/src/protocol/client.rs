@@ -120,9 +120,7 @@ impl<'a> Envelope<'a> {
             "resume" if self.session.is_empty() => Err(missing("resume", "session")),
             "resume" if self.key.is_empty() => Err(missing("resume", "key")),
             "resume" => match self.seq {
-                Some(seq) => {
-                    Ok(ClientFrame::Resume { session: self.session, key: self.key, seq })
-                }
+                Some(seq) => Ok(ClientFrame::Resume { session: self.session, key: self.key, seq }),
                 None => Err(missing("resume", "seq")),
             },
             "ack" if self.ack.is_none() => Err(missing("ack", "ack")),
@@ -211,8 +209,7 @@ mod tests {
         assert_eq!(bare, r#"{"type":"leave"}"#);
         let ack = ClientMessage { id: None, ack: Some(7), frame: ClientFrame::Ack }.encode();
         assert_eq!(ack, r#"{"type":"ack","ack":7}"#);
-        let resume =
-            ClientFrame::Resume { session: "demo:me".into(), key: "k".into(), seq: 4 };
+        let resume = ClientFrame::Resume { session: "demo:me".into(), key: "k".into(), seq: 4 };
         let text = ClientMessage { id: None, ack: None, frame: resume }.encode();
         assert_eq!(text, r#"{"type":"resume","session":"demo:me","key":"k","seq":4}"#);
         assert_eq!(ClientMessage::parse(&text).unwrap().encode(), text);

@@ -295,14 +295,13 @@ mod tests {
     #[test]
     fn a_frame_reads_back_as_it_was_written() {
         let metadata = raw(r#"{"name": "ada"}"#);
-        let member =
-            Member {
-                peer: "ada".into(),
-                metadata: &metadata,
-                polite: true,
-                offers: false,
-                away: false,
-            };
+        let member = Member {
+            peer: "ada".into(),
+            metadata: &metadata,
+            polite: true,
+            offers: false,
+            away: false,
+        };
         let welcome = Welcome {
             room: "demo".into(),
             peer: "bob".into(),
