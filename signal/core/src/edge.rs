@@ -88,6 +88,24 @@ impl Edge {
         }
     }
 
+    /// A connection whose client has said by other means, such as a URL, which session is its own.
+    #[must_use]
+    pub fn resuming(now: Time, config: Arc<Config>, resume: Resume) -> Self {
+        let ice = match &resume.purpose {
+            Purpose::Listen { ice, .. } => ice.clone(),
+            Purpose::Send => Arc::default(),
+        };
+        let mut edge = Self::new(now, config, ice);
+        edge.state = State::Joining;
+        edge.requests.push_back(Request::Resume(resume));
+        edge
+    }
+
+    /// Takes note that the connection was for one request only, and is done.
+    pub fn handle_done(&mut self) {
+        self.end(End::Closed, Some(Request::Detach(Detached::Between)));
+    }
+
     /// Takes a text frame of the client.
     pub fn handle_text(&mut self, now: Time, text: &str) {
         self.handle_sign_of_life(now);
@@ -283,7 +301,7 @@ impl Edge {
     }
 
     fn resume(&mut self, id: Option<u64>, (session, key): (&str, &str), seq: u64) {
-        let purpose = Purpose::Listen { seq, ice: self.ice.clone() };
+        let purpose = Purpose::Listen { seq, ice: self.ice.clone(), is_oneway: false };
         match (SessionName::parse(session), SessionKey::parse(key)) {
             (Ok(name), Ok(key)) => {
                 self.state = State::Joining;

@@ -88,6 +88,8 @@ pub enum Purpose {
         seq: u64,
         /// The STUN and TURN servers at addresses that this client can reach.
         ice: Arc<IceUrls>,
+        /// Whether nothing comes from the client by it: it must show by others that it is alive.
+        is_oneway: bool,
     },
     /// Only to send: another connection gets the frames.
     Send,

@@ -145,8 +145,8 @@ impl Hub {
     pub fn handle(&mut self, now: Now, edge: EdgeId, request: Request) {
         match request {
             Request::Join(join) => self.handle_join(now, edge, join),
-            Request::Resume(resume) => self.handle_resume(edge, &resume),
-            Request::Ack(seq) => self.handle_ack(edge, seq),
+            Request::Resume(resume) => self.handle_resume(now.time, edge, &resume),
+            Request::Ack(seq) => self.handle_ack(now.time, edge, seq),
             Request::Signal(signal) => self.handle_signal(now.time, edge, &signal),
             Request::Unreadable { id, code, text } => {
                 self.handle_unreadable(now.time, edge, id, (code, &text));
@@ -167,6 +167,7 @@ impl Hub {
                 Due::Ack => self.tell_ack(place),
                 Due::Away { absence } => self.announce_away(place, absence),
                 Due::Gone { absence } => self.end_absent(place, absence),
+                Due::Silence { edge } => self.look_for_life(now.time, place, edge),
                 Due::Ice => self.renew_ice(now, place),
             }
         }
@@ -226,6 +227,7 @@ impl Hub {
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
             presence: Presence::Here(edge),
+            heard: now.time,
         };
         let (peer, number) = (seat.peer.clone(), seat.number);
         // The newcomer is the one with the higher number, for everybody.
@@ -246,7 +248,7 @@ impl Hub {
     }
 
     /// Takes a session up again. Who doesn't have its key changes nothing.
-    fn handle_resume(&mut self, edge: EdgeId, resume: &Resume) {
+    fn handle_resume(&mut self, now: Time, edge: EdgeId, resume: &Resume) {
         if self.edges.contains_key(&edge) {
             return self.refuse(edge, ErrorCode::AlreadyJoined, resume.id);
         }
@@ -256,8 +258,14 @@ impl Hub {
         self.edges.insert(edge, place);
         let peer = resume.name.peer.clone();
         self.output(edge, Event::Seated { peer });
-        if let Purpose::Listen { seq, ice } = &resume.purpose {
-            self.seats[place].ice = ice.clone();
+        let seat = &mut self.seats[place];
+        seat.heard = now;
+        if let Purpose::Listen { seq, ice, is_oneway } = &resume.purpose {
+            seat.ice = ice.clone();
+            if *is_oneway {
+                let due = Due::Silence { edge };
+                self.timers.set(now + self.config.heartbeat_timeout, place, seat.number, due);
+            }
             self.attach(edge, place, *seq);
         }
     }
@@ -303,10 +311,11 @@ impl Hub {
     }
 
     /// Forgets what has come.
-    fn handle_ack(&mut self, edge: EdgeId, seq: u64) {
+    fn handle_ack(&mut self, now: Time, edge: EdgeId, seq: u64) {
         let Some(place) = self.edges.get(&edge).copied() else {
             return self.refuse(edge, ErrorCode::HelloFirst, None);
         };
+        self.seats[place].heard = now;
         if !self.seats[place].outgoing.ack(seq) {
             self.refuse(edge, ErrorCode::BadFrame, None);
         }
@@ -317,6 +326,7 @@ impl Hub {
         let Some(place) = self.edges.get(&edge).copied() else {
             return self.refuse(edge, ErrorCode::HelloFirst, signal.id);
         };
+        self.seats[place].heard = now;
         if let Some(id) = signal.id
             && !self.take_turn(now, (edge, place), id)
         {
@@ -365,10 +375,22 @@ impl Hub {
     fn handle_detach(&mut self, now: Time, edge: EdgeId, how: Detached) {
         let Some(place) = self.edges.remove(&edge) else { return };
         shrink(&mut self.edges);
-        let seat = &mut self.seats[place];
-        if seat.edge() != Some(edge) {
-            return;
+        if self.seats[place].edge() != Some(edge) {
+            return self.say_goodbye(edge, place);
         }
+        self.lose(now, place, how);
+    }
+
+    /// Tells an edge that was only for sending what was carried out.
+    fn say_goodbye(&mut self, edge: EdgeId, place: usize) {
+        let frame = FrameText::encode(&ServerFrame::Ack { ack: self.seats[place].incoming.tell() });
+        self.output(edge, Event::Frame(Numbered { seq: None, ack: None, frame }));
+        self.output(edge, Event::Close(CloseCode::Normal));
+    }
+
+    /// From now on the session has no connection.
+    fn lose(&mut self, now: Time, place: usize, how: Detached) {
+        let seat = &mut self.seats[place];
         self.last_absence += 1;
         let absence = self.last_absence;
         let (reason, delay) = match how {
@@ -433,6 +455,21 @@ impl Hub {
             Presence::Gone { absence, reason, .. } if absence == which => self.end(place, reason),
             Presence::Here(_) | Presence::Gone { .. } => {}
         }
+    }
+
+    /// Gives up an edge by which nothing comes, if nothing came otherwise either.
+    fn look_for_life(&mut self, now: Time, place: usize, edge: EdgeId) {
+        let seat = &self.seats[place];
+        if seat.edge() != Some(edge) {
+            return;
+        }
+        let due = seat.heard + self.config.heartbeat_timeout;
+        if now < due {
+            return self.timers.set(due, place, seat.number, Due::Silence { edge });
+        }
+        self.edges.remove(&edge);
+        self.output(edge, Event::Close(CloseCode::Vanished));
+        self.lose(now, place, Detached::Vanished);
     }
 
     fn renew_ice(&mut self, now: Now, place: usize) {

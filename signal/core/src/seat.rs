@@ -3,6 +3,7 @@
 use crate::protocol::{LeaveReason, Member as MemberFrame};
 use crate::session::{Incoming, Outgoing};
 use crate::{EdgeId, IceUrls, Metadata, PeerId, RoomId, SessionKey};
+use heliograph_base::Time;
 use std::sync::Arc;
 
 /// A seat, from its join until its session ends.
@@ -18,6 +19,8 @@ pub(crate) struct Seat {
     pub(crate) outgoing: Outgoing,
     pub(crate) incoming: Incoming,
     pub(crate) presence: Presence,
+    /// When something last came from the client by whatever edge.
+    pub(crate) heard: Time,
 }
 
 /// Whether a client has a connection.

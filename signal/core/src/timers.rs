@@ -1,5 +1,6 @@
 //! What is to be done later, for which seat.
 
+use crate::EdgeId;
 use heliograph_base::Time;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -34,6 +35,11 @@ pub(crate) enum Due {
     Gone {
         /// In which absence.
         absence: u64,
+    },
+    /// See whether a client that listens by this edge has shown by others that it is alive.
+    Silence {
+        /// The edge.
+        edge: EdgeId,
     },
     /// Give it new credentials.
     Ice,

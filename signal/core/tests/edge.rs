@@ -327,7 +327,7 @@ fn a_resume_names_the_session_and_waits_for_the_answer() {
     let request = script.edge.poll_request();
     let Some(Request::Resume(resume)) = request else { panic!("{request:?}") };
     assert_eq!(resume.name.to_string(), "demo:me");
-    assert_eq!(resume.purpose, Purpose::Listen { seq: 7, ice: ice() });
+    assert_eq!(resume.purpose, Purpose::Listen { seq: 7, ice: ice(), is_oneway: false });
     assert!(!script.edge.wants_frames());
     script.event(Event::Refused { code: ErrorCode::NoSuchSession, id: None });
     script.expect_error(ErrorCode::NoSuchSession);

@@ -274,11 +274,28 @@ fn a_connection_may_only_send() {
     assert!(told(&desk.resume_as(3, &ada, Purpose::Send)).is_empty());
     let told = told(&desk.numbered_signal(3, &bob.peer, "1", Some(1)));
     assert_eq!(told[0].1["data"], 1);
-    assert!(desk.detach(3, Detached::Between).is_empty());
-    assert!(desk.at(ms(40_000)).iter().all(|(to, _)| *to == 1), "the session goes on: its ack");
+    let goodbye = [(3, json!({"type": "ack", "ack": 1})), (3, json!({"close": 1000}))];
+    assert_eq!(support::told(&desk.detach(3, Detached::Between)), goodbye);
+    assert!(desk.at(ms(40_000)).is_empty(), "the session goes on");
     desk.resume_as(4, &ada, Purpose::Send);
     let outputs = desk.leave(4, LeaveReason::Left);
     assert_eq!(kinds(&outputs), [(2, "left".to_owned()), (1, json!({"close": 1000}).to_string()),]);
+}
+
+#[test]
+fn who_only_listens_must_show_life_by_other_connections() {
+    let (mut desk, _, bob) = pair();
+    let listen = Purpose::Listen { seq: 1, ice: support::ice(), is_oneway: true };
+    desk.resume_as(3, &bob, listen);
+    desk.at(ms(5_000));
+    desk.resume_as(4, &bob, Purpose::Send);
+    desk.detach(4, Detached::Between);
+    assert!(desk.at(ms(13_999)).is_empty());
+    let told = told_plainly(&desk.at(ms(14_000)));
+    let away = json!({"type": "away", "peer": bob.peer.as_str()});
+    assert_eq!(told, [(3, json!({"close": 4002})), (1, away)]);
+    desk.resume(5, &bob, 1);
+    assert!(desk.at(ms(60_000)).is_empty(), "another kind of connection shows it by itself");
 }
 
 #[test]

@@ -83,9 +83,6 @@ impl Shard {
         if let Some(outbox) = outbox {
             self.outboxes.insert(edge, outbox);
         }
-        if matches!(request, Request::Leave(_) | Request::Detach(_)) {
-            self.outboxes.remove(&edge);
-        }
         self.hub.handle(now, edge, request);
         self.pass_on(now);
         if !self.hub.knows(edge) {

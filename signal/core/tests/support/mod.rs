@@ -115,7 +115,7 @@ impl Desk {
     }
 
     pub(crate) fn resume(&mut self, edge: u64, seat: &Seat, seq: u64) -> Vec<(u64, Event)> {
-        self.resume_as(edge, seat, Purpose::Listen { seq, ice: ice() })
+        self.resume_as(edge, seat, Purpose::Listen { seq, ice: ice(), is_oneway: false })
     }
 
     pub(crate) fn resume_as(
