@@ -3,22 +3,26 @@
 //! - [`Http`] accepts connections and serves a router on them;
 //! - [`Signal`] is the signaling server: its [router](Signal::router), its shards, its end.
 //!
-//! The way of a frame: `socket` (WebSocket frames) -> `edge` (one task per client, a
-//! [`signal_core::Edge`]) -> `shard` (one task per [`signal_core::Hub`]) -> `outbox` -> the
-//! other client's `edge` -> its `socket`. A shard never waits for a client, and nobody
+//! The way of a frame: `socket` (WebSocket frames) -> `websocket` (one task per client, a
+//! [`signal_core::Edge`] with its ties in `edges`) -> `shard` (one task per [`signal_core::Hub`]) -> `outbox` -> the
+//! other client's task -> its `socket`. `events` (SSE), `poll` and `send` do the same over plain HTTP. A shard never waits for a client, and nobody
 //! for a lock but that of one client's outbox.
 
+mod access;
 mod config;
 mod counters;
-mod edge;
+mod edges;
+mod events;
 mod handshake;
 mod http;
 mod ice;
 mod outbox;
 mod page;
+mod poll;
 mod shard;
 mod signal;
 mod socket;
+mod websocket;
 
 pub use config::{HttpLimits, IceConfig, OnDeparture, SignalConfig, TurnListener, TurnTransport};
 pub use http::{Accepted, Connection, Http, bind};

@@ -1,15 +1,15 @@
 //! The signaling server as a whole: start, routes, counters, end.
 
 use crate::counters::EdgeCounters;
-use crate::edge::{self, Edges};
+use crate::edges::Edges;
 use crate::shard::{self, SharedCounts};
-use crate::{Connection, SignalConfig, handshake, page};
+use crate::{Connection, SignalConfig, events, handshake, page, poll, websocket};
 use ahash::RandomState;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use heliograph_base::{Clock, Sample};
 use signal_core::{Config, Hub, Seed, TurnKey};
 use std::io;
@@ -77,6 +77,9 @@ impl Signal {
     pub fn router(&self) -> Router {
         Router::new()
             .route("/v1/ws", any(open))
+            .route("/v1/events", get(events::events))
+            .route("/v1/poll", get(poll::poll))
+            .route("/v1/send", post(poll::send))
             .route("/", get(page::index))
             .route("/{*name}", get(page::asset))
             .with_state(self.edges.clone())
@@ -114,7 +117,7 @@ async fn open(State(edges): State<Arc<Edges>>, mut request: Request<Body>) -> Re
     let connection = request.extensions_mut().remove::<Connection>();
     let stopping = edges.stopping.subscribe();
     let span = info_span!("session", room = Empty, peer = Empty);
-    tokio::spawn(edge::run(edges, connection, upgrade, stopping).instrument(span));
+    tokio::spawn(websocket::run(edges, connection, upgrade, stopping).instrument(span));
     answer
 }
 

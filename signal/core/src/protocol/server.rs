@@ -54,6 +54,13 @@ pub enum ServerFrame<'a> {
         /// All numbered requests up to this one were carried out.
         ack: u64,
     },
+    /// The end of the connection, where the transport has no words of its own for it.
+    Close {
+        /// As over WebSocket.
+        code: u16,
+        /// For developers.
+        text: Cow<'a, str>,
+    },
     /// The answer to `ping`.
     Pong {
         /// The `id` of the ping.
@@ -240,6 +247,12 @@ impl<'a> ServerFrame<'a> {
             ack: u64,
         }
         #[derive(Deserialize)]
+        struct Close<'a> {
+            code: u16,
+            #[serde(borrow)]
+            text: Cow<'a, str>,
+        }
+        #[derive(Deserialize)]
         struct Pong {
             id: Option<u64>,
         }
@@ -262,6 +275,10 @@ impl<'a> ServerFrame<'a> {
                 Self::Signal { from, data }
             }
             "error" => Self::Error(serde_json::from_str(text)?),
+            "close" => {
+                let Close { code, text } = serde_json::from_str(text)?;
+                Self::Close { code, text }
+            }
             "pong" => Self::Pong { id: serde_json::from_str::<Pong>(text)?.id },
             _ => Self::Unknown,
         })
@@ -339,6 +356,7 @@ mod tests {
             ServerFrame::Back { peer: "ada".into() },
             ServerFrame::Ice(IceUpdate { ice_servers: Vec::new(), ice_ttl_s: 7 }),
             ServerFrame::Ack { ack: 9 },
+            ServerFrame::Close { code: 4101, text: "bye".into() },
             ServerFrame::Joined(member),
             ServerFrame::Left { peer: "ada".into(), reason: LeaveReason::Vanished },
             ServerFrame::Signal { from: "ada".into(), data: &raw("[ 1,2 ]") },

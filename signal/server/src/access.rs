@@ -1,0 +1,127 @@
+//! Who asks over plain HTTP, and what becomes of the answer.
+
+use crate::Connection;
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::extract::rejection::QueryRejection;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde::Deserialize;
+use signal_core::protocol::{CloseCode, ErrorCode, ErrorFrame, ServerFrame};
+use signal_core::{FrameText, Purpose, Resume, SessionKey, SessionName};
+use std::net::IpAddr;
+
+/// What stands in the URL.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Access {
+    /// The session, as the welcome called it.
+    pub(crate) session: Option<String>,
+    /// Its key, for who can't set the header `Authorization: Bearer`.
+    key: Option<String>,
+    /// The number of the last frame that came.
+    pub(crate) seq: Option<u64>,
+    /// For how many seconds to wait for a frame.
+    pub(crate) wait_s: Option<u64>,
+}
+
+/// A request over plain HTTP, but for its body.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) access: Access,
+    headers: HeaderMap,
+    /// The address that the client reached.
+    pub(crate) local: Option<IpAddr>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Response<Body>;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        use axum::extract::Query;
+        let access = Query::<Access>::from_request_parts(parts, state).await;
+        let Query(access) = access.map_err(|rejection: QueryRejection| {
+            refusal(ErrorCode::BadFrame, &format!("the URL: {}", rejection.body_text()))
+        })?;
+        let local = parts.extensions.get::<Connection>();
+        let local = local.map(|connection| connection.local.ip());
+        Ok(Self { access, headers: parts.headers.clone(), local })
+    }
+}
+
+impl Asked {
+    /// The session that is asked for, and for what.
+    ///
+    /// # Errors
+    /// The answer, if there can be no such session.
+    pub(crate) fn resume(&self, purpose: Purpose) -> Result<Resume, Box<Response<Body>>> {
+        let lacks = |what: &str| Box::new(refusal(ErrorCode::MissingField, what));
+        let session = self.access.session.as_deref();
+        let session = session.ok_or_else(|| lacks("the URL needs ?session="))?;
+        let bearer = self.headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+        let bearer = bearer.and_then(|text| text.strip_prefix("Bearer "));
+        let key = bearer.or(self.access.key.as_deref());
+        let key = key.ok_or_else(|| lacks("this needs the header Authorization: Bearer KEY"))?;
+        match (SessionName::parse(session), SessionKey::parse(key.trim())) {
+            (Ok(name), Ok(key)) => Ok(Resume { name, key, purpose, id: None }),
+            _ => Err(Box::new(plain_refusal(ErrorCode::NoSuchSession))),
+        }
+    }
+
+    /// The number of the last frame that came: that of the URL, or for who reconnects by itself
+    /// the id of the last event.
+    pub(crate) fn cursor(&self) -> u64 {
+        let last = self.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        let last = last.and_then(|id| id.trim().parse().ok());
+        last.or(self.access.seq).unwrap_or(0)
+    }
+}
+
+/// An answer with JSON text.
+pub(crate) fn json(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A list of frames as one JSON text.
+pub(crate) fn list(frames: &[FrameText]) -> String {
+    let texts: Vec<&str> = frames.iter().map(FrameText::as_str).collect();
+    format!("[{}]", texts.join(","))
+}
+
+/// An error as the whole answer.
+pub(crate) fn refusal(code: ErrorCode, text: &str) -> Response<Body> {
+    let error = ErrorFrame { code, text: text.into(), retry: code.retry(), id: None };
+    json(status(code), ServerFrame::Error(error).encode())
+}
+
+pub(crate) fn plain_refusal(code: ErrorCode) -> Response<Body> {
+    refusal(code, code.advice())
+}
+
+/// What a close frame says over WebSocket.
+pub(crate) fn close_frame(code: CloseCode) -> FrameText {
+    let (number, text) = (code.number(), code.text().into());
+    FrameText::encode(&ServerFrame::Close { code: number, text })
+}
+
+pub(crate) fn status(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::NoSuchSession | ErrorCode::NoSuchPeer | ErrorCode::Undelivered => {
+            StatusCode::NOT_FOUND
+        }
+        ErrorCode::RoomFull | ErrorCode::ServerFull => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::AlreadyJoined | ErrorCode::OutOfOrder => StatusCode::CONFLICT,
+        ErrorCode::BadFrame
+        | ErrorCode::BinaryFrame
+        | ErrorCode::UnknownType
+        | ErrorCode::MissingField
+        | ErrorCode::BadRoom
+        | ErrorCode::BadMetadata
+        | ErrorCode::HelloFirst
+        | ErrorCode::Unknown => StatusCode::BAD_REQUEST,
+    }
+}

@@ -1,0 +1,128 @@
+//! A WebSocket as an edge: the task that carries one client's frames between its socket and the
+//! shard of its room.
+
+use crate::Connection;
+use crate::edges::{Edges, Ties};
+use crate::socket::{Socket, SocketEvent};
+use heliograph_base::Time;
+use hyper::upgrade::OnUpgrade;
+use signal_core::protocol::CloseCode;
+use signal_core::{End, Transmit};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tracing::debug;
+
+/// Waits for a connection to become a WebSocket, and serves it until it ends.
+///
+/// `connection` is held as long: its place among the server's connections.
+pub(crate) async fn run(
+    edges: Arc<Edges>,
+    connection: Option<Connection>,
+    upgrade: OnUpgrade,
+    stopping: watch::Receiver<bool>,
+) {
+    if let Ok(upgraded) = upgrade.await {
+        let local = connection.as_ref().map(|connection| connection.local.ip());
+        let socket = Socket::new(upgraded, edges.limits.frame_bytes_max).await;
+        let end = serve(Ties::new(&edges, local), socket, stopping).await;
+        debug!(?end, "the connection ended");
+    }
+}
+
+/// Carries frames until the connection ends, then closes the socket.
+async fn serve(mut ties: Ties, mut socket: Socket, mut stopping: watch::Receiver<bool>) -> End {
+    let mut stop = pin!(async move { stopping.wait_for(|stopping| *stopping).await.is_ok() });
+    let timer = pin!(sleep(ties.edges.limits.hello_timeout));
+    let mut alarm = Alarm::new(timer);
+    let end = loop {
+        ties.pass_requests().await;
+        fill(&mut ties, &mut socket);
+        if let Some(end) = ties.edge.ended() {
+            // What the end gave the hub to do; then the client is told.
+            ties.pass_requests().await;
+            break end;
+        }
+        alarm.set(ties.edges.now(), ties.edge.poll_timeout());
+        let (reads, takes) = (ties.edge.wants_frames(), socket.takes_more());
+        tokio::select! {
+            event = socket.event(reads) => handle_socket(&mut ties, event),
+            event = ties.event(takes) => ties.handle_event(event),
+            () = alarm.timer.as_mut() => {
+                alarm.is_off();
+                let now = ties.edges.now();
+                ties.edge.handle_timeout(now);
+            }
+            _ = stop.as_mut() => ties.edge.close(CloseCode::Shutdown),
+        }
+    };
+    let close_timeout = ties.edges.config.close_timeout;
+    let closing = match end {
+        End::Close(code) => timeout(close_timeout, socket.close(Some(code))).await,
+        End::Closed => timeout(close_timeout, socket.close(None)).await,
+        End::Broken => Ok(()),
+    };
+    if closing.is_err() {
+        debug!("the client didn't take its close frame in time");
+    }
+    end
+}
+
+fn handle_socket(ties: &mut Ties, event: SocketEvent) {
+    let now = ties.edges.now();
+    match event {
+        SocketEvent::Text(text) => ties.edge.handle_text(now, &text),
+        SocketEvent::Binary => ties.edge.handle_binary(now),
+        SocketEvent::SignOfLife => ties.edge.handle_sign_of_life(now),
+        SocketEvent::Flushed => {}
+        SocketEvent::Closed(code) => ties.edge.handle_closed(code),
+        SocketEvent::Wrong(code) => ties.edge.close(code),
+        SocketEvent::Broken => ties.edge.handle_broken(),
+    }
+}
+
+/// Moves frames to the socket while it takes more: the edge's own, then what the shard has queued.
+fn fill(ties: &mut Ties, socket: &mut Socket) {
+    while socket.takes_more() {
+        match ties.edge.poll_transmit() {
+            Some(Transmit::Frame(frame)) => socket.send_text(&frame.text()),
+            Some(Transmit::Refusal(code, frame)) => {
+                ties.edges.counters.count_refusal(code);
+                debug!(%code, "refused");
+                socket.send_text(&frame);
+            }
+            Some(Transmit::Ping) => socket.send_ping(),
+            None => match ties.try_event() {
+                Some(event) => ties.handle_event(event),
+                None => return,
+            },
+        }
+    }
+}
+
+/// A timer that is set anew only when it must ring earlier: most deadlines move on before they
+/// come.
+struct Alarm<'a> {
+    timer: Pin<&'a mut Sleep>,
+    at: Option<Time>,
+}
+
+impl<'a> Alarm<'a> {
+    fn new(timer: Pin<&'a mut Sleep>) -> Self {
+        Self { timer, at: None }
+    }
+
+    fn set(&mut self, now: Time, deadline: Option<Time>) {
+        let Some(deadline) = deadline else { return };
+        if self.at.is_none_or(|at| deadline < at) {
+            self.timer.as_mut().reset(Instant::now() + deadline.since(now));
+            self.at = Some(deadline);
+        }
+    }
+
+    /// Takes note that it rang.
+    fn is_off(&mut self) {
+        self.at = None;
+    }
+}
