@@ -228,6 +228,7 @@ impl Hub {
             incoming: Incoming::default(),
             presence: Presence::Here(edge),
             heard: now.time,
+            senders: Vec::new(),
         };
         let (peer, number) = (seat.peer.clone(), seat.number);
         // The newcomer is the one with the higher number, for everybody.
@@ -260,13 +261,16 @@ impl Hub {
         self.output(edge, Event::Seated { peer });
         let seat = &mut self.seats[place];
         seat.heard = now;
-        if let Purpose::Listen { seq, ice, is_oneway } = &resume.purpose {
-            seat.ice = ice.clone();
-            if *is_oneway {
-                let due = Due::Silence { edge };
-                self.timers.set(now + self.config.heartbeat_timeout, place, seat.number, due);
+        match &resume.purpose {
+            Purpose::Listen { seq, ice, is_oneway } => {
+                seat.ice = ice.clone();
+                if *is_oneway {
+                    let due = Due::Silence { edge };
+                    self.timers.set(now + self.config.heartbeat_timeout, place, seat.number, due);
+                }
+                self.attach(edge, place, *seq);
             }
-            self.attach(edge, place, *seq);
+            Purpose::Send => seat.senders.push(edge),
         }
     }
 
@@ -362,12 +366,7 @@ impl Hub {
     /// told nothing.
     fn handle_leave(&mut self, edge: EdgeId, reason: LeaveReason) {
         if let Some(place) = self.edges.remove(&edge) {
-            let others = self.seats[place].edge().filter(|other| *other != edge);
             self.end(place, reason);
-            if let Some(other) = others {
-                self.edges.remove(&other);
-                self.output(other, Event::Close(CloseCode::Normal));
-            }
         }
     }
 
@@ -375,7 +374,9 @@ impl Hub {
     fn handle_detach(&mut self, now: Time, edge: EdgeId, how: Detached) {
         let Some(place) = self.edges.remove(&edge) else { return };
         shrink(&mut self.edges);
-        if self.seats[place].edge() != Some(edge) {
+        let seat = &mut self.seats[place];
+        seat.senders.retain(|sender| *sender != edge);
+        if seat.edge() != Some(edge) {
             return self.say_goodbye(edge, place);
         }
         self.lose(now, place, how);
@@ -532,16 +533,11 @@ impl Hub {
 
     fn end_slow(&mut self, place: usize) {
         self.counts.slow += 1;
-        let edge = self.seats[place].edge();
         self.end(place, LeaveReason::Slow);
-        if let Some(edge) = edge {
-            self.edges.remove(&edge);
-            self.output(edge, Event::Close(CloseCode::SlowReader));
-        }
     }
 
-    /// Ends a session: its seat is free, the others are told, and so are the senders of what never
-    /// came.
+    /// Ends a session: its seat is free, its edges are closed, the others are told, and so are the
+    /// senders of what never came.
     fn end(&mut self, place: usize, reason: LeaveReason) {
         let seat = self.seats.remove(place);
         self.peers.remove(&seat.peer);
@@ -549,6 +545,12 @@ impl Hub {
         room.retain(|member| *member != place);
         if room.is_empty() {
             self.rooms.remove(&seat.room);
+        }
+        for edge in seat.edge().into_iter().chain(seat.senders.iter().copied()) {
+            // The one that asked for it is no longer known.
+            if self.edges.remove(&edge).is_some() {
+                self.output(edge, Event::Close(close_code(reason)));
+            }
         }
         let Seat { room, peer, number, mut outgoing, .. } = seat;
         let left = ServerFrame::Left { peer: peer.as_str().into(), reason };
@@ -647,6 +649,15 @@ impl Hub {
 
     fn output(&mut self, to: EdgeId, event: Event) {
         self.outputs.push_back(Output { to, event });
+    }
+}
+
+/// With what the connections of a session that ends are closed.
+fn close_code(reason: LeaveReason) -> CloseCode {
+    match reason {
+        LeaveReason::Slow => CloseCode::SlowReader,
+        LeaveReason::Lost | LeaveReason::Vanished => CloseCode::Vanished,
+        LeaveReason::Left | LeaveReason::Misbehaved | LeaveReason::Unknown => CloseCode::Normal,
     }
 }
 

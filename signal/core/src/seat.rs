@@ -21,6 +21,8 @@ pub(crate) struct Seat {
     pub(crate) presence: Presence,
     /// When something last came from the client by whatever edge.
     pub(crate) heard: Time,
+    /// Edges that only send.
+    pub(crate) senders: Vec<EdgeId>,
 }
 
 /// Whether a client has a connection.

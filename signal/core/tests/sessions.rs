@@ -228,7 +228,7 @@ fn who_does_not_acknowledge_loses_the_session_and_everybody_learns_it() {
     let left = json!({"type": "left", "peer": bob.peer.as_str(), "reason": "slow"});
     assert_eq!(
         told_plainly(&desk.signal(1, &bob.peer, "1")),
-        [(1, left), (2, json!({"close": 4001})),]
+        [(2, json!({"close": 4001})), (1, left)]
     );
     assert_eq!(desk.hub.counts().slow, 1);
     let refused = json!({"refused": "no_such_session", "id": null});
@@ -279,7 +279,25 @@ fn a_connection_may_only_send() {
     assert!(desk.at(ms(40_000)).is_empty(), "the session goes on");
     desk.resume_as(4, &ada, Purpose::Send);
     let outputs = desk.leave(4, LeaveReason::Left);
-    assert_eq!(kinds(&outputs), [(2, "left".to_owned()), (1, json!({"close": 1000}).to_string()),]);
+    assert_eq!(kinds(&outputs), [(1, json!({"close": 1000}).to_string()), (2, "left".to_owned())]);
+}
+
+#[test]
+fn a_connection_that_only_sends_ends_with_its_session() {
+    let (mut desk, ada, bob) = pair();
+    for edge in [3, 4] {
+        desk.resume_as(edge, &ada, Purpose::Send);
+    }
+    desk.detach(4, Detached::Between);
+    let outputs = desk.leave(1, LeaveReason::Left);
+    assert_eq!(kinds(&outputs), [(3, json!({"close": 1000}).to_string()), (2, "left".to_owned())]);
+    // The seat's place is taken again, but not by who had a connection to the one before.
+    desk.seat(5, "demo");
+    for edge in [3, 4] {
+        let refused = json!({"refused": "hello_first", "id": 1});
+        assert_eq!(told(&desk.numbered_signal(edge, &bob.peer, "1", Some(1))), [(edge, refused)]);
+        assert!(desk.leave(edge, LeaveReason::Left).is_empty());
+    }
 }
 
 #[test]
