@@ -147,6 +147,8 @@ impl Edge {
                 }
                 self.refuse_plainly(code, id);
             }
+            // It ended before.
+            Event::Done { .. } => {}
             Event::Close(code) => self.close(code),
         }
     }

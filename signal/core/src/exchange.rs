@@ -144,6 +144,12 @@ pub enum Event {
         /// The request's number.
         id: Option<u64>,
     },
+    /// The answer to [`Request::Detach`] of an edge that only sends: all that it asked for was
+    /// carried out, and of the client's requests all up to this one.
+    Done {
+        /// The number of the request.
+        ack: u64,
+    },
     /// The connection ends: to be closed at once, without waiting for what is still queued.
     Close(CloseCode),
 }

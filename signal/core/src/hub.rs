@@ -384,9 +384,8 @@ impl Hub {
 
     /// Tells an edge that was only for sending what was carried out.
     fn say_goodbye(&mut self, edge: EdgeId, place: usize) {
-        let frame = FrameText::encode(&ServerFrame::Ack { ack: self.seats[place].incoming.tell() });
-        self.output(edge, Event::Frame(Numbered { seq: None, ack: None, frame }));
-        self.output(edge, Event::Close(CloseCode::Normal));
+        let ack = self.seats[place].incoming.tell();
+        self.output(edge, Event::Done { ack });
     }
 
     /// From now on the session has no connection.

@@ -274,7 +274,7 @@ fn a_connection_may_only_send() {
     assert!(told(&desk.resume_as(3, &ada, Purpose::Send)).is_empty());
     let told = told(&desk.numbered_signal(3, &bob.peer, "1", Some(1)));
     assert_eq!(told[0].1["data"], 1);
-    let goodbye = [(3, json!({"type": "ack", "ack": 1})), (3, json!({"close": 1000}))];
+    let goodbye = [(3, json!({"done": 1}))];
     assert_eq!(support::told(&desk.detach(3, Detached::Between)), goodbye);
     assert!(desk.at(ms(40_000)).is_empty(), "the session goes on");
     desk.resume_as(4, &ada, Purpose::Send);

@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::{Response, StatusCode};
 use serde_json::value::RawValue;
-use signal_core::protocol::{CloseCode, ErrorCode};
+use signal_core::protocol::{CloseCode, ErrorCode, ServerFrame};
 use signal_core::{End, Event, FrameText, Purpose, Transmit};
 use std::pin::pin;
 use std::sync::Arc;
@@ -181,8 +181,11 @@ impl Gathered {
     async fn take_goodbye(&mut self, ties: &mut Ties) {
         loop {
             match ties.event(true).await {
+                Event::Done { ack } => {
+                    return self.frames.push(FrameText::encode(&ServerFrame::Ack { ack }));
+                }
+                Event::Close(code) => return self.frames.push(close_frame(code)),
                 Event::Frame(frame) => self.frames.push(frame.text()),
-                Event::Close(_) => return,
                 Event::Seated { .. } | Event::Refused { .. } => {}
             }
         }

@@ -16,11 +16,13 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-/// No heartbeat: these tests leave clients unread for long.
+/// No heartbeat: these tests leave clients unread for long. And little grace.
 fn without_heartbeat() -> Config {
     Config {
         heartbeat_interval: PATIENCE * 10,
         heartbeat_timeout: PATIENCE * 20,
+        away_delay: Duration::from_millis(100),
+        grace: Duration::from_secs(1),
         ..Config::default()
     }
 }
@@ -40,6 +42,7 @@ async fn impatient() -> Server {
         hello_timeout: Duration::from_secs(1),
         heartbeat_interval: Duration::from_millis(500),
         heartbeat_timeout: Duration::from_millis(1500),
+        grace: Duration::from_secs(1),
         ..Config::default()
     }))
     .await
@@ -56,6 +59,12 @@ async fn offender_and_witness(server: &Server) -> (Client, Client, String) {
 async fn expect_left(witness: &mut Client, peer: &str, reason: &str) {
     let left = json!({"type": "left", "peer": peer, "reason": reason});
     assert_eq!(witness.next().await, left);
+}
+
+/// Expects that a peer is announced to be away, and to have left when its grace is over.
+async fn expect_lost(witness: &mut Client, peer: &str, reason: &str) {
+    assert_eq!(witness.next().await, json!({"type": "away", "peer": peer}));
+    expect_left(witness, peer, reason).await;
 }
 
 /// Opens a WebSocket by hand, to send what no library sends.
@@ -204,7 +213,7 @@ async fn bytes_cut_in_mid_frame_are_a_lost_connection() {
     let mut stream = offender.socket.into_inner();
     stream.write_all(b"\x81\xFE\x20\x00\0\0\0\0{\"type\":\"sig").await.unwrap();
     drop(stream);
-    expect_left(&mut witness, &peer, "lost").await;
+    expect_lost(&mut witness, &peer, "lost").await;
     bystanders.stop().await;
 }
 
@@ -240,6 +249,7 @@ async fn a_full_room_refuses_and_its_members_stay() {
     }
     drop(members.pop());
     let mut first = members.swap_remove(0);
+    assert_eq!(first.next().await["type"], "away");
     assert_eq!(first.next().await["type"], "left");
     server.join("full").await;
     bystanders.stop().await;
@@ -322,7 +332,7 @@ async fn a_client_that_vanishes_is_announced_and_one_that_answers_pings_stays() 
     let bystanders = Bystanders::start(&server).await;
     let (offender, mut witness, peer) = offender_and_witness(&server).await;
     // The witness sends nothing either, but it reads, and so its library answers the pings.
-    expect_left(&mut witness, &peer, "vanished").await;
+    expect_lost(&mut witness, &peer, "vanished").await;
     offender.expect_close(4002).await;
     witness.send(&json!({"type": "ping"})).await;
     assert_eq!(witness.next().await["type"], "pong");

@@ -154,6 +154,7 @@ pub(crate) fn told(outputs: &[(u64, Event)]) -> Vec<(u64, Value)> {
         Event::Seated { .. } => None,
         Event::Frame(frame) => Some(json(&frame.text())),
         Event::Refused { code, id } => Some(serde_json::json!({"refused": code, "id": id})),
+        Event::Done { ack } => Some(serde_json::json!({"done": ack})),
         Event::Close(code) => Some(serde_json::json!({"close": code.number()})),
     };
     outputs.iter().filter_map(|(to, event)| Some((*to, value(event)?))).collect()

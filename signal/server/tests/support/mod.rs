@@ -88,10 +88,16 @@ impl Server {
     }
 }
 
-/// A client that reads only when told to.
+/// A client that reads only when told to, and acknowledges what it reads.
 pub(crate) struct Client {
     pub(crate) socket: WebSocketStream<TcpStream>,
+    /// The number of the last frame that came.
+    pub(crate) seq: u64,
+    acked: u64,
 }
+
+/// After how many frames a client acknowledges them.
+const ACK_EVERY: u64 = 32;
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
@@ -99,7 +105,14 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         let url = format!("ws://{address}/v1/ws");
         let (socket, _) = patiently(client_async(url, stream)).await.unwrap();
-        Self { socket }
+        Self { socket, seq: 0, acked: 0 }
+    }
+
+    /// Takes a session up again.
+    pub(crate) async fn resume(&mut self, welcome: &Value, seq: u64) {
+        let (session, key) = (&welcome["session"], &welcome["key"]);
+        self.send(&json!({"type": "resume", "session": session, "key": key, "seq": seq})).await;
+        (self.seq, self.acked) = (seq, seq);
     }
 
     pub(crate) async fn hello(&mut self, room: &str) -> Value {
@@ -129,15 +142,36 @@ impl Client {
     pub(crate) async fn next_text(&mut self) -> String {
         loop {
             match patiently(self.socket.next()).await {
-                Some(Ok(Message::Text(text))) => return text.to_string(),
+                Some(Ok(Message::Text(text))) => {
+                    self.take_note(&text).await;
+                    return text.to_string();
+                }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("a text frame was expected, not {other:?}"),
             }
         }
     }
 
+    /// The next frame, without its numbers.
     pub(crate) async fn next(&mut self) -> Value {
-        serde_json::from_str(&self.next_text().await).unwrap()
+        let mut frame: Value = serde_json::from_str(&self.next_text().await).unwrap();
+        let fields = frame.as_object_mut().unwrap();
+        fields.remove("seq");
+        if fields["type"] != "ack" && fields["type"] != "resumed" {
+            fields.remove("ack");
+        }
+        frame
+    }
+
+    async fn take_note(&mut self, text: &str) {
+        let frame: Value = serde_json::from_str(text).unwrap();
+        let Some(seq) = frame["seq"].as_u64() else { return };
+        assert_eq!(seq, self.seq + 1, "{frame}");
+        self.seq = seq;
+        if seq >= self.acked + ACK_EVERY {
+            self.acked = seq;
+            self.send(&json!({"type": "ack", "ack": seq})).await;
+        }
     }
 
     /// Expects an error with this code.
