@@ -45,6 +45,26 @@ pub struct Config {
     /// that a well-behaved client can meet
     /// ([`ErrorCode::is_nobodys_fault`](crate::protocol::ErrorCode::is_nobodys_fault)) don't count.
     pub refusals_max: u32,
+    /// How many frames a second a client may send after a burst of `messages_burst`; one that sends
+    /// more isn't read from for so long. 0: no limit.
+    ///
+    /// 100: what games send that use signaling as a fallback.
+    pub messages_per_s: u64,
+    /// 400: a newcomer's offers and candidates for a room of a dozen.
+    pub messages_burst: u64,
+    /// How many bytes a second a client may send after a burst of `bytes_burst`, as above.
+    ///
+    /// 128 KiB: a few of the largest session descriptions.
+    pub bytes_per_s: u64,
+    /// 1 MiB: a newcomer's offers for a room of a dozen.
+    pub bytes_burst: u64,
+    /// How many joins a second one room takes after a burst of `room_joins_burst`; others are
+    /// refused with `rate_limited`. 0: no limit.
+    ///
+    /// 50: each join is told to everybody in the room.
+    pub room_joins_per_s: u64,
+    /// 2,048: a full room comes back at once after its server was restarted.
+    pub room_joins_burst: u64,
     /// The largest frame of a client, in bytes of UTF-8; a larger one closes the connection with
     /// 1009.
     ///
@@ -99,6 +119,12 @@ impl Default for Config {
             ack_delay: Duration::from_secs(2),
             ack_every: 32,
             refusals_max: 64,
+            messages_per_s: 100,
+            messages_burst: 400,
+            bytes_per_s: 128 << 10,
+            bytes_burst: 1 << 20,
+            room_joins_per_s: 50,
+            room_joins_burst: 2048,
             frame_bytes_max: 64 << 10,
             metadata_bytes_max: 1 << 10,
             room_members_max: 1 << 10,

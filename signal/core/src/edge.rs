@@ -1,5 +1,6 @@
 //! One client's connection, whatever carries it: what it may say when, and when it is over.
 
+use crate::bucket::Bucket;
 use crate::protocol::{
     ClientFrame, ClientMessage, CloseCode, ErrorCode, ErrorFrame, LeaveReason, ServerFrame,
     Unreadable,
@@ -33,6 +34,10 @@ pub struct Edge {
     /// When a sign of life was asked for; none, once there was one.
     asked: Option<Time>,
     refusals: u32,
+    messages: Bucket,
+    bytes: Bucket,
+    /// Until when no frame is taken, since the client sends more than it may.
+    rests_until: Option<Time>,
     requests: VecDeque<Request>,
     transmits: VecDeque<Transmit>,
     ended: Option<End>,
@@ -82,6 +87,9 @@ impl Edge {
             last_heard: now,
             asked: None,
             refusals: 0,
+            messages: Bucket::default(),
+            bytes: Bucket::default(),
+            rests_until: None,
             requests: VecDeque::new(),
             transmits: VecDeque::new(),
             ended: None,
@@ -112,6 +120,7 @@ impl Edge {
         if text.len() > self.config.frame_bytes_max {
             return self.close(CloseCode::TooBig);
         }
+        self.pace(now, text.len());
         match ClientMessage::parse(text) {
             Ok(ClientMessage { id, ack, frame }) => {
                 self.handle_numbers(ack, &frame);
@@ -124,6 +133,7 @@ impl Edge {
     /// Takes note of a binary frame: it is refused.
     pub fn handle_binary(&mut self, now: Time) {
         self.handle_sign_of_life(now);
+        self.pace(now, 0);
         self.refuse_plainly(ErrorCode::BinaryFrame, None);
     }
 
@@ -141,11 +151,15 @@ impl Edge {
         match event {
             Event::Seated { peer } => self.state = State::Seated(peer),
             Event::Frame(frame) => self.transmit(Transmit::Frame(frame)),
-            Event::Refused { code, id } => {
+            Event::Refused { code, id, retry_after } => {
                 if matches!(self.state, State::Joining) {
                     self.state = State::Greeting;
                 }
-                self.refuse_plainly(code, id);
+                let retry_after_ms = retry_after.map(|after| after.as_millis() as u64);
+                self.refuse(
+                    Unreadable { code, text: code.advice().to_owned(), id },
+                    retry_after_ms,
+                );
             }
             // It ended before.
             Event::Done { .. } => {}
@@ -156,7 +170,10 @@ impl Edge {
     /// Takes note that the time of [`poll_timeout`](Self::poll_timeout) has come. Does nothing if
     /// it hasn't.
     pub fn handle_timeout(&mut self, now: Time) {
-        let due = self.poll_timeout().is_some_and(|timeout| timeout <= now);
+        if self.rests_until.is_some_and(|until| until <= now) {
+            self.rests_until = None;
+        }
+        let due = self.deadline().is_some_and(|deadline| deadline <= now);
         if !due {
             return;
         }
@@ -205,6 +222,11 @@ impl Edge {
     /// When to call [`handle_timeout`](Self::handle_timeout); never, once it has ended.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
+        self.deadline().map(|deadline| self.rests_until.unwrap_or(deadline).min(deadline))
+    }
+
+    /// When the client must have shown something; never, once it has ended.
+    fn deadline(&self) -> Option<Time> {
         if self.ended.is_some() {
             return None;
         }
@@ -223,7 +245,7 @@ impl Edge {
     /// Whether the client's next frame may be handed in now.
     #[must_use]
     pub fn wants_frames(&self) -> bool {
-        self.ended.is_none() && !matches!(self.state, State::Joining)
+        self.ended.is_none() && self.rests_until.is_none() && !matches!(self.state, State::Joining)
     }
 
     /// How it ended, once it has.
@@ -241,6 +263,17 @@ impl Edge {
         }
     }
 
+    /// Counts a frame; a client that sends faster than it may isn't read from for a while.
+    fn pace(&mut self, now: Time, bytes: usize) {
+        let Config { messages_per_s, messages_burst, bytes_per_s, bytes_burst, .. } = *self.config;
+        let waits = [
+            self.messages.take(now, 1, (messages_per_s, messages_burst)),
+            self.bytes.take(now, bytes as u64, (bytes_per_s, bytes_burst)),
+        ];
+        let wait = waits.into_iter().max().unwrap_or_default();
+        self.rests_until = (!wait.is_zero()).then(|| now + wait);
+    }
+
     /// Passes the frame's `ack` on, of whatever kind it is.
     fn handle_numbers(&mut self, ack: Option<u64>, frame: &ClientFrame<'_>) {
         if let (State::Seated(_), Some(seq)) = (&self.state, ack)
@@ -254,7 +287,7 @@ impl Edge {
     fn handle_unreadable(&mut self, unreadable: Unreadable) {
         let Unreadable { code, text, id } = unreadable;
         let Some(id) = id.filter(|_| self.peer().is_some()) else {
-            return self.refuse(code, &text, id);
+            return self.refuse_saying(code, text, id);
         };
         if self.count_refusal(code) {
             self.requests.push_back(Request::Unreadable { id, code, text });
@@ -291,11 +324,11 @@ impl Edge {
     fn join(&mut self, id: Option<u64>, room: &str, metadata: Option<&RawValue>) {
         let room = match RoomId::parse(room) {
             Ok(room) => room,
-            Err(bad) => return self.refuse(ErrorCode::BadRoom, &bad.to_string(), id),
+            Err(bad) => return self.refuse_saying(ErrorCode::BadRoom, bad.to_string(), id),
         };
         let metadata = match Metadata::new(metadata, self.config.metadata_bytes_max) {
             Ok(metadata) => metadata,
-            Err(bad) => return self.refuse(ErrorCode::BadMetadata, &bad.to_string(), id),
+            Err(bad) => return self.refuse_saying(ErrorCode::BadMetadata, bad.to_string(), id),
         };
         self.state = State::Joining;
         let ice = self.ice.clone();
@@ -324,7 +357,11 @@ impl Edge {
     }
 
     fn refuse_plainly(&mut self, code: ErrorCode, id: Option<u64>) {
-        self.refuse(code, code.advice(), id);
+        self.refuse(Unreadable { code, text: code.advice().to_owned(), id }, None);
+    }
+
+    fn refuse_saying(&mut self, code: ErrorCode, text: String, id: Option<u64>) {
+        self.refuse(Unreadable { code, text, id }, None);
     }
 
     /// Counts a refusal; `false` if it was one too many, and this is the end.
@@ -339,11 +376,13 @@ impl Edge {
         may_go_on
     }
 
-    fn refuse(&mut self, code: ErrorCode, text: &str, id: Option<u64>) {
+    fn refuse(&mut self, what: Unreadable, retry_after_ms: Option<u64>) {
+        let Unreadable { code, text, id } = what;
         if !self.count_refusal(code) {
             return;
         }
-        let error = ErrorFrame { code, text: text.into(), retry: code.retry(), id };
+        let (text, retry) = (text.into(), code.retry());
+        let error = ErrorFrame { code, text, retry, retry_after_ms, id };
         let frame = FrameText::encode(&ServerFrame::Error(error));
         self.transmit(Transmit::Refusal(code, frame));
     }

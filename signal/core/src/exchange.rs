@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Names one edge to the hub. Who makes the edge chooses it; nobody else in the process may have
 /// the same.
@@ -143,6 +144,8 @@ pub enum Event {
         code: ErrorCode,
         /// The request's number.
         id: Option<u64>,
+        /// After how long it is the client's turn again, if that is known.
+        retry_after: Option<Duration>,
     },
     /// The answer to [`Request::Detach`] of an edge that only sends: all that it asked for was
     /// carried out, and of the client's requests all up to this one.

@@ -8,8 +8,8 @@ use crate::seat::{Presence, Seat};
 use crate::session::{Incoming, Origin, Outgoing, Sent, Turn};
 use crate::timers::{Due, Timer, Timers};
 use crate::{
-    Config, Detached, EdgeId, Event, FrameText, IceUrls, Join, Numbered, PeerId, Purpose, Request,
-    Resume, RoomId, SessionKey, SessionName, Signal, TurnKey,
+    Bucket, Config, Detached, EdgeId, Event, FrameText, IceUrls, Join, Numbered, PeerId, Purpose,
+    Request, Resume, RoomId, SessionKey, SessionName, Signal, TurnKey,
 };
 use ahash::RandomState;
 use heliograph_base::{Credentials, Now, SeatName, Time};
@@ -34,7 +34,7 @@ pub struct Hub {
     config: Config,
     turn: Option<TurnKey>,
     dice: StdRng,
-    rooms: HashMap<RoomId, Vec<usize>, RandomState>,
+    rooms: HashMap<RoomId, Room, RandomState>,
     seats: Slab<Seat>,
     peers: HashMap<PeerId, usize, RandomState>,
     edges: HashMap<EdgeId, usize, RandomState>,
@@ -46,6 +46,13 @@ pub struct Hub {
     /// Seats with more unacknowledged frames than they may have.
     overflowing: Vec<(usize, u64)>,
     counts: Counts,
+}
+
+/// A room: where its members sit, in the order of their joining.
+#[derive(Debug, Default)]
+struct Room {
+    members: Vec<usize>,
+    joins: Bucket,
 }
 
 /// The end of somebody's stay in a room.
@@ -205,7 +212,7 @@ impl Hub {
 
     /// The members of a room in the order of their joining; none if there is no such room.
     pub fn roster(&self, room: &RoomId) -> impl Iterator<Item = &PeerId> {
-        let members = self.rooms.get(room).map_or(&[][..], Vec::as_slice);
+        let members = self.rooms.get(room).map_or(&[][..], |room| &room.members);
         members.iter().map(|place| &self.seats[*place].peer)
     }
 
@@ -213,6 +220,12 @@ impl Hub {
     fn handle_join(&mut self, now: Now, edge: EdgeId, join: Join) {
         if let Some(code) = self.join_refusal(edge, &join.room) {
             return self.refuse(edge, code, join.id);
+        }
+        let rate = (self.config.room_joins_per_s, self.config.room_joins_burst);
+        let joins = self.rooms.get_mut(&join.room).map(|room| &mut room.joins);
+        if let Some(Err(wait)) = joins.map(|joins| joins.try_take(now.time, 1, rate)) {
+            let (code, id, retry_after) = (ErrorCode::RateLimited, join.id, Some(wait));
+            return self.output(edge, Event::Refused { code, id, retry_after });
         }
         let Join { room, metadata, ice, id: _ } = join;
         self.last_seat += 1;
@@ -237,7 +250,7 @@ impl Hub {
         self.peers.insert(peer.clone(), place);
         self.edges.insert(edge, place);
         self.broadcast(&room, place, &joined);
-        self.rooms.entry(room).or_default().push(place);
+        self.rooms.entry(room).or_default().members.push(place);
 
         self.output(edge, Event::Seated { peer });
         let welcome = self.welcome(now, place);
@@ -494,9 +507,9 @@ impl Hub {
 
     /// Sends a frame to everybody in the room but one.
     fn broadcast(&mut self, room: &RoomId, but: usize, frame: &FrameText) {
-        let members = self.rooms.get(room).map_or(0, Vec::len);
+        let members = self.rooms.get(room).map_or(0, |room| room.members.len());
         for index in 0..members {
-            let place = self.rooms[room][index];
+            let place = self.rooms[room].members[index];
             if place != but {
                 self.send(place, frame.clone(), None);
             }
@@ -518,7 +531,13 @@ impl Hub {
 
     /// Refuses a numbered request, which the client learns even if its connection breaks.
     fn send_error(&mut self, place: usize, id: u64, (code, text): (ErrorCode, &str)) {
-        let error = ErrorFrame { code, text: text.into(), retry: code.retry(), id: Some(id) };
+        let error = ErrorFrame {
+            code,
+            text: text.into(),
+            retry: code.retry(),
+            retry_after_ms: None,
+            id: Some(id),
+        };
         self.send(place, FrameText::encode(&ServerFrame::Error(error)), None);
     }
 
@@ -541,8 +560,8 @@ impl Hub {
         let seat = self.seats.remove(place);
         self.peers.remove(&seat.peer);
         let room = self.rooms.get_mut(&seat.room).expect("a seat is in a room");
-        room.retain(|member| *member != place);
-        if room.is_empty() {
+        room.members.retain(|member| *member != place);
+        if room.members.is_empty() {
             self.rooms.remove(&seat.room);
         }
         for edge in seat.edge().into_iter().chain(seat.senders.iter().copied()) {
@@ -583,7 +602,7 @@ impl Hub {
     }
 
     fn join_refusal(&self, edge: EdgeId, room: &RoomId) -> Option<ErrorCode> {
-        let members = self.rooms.get(room).map(Vec::len);
+        let members = self.rooms.get(room).map(|room| room.members.len());
         let no_room_left = members.is_none() && self.rooms.len() >= self.config.rooms_max;
         if self.edges.contains_key(&edge) {
             Some(ErrorCode::AlreadyJoined)
@@ -607,7 +626,7 @@ impl Hub {
 
     /// What a seat is told of its room, but no ICE servers.
     fn state<'a>(&'a self, seat: &'a Seat) -> Welcome<'a> {
-        let members = self.rooms.get(&seat.room).into_iter().flatten();
+        let members = self.rooms.get(&seat.room).into_iter().flat_map(|room| &room.members);
         let members = members.map(|place| &self.seats[*place]);
         let others = members.filter(|other| other.number != seat.number);
         let name = SessionName { room: seat.room.clone(), peer: seat.peer.clone() };
@@ -643,7 +662,7 @@ impl Hub {
     }
 
     fn refuse(&mut self, to: EdgeId, code: ErrorCode, id: Option<u64>) {
-        self.output(to, Event::Refused { code, id });
+        self.output(to, Event::Refused { code, id, retry_after: None });
     }
 
     fn output(&mut self, to: EdgeId, event: Event) {

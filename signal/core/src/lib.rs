@@ -9,6 +9,7 @@
 //! Nothing here reads a clock, opens a socket, or rolls dice: time is an argument and randomness a
 //! seed.
 
+mod bucket;
 mod config;
 mod edge;
 mod exchange;
@@ -19,6 +20,7 @@ mod seat;
 mod session;
 mod timers;
 
+pub use bucket::Bucket;
 pub use config::{Config, TurnKey};
 pub use edge::{Edge, End, Transmit};
 pub use exchange::{

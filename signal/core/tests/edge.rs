@@ -174,7 +174,7 @@ fn a_refused_hello_may_be_followed_by_another() {
     let mut script = Script::new();
     script.text(r#"{"type":"hello","room":"demo","id":4}"#).expect_join("demo");
     assert!(!script.edge.wants_frames(), "until the hub has answered");
-    script.event(Event::Refused { code: ErrorCode::RoomFull, id: Some(4) });
+    script.event(Event::Refused { code: ErrorCode::RoomFull, id: Some(4), retry_after: None });
     let error = script.expect_error(ErrorCode::RoomFull);
     assert_eq!((&error["retry"], &error["id"]), (&json!(true), &json!(4)));
     assert!(script.edge.wants_frames());
@@ -262,7 +262,7 @@ fn the_sixty_fifth_refusal_closes() {
 fn refusals_that_are_nobodys_fault_do_not_count() {
     let mut script = Script::seated();
     for _ in 0..1000 {
-        script.event(Event::Refused { code: ErrorCode::NoSuchPeer, id: None });
+        script.event(Event::Refused { code: ErrorCode::NoSuchPeer, id: None, retry_after: None });
         script.expect_error(ErrorCode::NoSuchPeer);
     }
     script.expect_silence();
@@ -329,7 +329,7 @@ fn a_resume_names_the_session_and_waits_for_the_answer() {
     assert_eq!(resume.name.to_string(), "demo:me");
     assert_eq!(resume.purpose, Purpose::Listen { seq: 7, ice: ice(), is_oneway: false });
     assert!(!script.edge.wants_frames());
-    script.event(Event::Refused { code: ErrorCode::NoSuchSession, id: None });
+    script.event(Event::Refused { code: ErrorCode::NoSuchSession, id: None, retry_after: None });
     script.expect_error(ErrorCode::NoSuchSession);
     script.text(HELLO).expect_join("demo").seat();
 }
@@ -364,6 +364,36 @@ fn a_numbered_request_that_cannot_be_read_is_counted_by_the_hub() {
         script.expect_unreadable(id, ErrorCode::UnknownType);
     }
     script.text(r#"{"type":"dance","id":65}"#).expect_end(End::Close(CloseCode::Misbehaved));
+}
+
+#[test]
+fn a_client_that_sends_more_than_it_may_is_not_read_from_for_a_while() {
+    let config = Config { messages_per_s: 10, messages_burst: 3, ..Config::default() };
+    let mut script = Script::with(config);
+    script.text(HELLO).expect_join("demo").seat();
+    for _ in 0..2 {
+        script.text(PING).expect_frame();
+        assert!(script.edge.wants_frames());
+    }
+    // What is there already isn't lost.
+    script.text(PING).expect_frame();
+    assert!(!script.edge.wants_frames());
+    script.expect_timeout(100).at(99);
+    assert!(!script.edge.wants_frames());
+    script.at(100);
+    assert!(script.edge.wants_frames());
+    script.expect_timeout(4000);
+}
+
+#[test]
+fn bytes_are_paced_too() {
+    let config = Config { bytes_per_s: 1000, bytes_burst: 100, ..Config::default() };
+    let mut script = Script::with(config);
+    script.text(HELLO).expect_join("demo").seat();
+    script.text(&format!("{PING}{}", " ".repeat(300 - PING.len()))).expect_frame();
+    assert!(!script.edge.wants_frames());
+    script.expect_timeout(200 + HELLO.len() as u64).at(200 + HELLO.len() as u64);
+    assert!(script.edge.wants_frames());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde_json::json;
 use signal_core::protocol::LeaveReason;
 use signal_core::{Config, Event, Numbered, PeerId};
 use std::collections::HashSet;
+use std::time::Duration;
 use support::{Desk, NOW, told, told_plainly, turn_key};
 
 fn desk() -> Desk {
@@ -113,6 +114,27 @@ fn ten_thousand_joins_of_one_room_fill_it_and_no_more() {
     }
     assert_eq!((peers.len(), desk.hub.counts().members), (1024, 1024));
     desk.seat(10_000, "other");
+}
+
+#[test]
+fn a_room_takes_a_burst_of_joins_and_then_so_many_a_second() {
+    let config = Config { room_joins_per_s: 10, room_joins_burst: 5, ..Config::default() };
+    let mut desk = Desk::new(config);
+    // The first one makes the room.
+    for edge in 0..6 {
+        desk.seat(edge, "demo");
+    }
+    let (outputs, seat) = desk.join(6, "demo");
+    assert!(seat.is_none());
+    let (to, event) = &outputs[0];
+    let retry_after = match event {
+        Event::Refused { retry_after, .. } => *retry_after,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((*to, retry_after), (6, Some(Duration::from_millis(100))));
+    desk.seat(7, "other");
+    desk.at(Duration::from_millis(100));
+    desk.seat(6, "demo");
 }
 
 #[test]

@@ -145,7 +145,7 @@ mod tests {
     use std::time::Duration;
 
     fn event(id: u64) -> Event {
-        Event::Refused { code: ErrorCode::NoSuchPeer, id: Some(id) }
+        Event::Refused { code: ErrorCode::NoSuchPeer, id: Some(id), retry_after: None }
     }
 
     fn id(event: Option<Event>) -> Option<u64> {

@@ -29,6 +29,10 @@ pub enum ErrorCode {
     RoomFull,
     /// The server has as many members or rooms as it may have.
     ServerFull,
+    /// The server has too much to do at the moment.
+    Busy,
+    /// This address or room asks for more than one may.
+    RateLimited,
     /// There is no such session (any more), or the key isn't its own: join anew.
     NoSuchSession,
     /// The `id` isn't the one after the last: requests before it are missing.
@@ -45,7 +49,7 @@ impl ErrorCode {
     #[must_use]
     pub const fn retry(self) -> bool {
         match self {
-            Self::RoomFull | Self::ServerFull => true,
+            Self::RoomFull | Self::ServerFull | Self::Busy | Self::RateLimited => true,
             Self::BadFrame
             | Self::BinaryFrame
             | Self::UnknownType
@@ -71,6 +75,8 @@ impl ErrorCode {
             Self::NoSuchPeer
                 | Self::RoomFull
                 | Self::ServerFull
+                | Self::Busy
+                | Self::RateLimited
                 | Self::NoSuchSession
                 | Self::Undelivered
         )
@@ -95,6 +101,8 @@ impl ErrorCode {
             Self::NoSuchPeer => "nobody else in the room has this peer id (any more)",
             Self::RoomFull => "the room has as many members as it may have",
             Self::ServerFull => "the server has as many members or rooms as it may have",
+            Self::Busy => "the server has much to do: come again after retry_after_ms",
+            Self::RateLimited => "this is more than one may: come again after retry_after_ms",
             Self::NoSuchSession => "there is no such session (any more): join anew with hello",
             Self::OutOfOrder => "ids count up by 1: send what comes before it first",
             Self::Undelivered => "it never reached its addressee, who is gone",

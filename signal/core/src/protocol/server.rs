@@ -54,6 +54,14 @@ pub enum ServerFrame<'a> {
         /// All numbered requests up to this one were carried out.
         ack: u64,
     },
+    /// The server will end: the client should take its session elsewhere, or be back later.
+    Goaway {
+        /// In how many seconds it closes the connection.
+        deadline_s: u64,
+        /// Where else to go.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        url: Option<Cow<'a, str>>,
+    },
     /// The end of the connection, where the transport has no words of its own for it.
     Close {
         /// As over WebSocket.
@@ -208,6 +216,9 @@ pub struct ErrorFrame<'a> {
     /// Whether the same request may succeed later.
     #[serde(default)]
     pub retry: bool,
+    /// After how many milliseconds it is the client's turn again, if the server knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
     /// The `id` of the refused request, if it had one that could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
@@ -247,6 +258,12 @@ impl<'a> ServerFrame<'a> {
             ack: u64,
         }
         #[derive(Deserialize)]
+        struct Goaway<'a> {
+            deadline_s: u64,
+            #[serde(borrow)]
+            url: Option<Cow<'a, str>>,
+        }
+        #[derive(Deserialize)]
         struct Close<'a> {
             code: u16,
             #[serde(borrow)]
@@ -275,6 +292,10 @@ impl<'a> ServerFrame<'a> {
                 Self::Signal { from, data }
             }
             "error" => Self::Error(serde_json::from_str(text)?),
+            "goaway" => {
+                let Goaway { deadline_s, url } = serde_json::from_str(text)?;
+                Self::Goaway { deadline_s, url }
+            }
             "close" => {
                 let Close { code, text } = serde_json::from_str(text)?;
                 Self::Close { code, text }
@@ -346,6 +367,7 @@ mod tests {
             code: ErrorCode::NoSuchPeer,
             text: "gone".into(),
             retry: false,
+            retry_after_ms: Some(7),
             id: Some(3),
         };
         for frame in [
@@ -356,6 +378,7 @@ mod tests {
             ServerFrame::Back { peer: "ada".into() },
             ServerFrame::Ice(IceUpdate { ice_servers: Vec::new(), ice_ttl_s: 7 }),
             ServerFrame::Ack { ack: 9 },
+            ServerFrame::Goaway { deadline_s: 30, url: Some("wss://other".into()) },
             ServerFrame::Close { code: 4101, text: "bye".into() },
             ServerFrame::Joined(member),
             ServerFrame::Left { peer: "ada".into(), reason: LeaveReason::Vanished },

@@ -153,7 +153,7 @@ pub(crate) fn told(outputs: &[(u64, Event)]) -> Vec<(u64, Value)> {
     let value = |event: &Event| match event {
         Event::Seated { .. } => None,
         Event::Frame(frame) => Some(json(&frame.text())),
-        Event::Refused { code, id } => Some(serde_json::json!({"refused": code, "id": id})),
+        Event::Refused { code, id, .. } => Some(serde_json::json!({"refused": code, "id": id})),
         Event::Done { ack } => Some(serde_json::json!({"done": ack})),
         Event::Close(code) => Some(serde_json::json!({"close": code.number()})),
     };
