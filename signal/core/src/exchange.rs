@@ -4,7 +4,7 @@
 //! sessions. All they say to each other are the values here, so it is all the same whether a
 //! channel or a network lies between them.
 
-use crate::protocol::{CloseCode, ErrorCode, LeaveReason, ServerFrame};
+use crate::protocol::{CloseCode, ErrorCode, IceServer, LeaveReason, ServerFrame};
 use crate::{PeerId, RoomId, SessionKey, SessionName};
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -126,6 +126,8 @@ pub struct IceUrls {
     pub stun: Vec<String>,
     /// `turn:` URLs (RFC 7065): only told together with credentials.
     pub turn: Vec<String>,
+    /// Servers of others, told as they stand.
+    pub others: Vec<IceServer>,
 }
 
 /// What a hub tells an edge.

@@ -495,8 +495,8 @@ impl Hub {
     }
 
     /// Tells everybody else in the room something about a seat.
-    fn announce<'a>(
-        &'a mut self,
+    fn announce(
+        &mut self,
         place: usize,
         what: impl FnOnce(std::borrow::Cow<'static, str>) -> ServerFrame<'static>,
     ) {
@@ -646,7 +646,7 @@ impl Hub {
     }
 
     fn ice_servers(&self, now: Now, seat: &Seat) -> Vec<IceServer> {
-        let IceUrls { stun, turn: urls } = &*seat.ice;
+        let IceUrls { stun, turn: urls, others } = &*seat.ice;
         let mut servers = Vec::new();
         if !stun.is_empty() {
             servers.push(IceServer { urls: stun.clone(), username: None, credential: None });
@@ -658,6 +658,7 @@ impl Hub {
             let (username, credential) = (Some(minted.username), Some(minted.password));
             servers.push(IceServer { urls: urls.clone(), username, credential });
         }
+        servers.extend(others.iter().cloned());
         servers
     }
 

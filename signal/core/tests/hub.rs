@@ -127,11 +127,8 @@ fn a_room_takes_a_burst_of_joins_and_then_so_many_a_second() {
     let (outputs, seat) = desk.join(6, "demo");
     assert!(seat.is_none());
     let (to, event) = &outputs[0];
-    let retry_after = match event {
-        Event::Refused { retry_after, .. } => *retry_after,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!((*to, retry_after), (6, Some(Duration::from_millis(100))));
+    let Event::Refused { retry_after, .. } = event else { panic!("{event:?}") };
+    assert_eq!((*to, *retry_after), (6, Some(Duration::from_millis(100))));
     desk.seat(7, "other");
     desk.at(Duration::from_millis(100));
     desk.seat(6, "demo");

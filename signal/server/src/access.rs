@@ -1,6 +1,8 @@
 //! Who asks over plain HTTP, and what becomes of the answer.
 
 use crate::Connection;
+use crate::admission::Refused;
+use crate::edges::{Edges, Origin};
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::QueryRejection;
@@ -29,8 +31,7 @@ pub(crate) struct Access {
 pub(crate) struct Asked {
     pub(crate) access: Access,
     headers: HeaderMap,
-    /// The address that the client reached.
-    pub(crate) local: Option<IpAddr>,
+    connection: Option<Connection>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Asked {
@@ -42,9 +43,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
         let Query(access) = access.map_err(|rejection: QueryRejection| {
             refusal(ErrorCode::BadFrame, &format!("the URL: {}", rejection.body_text()))
         })?;
-        let local = parts.extensions.get::<Connection>();
-        let local = local.map(|connection| connection.local.ip());
-        Ok(Self { access, headers: parts.headers.clone(), local })
+        let connection = parts.extensions.get::<Connection>().cloned();
+        Ok(Self { access, headers: parts.headers.clone(), connection })
     }
 }
 
@@ -65,6 +65,30 @@ impl Asked {
             (Ok(name), Ok(key)) => Ok(Resume { name, key, purpose, id: None }),
             _ => Err(Box::new(plain_refusal(ErrorCode::NoSuchSession))),
         }
+    }
+
+    /// The address that the client reached.
+    pub(crate) fn local(&self) -> Option<IpAddr> {
+        self.connection.as_ref().map(|connection| connection.local.ip())
+    }
+
+    /// Where it comes from, if one more request of that address may be answered.
+    ///
+    /// # Errors
+    /// The answer, if it may not.
+    pub(crate) fn request(&self, edges: &Edges) -> Result<Origin, Box<Response<Body>>> {
+        let client = edges.client(self.connection.as_ref(), &self.headers);
+        let admitted = edges.admission.request(edges.now(), client);
+        admitted.map_err(|refused| Box::new(too_much(refused)))?;
+        Ok(Origin { client, local: self.local(), _place: None })
+    }
+
+    /// The same with a place for a connection that stays open.
+    ///
+    /// # Errors
+    /// The answer, if there is none.
+    pub(crate) fn connect(&self, edges: &Edges) -> Result<Origin, Box<Response<Body>>> {
+        edges.connect(self.connection.as_ref(), &self.headers)
     }
 
     /// The number of the last frame that came: that of the URL, or for who reconnects by itself
@@ -94,8 +118,29 @@ pub(crate) fn list(frames: &[FrameText]) -> String {
 
 /// An error as the whole answer.
 pub(crate) fn refusal(code: ErrorCode, text: &str) -> Response<Body> {
-    let error = ErrorFrame { code, text: text.into(), retry: code.retry(), id: None };
+    let (text, retry) = (text.into(), code.retry());
+    let error = ErrorFrame { code, text, retry, retry_after_ms: None, id: None };
     json(status(code), ServerFrame::Error(error).encode())
+}
+
+/// Refuses until there is room again.
+pub(crate) fn too_much(refused: Refused) -> Response<Body> {
+    let Refused { code, retry_after } = refused;
+    let retry_after_ms = Some(retry_after.as_millis() as u64);
+    let text = code.advice().into();
+    let error = ErrorFrame { code, text, retry: true, retry_after_ms, id: None };
+    refused_with(code, FrameText::encode(&ServerFrame::Error(error)))
+}
+
+/// An error frame as the whole answer.
+pub(crate) fn refused_with(code: ErrorCode, frame: FrameText) -> Response<Body> {
+    let mut response = json(status(code), frame.bytes());
+    if let Ok(ServerFrame::Error(ErrorFrame { retry_after_ms: Some(ms), .. })) =
+        ServerFrame::parse(frame.as_str())
+    {
+        response.headers_mut().insert(header::RETRY_AFTER, ms.div_ceil(1000).into());
+    }
+    response
 }
 
 pub(crate) fn plain_refusal(code: ErrorCode) -> Response<Body> {
@@ -113,7 +158,10 @@ pub(crate) fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::NoSuchSession | ErrorCode::NoSuchPeer | ErrorCode::Undelivered => {
             StatusCode::NOT_FOUND
         }
-        ErrorCode::RoomFull | ErrorCode::ServerFull => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::RoomFull | ErrorCode::ServerFull | ErrorCode::Busy => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::AlreadyJoined | ErrorCode::OutOfOrder => StatusCode::CONFLICT,
         ErrorCode::BadFrame
         | ErrorCode::BinaryFrame

@@ -1,7 +1,9 @@
 //! The limits of the signaling server: each with its default, unit and reason.
 
+use crate::Network;
 use heliograph_base::Secret;
 use signal_core::Departure;
+use signal_core::protocol::IceServer;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +25,20 @@ pub struct SignalConfig {
     ///
     /// 1,024: a shard does that in a few milliseconds.
     pub shard_queue_max: usize,
+    /// How many resumes may wait for one shard beside the requests of sessions, which go first; who
+    /// finds no room is refused with `busy` and told when to come back.
+    ///
+    /// 512: a shard does that in a few dozen milliseconds.
+    pub resume_queue_max: usize,
+    /// How many joins may wait for one shard, behind the resumes; likewise.
+    ///
+    /// 512.
+    pub join_queue_max: usize,
+    /// Who gets in.
+    pub admission: AdmissionLimits,
+    /// The proxies that are believed when they say whom a request comes from
+    /// (`X-Forwarded-For`).
+    pub trusted_proxies: Vec<Network>,
     /// For how long a close frame is tried to be delivered; then the connection is cut.
     ///
     /// 5 s: a client that is there takes it in one round trip, and one that doesn't read holds no
@@ -50,9 +66,69 @@ impl Default for SignalConfig {
             hub: signal_core::Config::default(),
             shards: thread::available_parallelism().map_or(1, usize::from),
             shard_queue_max: 1024,
+            resume_queue_max: 512,
+            join_queue_max: 512,
+            admission: AdmissionLimits::default(),
+            trusted_proxies: Vec::new(),
             close_timeout: Duration::from_secs(5),
             ice: IceConfig::default(),
             on_departure: None,
+        }
+    }
+}
+
+/// Limits for each address (an IPv4 address or an IPv6 /64), and for all of them. A rate of 0 is no
+/// limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdmissionLimits {
+    /// The most connections of one address: WebSockets, event streams and polls. 0: no limit.
+    ///
+    /// 1,000: an office behind one NAT.
+    pub address_connections_max: usize,
+    /// Joins a second of one address, after a burst.
+    ///
+    /// 10, after 200: an office whose server was restarted.
+    pub address_joins_per_s: u64,
+    /// See `address_joins_per_s`.
+    pub address_joins_burst: u64,
+    /// Posts and polls a second of one address, after a burst.
+    ///
+    /// 100, after 400.
+    pub address_requests_per_s: u64,
+    /// See `address_requests_per_s`.
+    pub address_requests_burst: u64,
+    /// Joins a second of all, after a burst.
+    ///
+    /// 2,000, after 10,000: half of what two cores can do, so that sessions go on.
+    pub joins_per_s: u64,
+    /// See `joins_per_s`.
+    pub joins_burst: u64,
+    /// Resumes a second of all, after a burst.
+    ///
+    /// 4,000, after 20,000: they cost less than joins, and what has begun goes first.
+    pub resumes_per_s: u64,
+    /// See `resumes_per_s`.
+    pub resumes_burst: u64,
+    /// How many addresses are counted at once, about 100 bytes each. Beyond it new ones are refused
+    /// until others are idle.
+    ///
+    /// 131,072: as many as there are places for members.
+    pub addresses_max: usize,
+}
+
+impl Default for AdmissionLimits {
+    fn default() -> Self {
+        Self {
+            address_connections_max: 1000,
+            address_joins_per_s: 10,
+            address_joins_burst: 200,
+            address_requests_per_s: 100,
+            address_requests_burst: 400,
+            joins_per_s: 2000,
+            joins_burst: 10_000,
+            resumes_per_s: 4000,
+            resumes_burst: 20_000,
+            addresses_max: 1 << 17,
         }
     }
 }
@@ -71,11 +147,19 @@ pub struct IceConfig {
     /// The name by which clients reach TLS listeners; without it they are told of none, since
     /// certificates are for names.
     pub host: Option<String>,
+    /// Further servers, of others, that clients are told of as they stand.
+    pub others: Vec<IceServer>,
 }
 
 impl Default for IceConfig {
     fn default() -> Self {
-        Self { secret: None, ttl: Duration::from_secs(12 * 60 * 60), turn: Vec::new(), host: None }
+        Self {
+            secret: None,
+            ttl: Duration::from_secs(12 * 60 * 60),
+            turn: Vec::new(),
+            host: None,
+            others: Vec::new(),
+        }
     }
 }
 

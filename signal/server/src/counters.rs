@@ -15,7 +15,7 @@ pub(crate) struct EdgeCounters {
     ends: [AtomicU64; ENDS.len()],
 }
 
-const REFUSALS: [(ErrorCode, &str); 13] = [
+const REFUSALS: [(ErrorCode, &str); 15] = [
     (ErrorCode::BadFrame, "bad_frame"),
     (ErrorCode::BinaryFrame, "binary_frame"),
     (ErrorCode::UnknownType, "unknown_type"),
@@ -27,6 +27,8 @@ const REFUSALS: [(ErrorCode, &str); 13] = [
     (ErrorCode::NoSuchPeer, "no_such_peer"),
     (ErrorCode::RoomFull, "room_full"),
     (ErrorCode::ServerFull, "server_full"),
+    (ErrorCode::Busy, "busy"),
+    (ErrorCode::RateLimited, "rate_limited"),
     (ErrorCode::NoSuchSession, "no_such_session"),
     (ErrorCode::OutOfOrder, "out_of_order"),
 ];

@@ -1,16 +1,21 @@
 //! What all edges share, and the ties of one edge to the shard of its room.
 
+use crate::access::too_much;
+use crate::admission::{Admission, Place, Refused, Wish};
+use crate::client_address::client_address;
 use crate::counters::EdgeCounters;
 use crate::outbox::{Inbox, Outbox, outbox};
 use crate::shard::{Message, SharedCounts};
-use crate::{SignalConfig, ice};
+use crate::{Connection, SignalConfig, ice};
 use ahash::RandomState;
+use axum::body::Body;
+use axum::http::{HeaderMap, Response};
 use heliograph_base::{Clock, Time};
 use signal_core::protocol::CloseCode;
 use signal_core::{Config, Edge, EdgeId, Event, IceUrls, Request, Resume, RoomId};
 use std::collections::HashMap;
 use std::future::pending;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
@@ -22,7 +27,8 @@ pub(crate) struct Edges {
     pub(crate) config: SignalConfig,
     pub(crate) limits: Arc<Config>,
     pub(crate) clock: Clock,
-    pub(crate) shards: Vec<mpsc::Sender<Message>>,
+    pub(crate) shards: Vec<Lanes>,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) shard_counts: Arc<[SharedCounts]>,
     pub(crate) hasher: RandomState,
     pub(crate) counters: EdgeCounters,
@@ -34,12 +40,54 @@ pub(crate) struct Edges {
     pub(crate) ice: Mutex<HashMap<Option<IpAddr>, Arc<IceUrls>>>,
 }
 
+/// The ways to a shard: what sessions ask for, and who wants one (back).
+#[derive(Clone, Debug)]
+pub(crate) struct Lanes {
+    pub(crate) begun: mpsc::Sender<Message>,
+    pub(crate) resumes: mpsc::Sender<Message>,
+    pub(crate) joins: mpsc::Sender<Message>,
+}
+
+/// Where a client is, and its place among the connections of its address.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// The client's address.
+    pub(crate) client: IpAddr,
+    /// The address that it reached.
+    pub(crate) local: Option<IpAddr>,
+    /// Held as long as the connection.
+    pub(crate) _place: Option<Place>,
+}
+
 impl Edges {
     /// The STUN and TURN servers for a client that reached us at `local`.
     pub(crate) fn ice(&self, local: Option<IpAddr>) -> Arc<IceUrls> {
         let mut known = self.ice.lock().unwrap_or_else(PoisonError::into_inner);
         let make = || Arc::new(ice::urls(&self.config.ice, local));
         known.entry(local).or_insert_with(make).clone()
+    }
+
+    /// The address that a request really comes from.
+    pub(crate) fn client(&self, connection: Option<&Connection>, headers: &HeaderMap) -> IpAddr {
+        // Without a connection, as in a server of somebody else's, all count as one.
+        let peer = connection.map_or(Ipv4Addr::UNSPECIFIED.into(), |known| known.peer.ip());
+        client_address(peer, headers, &self.config.trusted_proxies)
+    }
+
+    /// A place for one more connection of that address.
+    ///
+    /// # Errors
+    /// The answer, if there is none.
+    pub(crate) fn connect(
+        &self,
+        connection: Option<&Connection>,
+        headers: &HeaderMap,
+    ) -> Result<Origin, Box<Response<Body>>> {
+        let client = self.client(connection, headers);
+        let place = self.admission.connect(self.now(), client);
+        let place = place.map_err(|refused| Box::new(too_much(refused)))?;
+        let local = connection.map(|known| known.local.ip());
+        Ok(Origin { client, local, _place: Some(place) })
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -59,6 +107,7 @@ pub(crate) struct Ties {
     pub(crate) edges: Arc<Edges>,
     pub(crate) edge: Edge,
     id: EdgeId,
+    origin: Origin,
     shard: usize,
     /// What a shard fills, once one was asked.
     inbox: Option<Inbox>,
@@ -66,29 +115,66 @@ pub(crate) struct Ties {
 
 impl Ties {
     /// The edge of a client that has yet to say hello.
-    pub(crate) fn new(edges: &Arc<Edges>, local: Option<IpAddr>) -> Self {
-        let edge = Edge::new(edges.now(), edges.limits.clone(), edges.ice(local));
-        Self::of(edges, edge)
+    pub(crate) fn new(edges: &Arc<Edges>, origin: Origin) -> Self {
+        let edge = Edge::new(edges.now(), edges.limits.clone(), edges.ice(origin.local));
+        Self::of(edges, edge, origin)
     }
 
     /// The edge of a client that has said which session is its own.
-    pub(crate) fn resuming(edges: &Arc<Edges>, resume: Resume) -> Self {
-        Self::of(edges, Edge::resuming(edges.now(), edges.limits.clone(), resume))
+    pub(crate) fn resuming(edges: &Arc<Edges>, resume: Resume, origin: Origin) -> Self {
+        Self::of(edges, Edge::resuming(edges.now(), edges.limits.clone(), resume), origin)
     }
 
-    fn of(edges: &Arc<Edges>, edge: Edge) -> Self {
+    fn of(edges: &Arc<Edges>, edge: Edge, origin: Origin) -> Self {
         let id = EdgeId(edges.last_edge.fetch_add(1, Ordering::Relaxed) + 1);
         edges.counters.opened.fetch_add(1, Ordering::Relaxed);
-        Self { edges: edges.clone(), edge, id, shard: 0, inbox: None }
+        Self { edges: edges.clone(), edge, id, origin, shard: 0, inbox: None }
     }
 
-    /// Hands the edge's requests to the shard. A full shard makes this edge wait, and no other.
+    /// Hands the edge's requests to the shard. A full shard makes this edge wait, and no other; who
+    /// wants in where there is no room is told when to come back.
     pub(crate) async fn pass_requests(&mut self) {
         while let Some(request) = self.edge.poll_request() {
+            let wish = match &request {
+                Request::Join(join) => Some((Wish::Join, join.id)),
+                Request::Resume(resume) => Some((Wish::Resume, resume.id)),
+                Request::Ack(_)
+                | Request::Signal(_)
+                | Request::Unreadable { .. }
+                | Request::Leave(_)
+                | Request::Detach(_) => None,
+            };
             let message = self.message(request);
-            if self.edges.shards[self.shard].send(message).await.is_err() {
-                self.edge.close(CloseCode::Shutdown);
+            match wish {
+                Some((wish, id)) => self.ask(wish, id, message),
+                None => {
+                    if self.edges.shards[self.shard].begun.send(message).await.is_err() {
+                        self.edge.close(CloseCode::Shutdown);
+                    }
+                }
             }
+        }
+    }
+
+    /// Puts a wish into its queue, or refuses.
+    fn ask(&mut self, wish: Wish, id: Option<u64>, message: Message) {
+        use mpsc::error::TrySendError;
+        let (now, lanes) = (self.edges.now(), &self.edges.shards[self.shard]);
+        let lane = match wish {
+            Wish::Join => &lanes.joins,
+            Wish::Resume => &lanes.resumes,
+        };
+        let outcome = self.edges.admission.admit(now, self.origin.client, wish);
+        let outcome = outcome.and_then(|()| match lane.try_send(message) {
+            Err(TrySendError::Full(_)) => Err(self.edges.admission.turn(now, wish)),
+            // The task ends by what its inbox says.
+            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+        });
+        if let Err(Refused { code, retry_after }) = outcome {
+            // Nobody fills it.
+            self.inbox = None;
+            let retry_after = Some(retry_after);
+            self.edge.handle_event(Event::Refused { code, id, retry_after });
         }
     }
 
@@ -146,7 +232,7 @@ impl Drop for Ties {
         self.edges.counters.closed.fetch_add(1, Ordering::Relaxed);
         while let Some(request) = self.edge.poll_request() {
             let message = self.message(request);
-            let shard = self.edges.shards[self.shard].clone();
+            let shard = self.edges.shards[self.shard].begun.clone();
             // Where there is room, as nearly always, it goes at once; else a task waits for it. At
             // the end of the program nobody has to know any more.
             if let Err(mpsc::error::TrySendError::Full(message)) = shard.try_send(message)

@@ -18,13 +18,18 @@ use tokio::time::sleep;
 
 /// `GET /v1/events?session=…&seq=N`, or with `Last-Event-ID`.
 pub(crate) async fn events(State(edges): State<Arc<Edges>>, asked: Asked) -> Response<Body> {
-    let (seq, ice) = (asked.cursor(), edges.ice(asked.local));
+    let (seq, ice) = (asked.cursor(), edges.ice(asked.local()));
     let resume = match asked.resume(Purpose::Listen { seq, ice, is_oneway: true }) {
         Ok(resume) => resume,
         Err(answer) => return *answer,
     };
+    let origin = match asked.request(&edges).and_then(|_| asked.connect(&edges)) {
+        Ok(origin) => origin,
+        Err(answer) => return *answer,
+    };
     let stopping = edges.stopping.subscribe();
-    let state = Some(Stream { ties: Ties::resuming(&edges, resume), stopping, is_new: true });
+    let ties = Ties::resuming(&edges, resume, origin);
+    let state = Some(Stream { ties, stopping, is_new: true });
     let chunks = stream::unfold(state, |state| async move {
         let mut stream = state?;
         let (chunk, is_over) = stream.next().await;

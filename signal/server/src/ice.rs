@@ -26,7 +26,8 @@ pub(crate) fn urls(config: &IceConfig, local: Option<IpAddr>) -> IceUrls {
         ports.dedup();
         turn.extend(ports.iter().map(|port| format!("turns:{host}:{port}?transport=tcp")));
     }
-    IceUrls { stun: udp.iter().map(|address| format!("stun:{address}")).collect(), turn }
+    let stun = udp.iter().map(|address| format!("stun:{address}")).collect();
+    IceUrls { stun, turn, others: config.others.clone() }
 }
 
 /// Where a client that came by `local` reaches listeners of one transport.

@@ -9,6 +9,8 @@
 //! for a lock but that of one client's outbox.
 
 mod access;
+mod admission;
+mod client_address;
 mod config;
 mod counters;
 mod edges;
@@ -24,7 +26,10 @@ mod signal;
 mod socket;
 mod websocket;
 
-pub use config::{HttpLimits, IceConfig, OnDeparture, SignalConfig, TurnListener, TurnTransport};
+pub use client_address::{InvalidNetwork, Network};
+pub use config::{
+    AdmissionLimits, HttpLimits, IceConfig, OnDeparture, SignalConfig, TurnListener, TurnTransport,
+};
 pub use http::{Accepted, Connection, Http, bind};
 pub use signal::Signal;
 pub use signal_core::Departure;

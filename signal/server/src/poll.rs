@@ -1,7 +1,7 @@
 //! `GET /v1/poll` and `POST /v1/send`: sessions over requests that end, for networks that let
 //! nothing else through.
 
-use crate::access::{Asked, close_frame, json, list, plain_refusal, refusal, status};
+use crate::access::{Asked, close_frame, json, list, plain_refusal, refusal, refused_with};
 use crate::edges::{Edges, Ties};
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
@@ -25,15 +25,19 @@ const FRAMES_MAX: usize = 64;
 
 /// `GET /v1/poll?session=…&seq=N`: the frames behind `seq`, as soon as there are any.
 pub(crate) async fn poll(State(edges): State<Arc<Edges>>, asked: Asked) -> Response<Body> {
-    let (seq, ice) = (asked.cursor(), edges.ice(asked.local));
+    let (seq, ice) = (asked.cursor(), edges.ice(asked.local()));
     let resume = match asked.resume(Purpose::Listen { seq, ice, is_oneway: false }) {
         Ok(resume) => resume,
+        Err(answer) => return *answer,
+    };
+    let origin = match asked.request(&edges).and_then(|_| asked.connect(&edges)) {
+        Ok(origin) => origin,
         Err(answer) => return *answer,
     };
     let wait_s = asked.access.wait_s.unwrap_or(WAIT_S).min(WAIT_S_MAX);
     let mut wait = pin!(sleep(Duration::from_secs(wait_s)));
     let mut stopping = edges.stopping.subscribe();
-    let mut ties = Ties::resuming(&edges, resume);
+    let mut ties = Ties::resuming(&edges, resume, origin);
     let mut gathered = Gathered::default();
     ties.pass_requests().await;
     loop {
@@ -68,10 +72,14 @@ pub(crate) async fn send(
     body: Body,
 ) -> Response<Body> {
     let has_session = asked.access.session.is_some();
+    let origin = match asked.request(&edges) {
+        Ok(origin) => origin,
+        Err(answer) => return *answer,
+    };
     let mut ties = match has_session.then(|| asked.resume(Purpose::Send)) {
-        Some(Ok(resume)) => Ties::resuming(&edges, resume),
+        Some(Ok(resume)) => Ties::resuming(&edges, resume, origin),
         Some(Err(answer)) => return *answer,
-        None => Ties::new(&edges, asked.local),
+        None => Ties::new(&edges, origin),
     };
     // As much as may wait for one client.
     let Ok(body) = to_bytes(body, edges.limits.unacked_bytes_max).await else {
@@ -149,8 +157,15 @@ impl Gathered {
     async fn settle(&mut self, ties: &mut Ties) {
         self.take_from(ties);
         while ties.edge.ended().is_none() && !ties.edge.wants_frames() {
-            let event = ties.event(true).await;
-            ties.handle_event(event);
+            let now = ties.edges.now();
+            let rest = ties.edge.poll_timeout().map_or(Duration::ZERO, |due| due.since(now));
+            tokio::select! {
+                event = ties.event(true) => ties.handle_event(event),
+                () = sleep(rest) => {
+                    let now = ties.edges.now();
+                    ties.edge.handle_timeout(now);
+                }
+            }
         }
         while let Some(event) = ties.try_event() {
             ties.handle_event(event);
@@ -193,7 +208,7 @@ impl Gathered {
 
     fn answer(mut self, end: Option<End>) -> Response<Body> {
         if let (Some(code), [frame]) = (self.refused, &self.frames[..]) {
-            return json(status(code), frame.bytes());
+            return refused_with(code, frame.clone());
         }
         if let Some(End::Close(code)) = end {
             self.frames.push(close_frame(code));

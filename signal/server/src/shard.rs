@@ -1,7 +1,8 @@
 //! A shard: one task that owns one hub, and the outboxes of the edges of its sessions.
 
-use crate::OnDeparture;
+use crate::edges::Lanes;
 use crate::outbox::{NotTaken, Outbox};
+use crate::{OnDeparture, SignalConfig};
 use ahash::RandomState;
 use heliograph_base::{Clock, Now};
 use signal_core::{Counts, Detached, EdgeId, Event, Hub, Output, Request};
@@ -36,10 +37,52 @@ pub(crate) struct SharedCounts {
     slow: AtomicU64,
 }
 
+/// What waits for a shard.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    begun: mpsc::Receiver<Message>,
+    resumes: mpsc::Receiver<Message>,
+    joins: mpsc::Receiver<Message>,
+}
+
+/// The ways to a shard, and their other ends.
+pub(crate) fn lanes(config: &SignalConfig) -> (Lanes, Queues) {
+    let (begun, of_begun) = mpsc::channel(config.shard_queue_max);
+    let (resumes, of_resumes) = mpsc::channel(config.resume_queue_max);
+    let (joins, of_joins) = mpsc::channel(config.join_queue_max);
+    let queues = Queues { begun: of_begun, resumes: of_resumes, joins: of_joins };
+    (Lanes { begun, resumes, joins }, queues)
+}
+
+impl Queues {
+    /// Waits for messages, and takes some: first what sessions ask for, then who wants one back,
+    /// then who wants one. So that nobody starves, each gets at least a few of each batch. Nothing
+    /// once nobody can send any more.
+    async fn receive(&mut self, batch: &mut Vec<Message>) -> bool {
+        tokio::select! {
+            biased;
+            received = self.begun.recv_many(batch, BATCH_MAX) => if received == 0 { return false },
+            Some(message) = self.resumes.recv() => batch.push(message),
+            Some(message) = self.joins.recv() => batch.push(message),
+        }
+        let room = BATCH_MAX.saturating_sub(batch.len());
+        let more = |most: usize| most.max(LEAST_SHARE);
+        let resumes = std::iter::from_fn(|| self.resumes.try_recv().ok());
+        batch.extend(resumes.take(more(room)));
+        let room = BATCH_MAX.saturating_sub(batch.len());
+        let joins = std::iter::from_fn(|| self.joins.try_recv().ok());
+        batch.extend(joins.take(more(room)));
+        true
+    }
+}
+
+/// How many resumes and joins each batch takes, however much sessions ask for.
+const LEAST_SHARE: usize = 4;
+
 /// Runs until nobody can send messages any more.
 pub(crate) async fn run(
     hub: Hub,
-    mut messages: mpsc::Receiver<Message>,
+    mut queues: Queues,
     clock: Clock,
     counts: &SharedCounts,
     on_departure: Option<OnDeparture>,
@@ -58,7 +101,7 @@ pub(crate) async fn run(
         };
         tokio::select! {
             biased;
-            received = messages.recv_many(&mut batch, BATCH_MAX) => if received == 0 { return },
+            is_open = queues.receive(&mut batch) => if !is_open { return },
             () = timer => {}
         }
         let now = clock.now();

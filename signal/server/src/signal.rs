@@ -1,5 +1,6 @@
 //! The signaling server as a whole: start, routes, counters, end.
 
+use crate::admission::Admission;
 use crate::counters::EdgeCounters;
 use crate::edges::Edges;
 use crate::shard::{self, SharedCounts};
@@ -16,7 +17,7 @@ use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::field::Empty;
 use tracing::{Instrument as _, info_span};
@@ -46,19 +47,20 @@ impl Signal {
         for number in 0..shards {
             let seed = Seed { hub: number as u16, random: random()? };
             let hub = Hub::new(limits.clone(), turn.clone(), &seed);
-            let (sender, messages) = mpsc::channel(config.shard_queue_max);
+            let (lanes, queues) = shard::lanes(&config);
             let counts = counts.clone();
             let tell = config.on_departure.clone();
             tokio::spawn(async move {
-                shard::run(hub, messages, clock, &counts[number], tell).await;
+                shard::run(hub, queues, clock, &counts[number], tell).await;
             });
-            senders.push(sender);
+            senders.push(lanes);
         }
         let key = random()?;
         let word =
             |index: usize| u64::from_le_bytes(std::array::from_fn(|byte| key[index * 8 + byte]));
         let edges = Edges {
             limits: Arc::new(config.hub.clone()),
+            admission: Arc::new(Admission::new(config.admission.clone())),
             config,
             clock,
             shards: senders,
@@ -95,7 +97,7 @@ impl Signal {
     /// process, loudly.
     #[must_use]
     pub fn failed(&self) -> bool {
-        self.edges.shards.iter().any(mpsc::Sender::is_closed)
+        self.edges.shards.iter().any(|lanes| lanes.begun.is_closed())
     }
 
     /// Closes every session with 4003 and waits until they are gone, `within` at most. Whoever
@@ -115,9 +117,13 @@ async fn open(State(edges): State<Arc<Edges>>, mut request: Request<Body>) -> Re
         Err(refusal) => return *refusal,
     };
     let connection = request.extensions_mut().remove::<Connection>();
+    let origin = match edges.connect(connection.as_ref(), request.headers()) {
+        Ok(origin) => origin,
+        Err(answer) => return *answer,
+    };
     let stopping = edges.stopping.subscribe();
     let span = info_span!("session", room = Empty, peer = Empty);
-    tokio::spawn(websocket::run(edges, connection, upgrade, stopping).instrument(span));
+    tokio::spawn(websocket::run(edges, connection, origin, upgrade, stopping).instrument(span));
     answer
 }
 

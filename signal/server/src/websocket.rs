@@ -2,7 +2,7 @@
 //! shard of its room.
 
 use crate::Connection;
-use crate::edges::{Edges, Ties};
+use crate::edges::{Edges, Origin, Ties};
 use crate::socket::{Socket, SocketEvent};
 use heliograph_base::Time;
 use hyper::upgrade::OnUpgrade;
@@ -20,15 +20,16 @@ use tracing::debug;
 pub(crate) async fn run(
     edges: Arc<Edges>,
     connection: Option<Connection>,
+    origin: Origin,
     upgrade: OnUpgrade,
     stopping: watch::Receiver<bool>,
 ) {
     if let Ok(upgraded) = upgrade.await {
-        let local = connection.as_ref().map(|connection| connection.local.ip());
         let socket = Socket::new(upgraded, edges.limits.frame_bytes_max).await;
-        let end = serve(Ties::new(&edges, local), socket, stopping).await;
+        let end = serve(Ties::new(&edges, origin), socket, stopping).await;
         debug!(?end, "the connection ended");
     }
+    drop(connection);
 }
 
 /// Carries frames until the connection ends, then closes the socket.

@@ -8,7 +8,7 @@ use heliograph_base::{SeatName, Secret, Username, password};
 use serde_json::json;
 use signal_server::{IceConfig, SignalConfig, TurnListener, TurnTransport};
 use std::time::Duration;
-use support::{Client, Server, patiently};
+use support::{Client, Server, patiently, unlimited};
 use tokio::net::TcpStream;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -23,7 +23,7 @@ fn with_relay() -> SignalConfig {
         secret: Some(Secret::from_text("north").unwrap()),
         ttl: Duration::from_secs(3600),
         turn: vec![bound("127.0.0.1:3478"), bound("[::1]:3478")],
-        host: None,
+        ..IceConfig::default()
     };
     SignalConfig { ice, ..SignalConfig::default() }
 }
@@ -97,7 +97,7 @@ async fn the_welcome_has_credentials_of_the_seat_for_the_address_that_the_client
 
 #[tokio::test]
 async fn signals_keep_their_order() {
-    let server = Server::start(SignalConfig::default()).await;
+    let server = Server::start(unlimited()).await;
     let (mut ada, _) = server.join("demo").await;
     let (mut bob, welcome) = server.join("demo").await;
     let to = welcome["peer"].as_str().unwrap();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use signal_core::Config;
 use signal_server::SignalConfig;
 use std::time::Duration;
-use support::{Bystanders, Client, PATIENCE, Server, patiently, read_to_end};
+use support::{Bystanders, Client, PATIENCE, Server, patiently, read_to_end, unlimited, unpaced};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -23,13 +23,13 @@ fn without_heartbeat() -> Config {
         heartbeat_timeout: PATIENCE * 20,
         away_delay: Duration::from_millis(100),
         grace: Duration::from_secs(1),
-        ..Config::default()
+        ..unpaced()
     }
 }
 
 /// One shard, so that bystanders and offenders share it.
 fn with(hub: Config) -> SignalConfig {
-    SignalConfig { hub, shards: 1, ..SignalConfig::default() }
+    SignalConfig { hub, shards: 1, ..unlimited() }
 }
 
 async fn server() -> Server {
@@ -43,7 +43,7 @@ async fn impatient() -> Server {
         heartbeat_interval: Duration::from_millis(500),
         heartbeat_timeout: Duration::from_millis(1500),
         grace: Duration::from_secs(1),
-        ..Config::default()
+        ..unpaced()
     }))
     .await
 }

@@ -230,77 +230,34 @@ impl<'a> ServerFrame<'a> {
     /// # Errors
     /// What serde_json says if it is no frame of this protocol.
     pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Kind<'a> {
-            #[serde(rename = "type", borrow)]
-            kind: Cow<'a, str>,
-        }
-        #[derive(Deserialize)]
-        struct Left<'a> {
-            #[serde(borrow)]
-            peer: Cow<'a, str>,
-            reason: LeaveReason,
-        }
-        #[derive(Deserialize)]
-        struct Signal<'a> {
-            #[serde(borrow)]
-            from: Cow<'a, str>,
-            #[serde(borrow)]
-            data: &'a RawValue,
-        }
-        #[derive(Deserialize)]
-        struct Peer<'a> {
-            #[serde(borrow)]
-            peer: Cow<'a, str>,
-        }
-        #[derive(Deserialize)]
-        struct Ack {
-            ack: u64,
-        }
-        #[derive(Deserialize)]
-        struct Goaway<'a> {
-            deadline_s: u64,
-            #[serde(borrow)]
-            url: Option<Cow<'a, str>>,
-        }
-        #[derive(Deserialize)]
-        struct Close<'a> {
-            code: u16,
-            #[serde(borrow)]
-            text: Cow<'a, str>,
-        }
-        #[derive(Deserialize)]
-        struct Pong {
-            id: Option<u64>,
-        }
-        let kind: Kind<'a> = serde_json::from_str(text)?;
+        let kind: KindField<'a> = serde_json::from_str(text)?;
         Ok(match &*kind.kind {
             "welcome" => Self::Welcome(serde_json::from_str(text)?),
-            "resumed" => Self::Resumed { ack: serde_json::from_str::<Ack>(text)?.ack },
+            "resumed" => Self::Resumed { ack: serde_json::from_str::<AckField>(text)?.ack },
             "resync" => Self::Resync(serde_json::from_str(text)?),
-            "away" => Self::Away { peer: serde_json::from_str::<Peer<'a>>(text)?.peer },
-            "back" => Self::Back { peer: serde_json::from_str::<Peer<'a>>(text)?.peer },
+            "away" => Self::Away { peer: serde_json::from_str::<PeerField<'a>>(text)?.peer },
+            "back" => Self::Back { peer: serde_json::from_str::<PeerField<'a>>(text)?.peer },
             "ice" => Self::Ice(serde_json::from_str(text)?),
-            "ack" => Self::Ack { ack: serde_json::from_str::<Ack>(text)?.ack },
+            "ack" => Self::Ack { ack: serde_json::from_str::<AckField>(text)?.ack },
             "joined" => Self::Joined(serde_json::from_str(text)?),
             "left" => {
-                let Left { peer, reason } = serde_json::from_str(text)?;
+                let LeftFields { peer, reason } = serde_json::from_str(text)?;
                 Self::Left { peer, reason }
             }
             "signal" => {
-                let Signal { from, data } = serde_json::from_str(text)?;
+                let SignalFields { from, data } = serde_json::from_str(text)?;
                 Self::Signal { from, data }
             }
             "error" => Self::Error(serde_json::from_str(text)?),
             "goaway" => {
-                let Goaway { deadline_s, url } = serde_json::from_str(text)?;
+                let GoawayFields { deadline_s, url } = serde_json::from_str(text)?;
                 Self::Goaway { deadline_s, url }
             }
             "close" => {
-                let Close { code, text } = serde_json::from_str(text)?;
+                let CloseFields { code, text } = serde_json::from_str(text)?;
                 Self::Close { code, text }
             }
-            "pong" => Self::Pong { id: serde_json::from_str::<Pong>(text)?.id },
+            "pong" => Self::Pong { id: serde_json::from_str::<PongField>(text)?.id },
             _ => Self::Unknown,
         })
     }
@@ -310,6 +267,59 @@ impl<'a> ServerFrame<'a> {
     pub fn encode(&self) -> String {
         serde_json::to_string(self).expect("strings and raw values have a JSON form")
     }
+}
+
+// The fields of the types whose frames are no types of their own.
+
+#[derive(Deserialize)]
+struct KindField<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct LeftFields<'a> {
+    #[serde(borrow)]
+    peer: Cow<'a, str>,
+    reason: LeaveReason,
+}
+
+#[derive(Deserialize)]
+struct SignalFields<'a> {
+    #[serde(borrow)]
+    from: Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct PeerField<'a> {
+    #[serde(borrow)]
+    peer: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct AckField {
+    ack: u64,
+}
+
+#[derive(Deserialize)]
+struct GoawayFields<'a> {
+    deadline_s: u64,
+    #[serde(borrow)]
+    url: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct CloseFields<'a> {
+    code: u16,
+    #[serde(borrow)]
+    text: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct PongField {
+    id: Option<u64>,
 }
 
 /// Whether a field that is usually false can be left out.

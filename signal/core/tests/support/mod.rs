@@ -23,6 +23,7 @@ pub(crate) fn ice() -> Arc<IceUrls> {
     Arc::new(IceUrls {
         stun: vec!["stun:192.0.2.1:3478".to_owned()],
         turn: vec!["turn:192.0.2.1:3478?transport=udp".to_owned()],
+        others: Vec::new(),
     })
 }
 

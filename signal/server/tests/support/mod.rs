@@ -5,7 +5,8 @@
 use futures_util::{SinkExt as _, StreamExt as _};
 use heliograph_base::Clock;
 use serde_json::{Value, json};
-use signal_server::{Http, HttpLimits, Signal, SignalConfig, bind};
+use signal_core::Config;
+use signal_server::{AdmissionLimits, Http, HttpLimits, Signal, SignalConfig, bind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,22 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// Everything from one address, and as fast as it can be.
+pub(crate) fn unlimited() -> SignalConfig {
+    let admission = AdmissionLimits {
+        address_connections_max: 0,
+        address_joins_per_s: 0,
+        address_requests_per_s: 0,
+        ..AdmissionLimits::default()
+    };
+    SignalConfig { admission, hub: unpaced(), ..SignalConfig::default() }
+}
+
+/// Clients may send as fast as they can.
+pub(crate) fn unpaced() -> Config {
+    Config { messages_per_s: 0, bytes_per_s: 0, ..Config::default() }
+}
 
 /// How long anything may take before the test fails: far more than it needs on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -105,6 +122,10 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         let url = format!("ws://{address}/v1/ws");
         let (socket, _) = patiently(client_async(url, stream)).await.unwrap();
+        Self::of(socket)
+    }
+
+    pub(crate) fn of(socket: WebSocketStream<TcpStream>) -> Self {
         Self { socket, seq: 0, acked: 0 }
     }
 
