@@ -298,13 +298,18 @@ async fn a_client_that_never_reads_at_all_is_cut_in_bounded_time() {
 async fn a_client_that_never_reads_its_own_answers_is_closed() {
     let server = server().await;
     let bystanders = Bystanders::start(&server).await;
-    let (mut offender, mut witness, peer) = offender_and_witness(&server).await;
+    let (mut witness, _) = server.join("scene").await;
+    // With room for little, so that the server notices soon.
+    let mut offender = Client::connect_narrow(server.address).await;
+    let peer = offender.hello("scene").await["peer"].as_str().unwrap().to_owned();
+    assert_eq!(witness.next().await["type"], "joined");
     let left = patiently(async {
-        let ping = Message::text(json!({"type": "ping"}).to_string());
+        // Short to ask, long to answer.
+        let wrong = Message::text(r#"{"type":"signal","to":"x","data":0}"#);
         loop {
             tokio::select! {
                 // Errors once the server has given it up.
-                sent = offender.socket.feed(ping.clone()) => if sent.is_err() {
+                sent = offender.socket.feed(wrong.clone()) => if sent.is_err() {
                     break witness.next().await;
                 },
                 left = witness.next() => break left,
