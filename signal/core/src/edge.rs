@@ -109,6 +109,13 @@ impl Edge {
         edge
     }
 
+    /// Tells the client that the server will end in so many seconds, and where else to go.
+    pub fn handle_goaway(&mut self, deadline_s: u64, url: Option<&str>) {
+        let frame = ServerFrame::Goaway { deadline_s, url: url.map(Into::into) };
+        let frame = FrameText::encode(&frame);
+        self.transmit(Transmit::Frame(Numbered { seq: None, ack: None, frame }));
+    }
+
     /// Takes note that the connection was for one request only, and is done.
     pub fn handle_done(&mut self) {
         self.end(End::Closed, Some(Request::Detach(Detached::Between)));

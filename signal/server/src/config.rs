@@ -39,6 +39,10 @@ pub struct SignalConfig {
     /// The proxies that are believed when they say whom a request comes from
     /// (`X-Forwarded-For`).
     pub trusted_proxies: Vec<Network>,
+    /// How many clients a second are told to go elsewhere when the server drains.
+    ///
+    /// 500: where they go, each costs a resume or a join.
+    pub goaway_per_s: u32,
     /// For how long a close frame is tried to be delivered; then the connection is cut.
     ///
     /// 5 s: a client that is there takes it in one round trip, and one that doesn't read holds no
@@ -70,6 +74,7 @@ impl Default for SignalConfig {
             join_queue_max: 512,
             admission: AdmissionLimits::default(),
             trusted_proxies: Vec::new(),
+            goaway_per_s: 500,
             close_timeout: Duration::from_secs(5),
             ice: IceConfig::default(),
             on_departure: None,

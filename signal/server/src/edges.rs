@@ -4,6 +4,7 @@ use crate::access::too_much;
 use crate::admission::{Admission, Place, Refused, Wish};
 use crate::client_address::client_address;
 use crate::counters::EdgeCounters;
+use crate::drain::Drain;
 use crate::outbox::{Inbox, Outbox, outbox};
 use crate::shard::{Message, SharedCounts};
 use crate::{Connection, SignalConfig, ice};
@@ -11,7 +12,7 @@ use ahash::RandomState;
 use axum::body::Body;
 use axum::http::{HeaderMap, Response};
 use heliograph_base::{Clock, Time};
-use signal_core::protocol::CloseCode;
+use signal_core::protocol::{CloseCode, ErrorCode};
 use signal_core::{Config, Edge, EdgeId, Event, IceUrls, Request, Resume, RoomId};
 use std::collections::HashMap;
 use std::future::pending;
@@ -35,6 +36,8 @@ pub(crate) struct Edges {
     /// Turns true when the server ends. Each edge holds a receiver, so it is also known when all
     /// have ended.
     pub(crate) stopping: watch::Sender<bool>,
+    /// The announced end, if there is one.
+    pub(crate) draining: watch::Sender<Option<Arc<Drain>>>,
     pub(crate) last_edge: AtomicU64,
     /// The URLs for clients that reached each of our addresses, which share them.
     pub(crate) ice: Mutex<HashMap<Option<IpAddr>, Arc<IceUrls>>>,
@@ -88,6 +91,23 @@ impl Edges {
         let place = place.map_err(|refused| Box::new(too_much(refused)))?;
         let local = connection.map(|known| known.local.ip());
         Ok(Origin { client, local, _place: Some(place) })
+    }
+
+    /// Waits until the end is announced, and it is the turn of one more client to be told.
+    pub(crate) async fn goaway(&self) -> Arc<Drain> {
+        let mut draining = self.draining.subscribe();
+        let drain = match draining.wait_for(Option::is_some).await {
+            Ok(drain) => drain.clone(),
+            Err(_) => None,
+        };
+        match drain {
+            Some(drain) => {
+                // Boxed, so that clients who wait for it in vain don't hold room for its timers.
+                Box::pin(drain.turn()).await;
+                drain
+            }
+            None => pending().await,
+        }
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -164,7 +184,11 @@ impl Ties {
             Wish::Join => &lanes.joins,
             Wish::Resume => &lanes.resumes,
         };
-        let outcome = self.edges.admission.admit(now, self.origin.client, wish);
+        let draining = self.edges.draining.borrow().clone();
+        let outcome = match draining.filter(|_| wish == Wish::Join) {
+            Some(drain) => Err(Refused { code: ErrorCode::Busy, retry_after: drain.left() }),
+            None => self.edges.admission.admit(now, self.origin.client, wish),
+        };
         let outcome = outcome.and_then(|()| match lane.try_send(message) {
             Err(TrySendError::Full(_)) => Err(self.edges.admission.turn(now, wish)),
             // The task ends by what its inbox says.

@@ -13,6 +13,7 @@ mod admission;
 mod client_address;
 mod config;
 mod counters;
+mod drain;
 mod edges;
 mod events;
 mod handshake;

@@ -37,6 +37,7 @@ pub(crate) async fn poll(State(edges): State<Arc<Edges>>, asked: Asked) -> Respo
     let wait_s = asked.access.wait_s.unwrap_or(WAIT_S).min(WAIT_S_MAX);
     let mut wait = pin!(sleep(Duration::from_secs(wait_s)));
     let mut stopping = edges.stopping.subscribe();
+    let mut goaway = pin!(edges.goaway());
     let mut ties = Ties::resuming(&edges, resume, origin);
     let mut gathered = Gathered::default();
     ties.pass_requests().await;
@@ -55,6 +56,11 @@ pub(crate) async fn poll(State(edges): State<Arc<Edges>>, asked: Asked) -> Respo
         tokio::select! {
             event = ties.event(true) => ties.handle_event(event),
             () = wait.as_mut() => break,
+            drain = goaway.as_mut() => {
+                drain.tell(&mut ties.edge);
+                gathered.take_from(&mut ties);
+                break;
+            }
             _ = stopping.wait_for(|stopping| *stopping) => ties.edge.close(CloseCode::Shutdown),
         }
     }

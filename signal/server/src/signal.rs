@@ -2,6 +2,7 @@
 
 use crate::admission::Admission;
 use crate::counters::EdgeCounters;
+use crate::drain::Drain;
 use crate::edges::Edges;
 use crate::shard::{self, SharedCounts};
 use crate::{Connection, SignalConfig, events, handshake, page, poll, websocket};
@@ -68,6 +69,7 @@ impl Signal {
             hasher: RandomState::with_seeds(word(0), word(1), word(2), word(3)),
             counters: EdgeCounters::default(),
             stopping: watch::Sender::new(false),
+            draining: watch::Sender::new(None),
             last_edge: AtomicU64::new(0),
             ice: Mutex::default(),
         };
@@ -98,6 +100,19 @@ impl Signal {
     #[must_use]
     pub fn failed(&self) -> bool {
         self.edges.shards.iter().any(|lanes| lanes.begun.is_closed())
+    }
+
+    /// Announces the end: every client is told that the server closes `within` this time and, with
+    /// `url`, where else to go, one after the other at the rate of the configuration. Who wants a
+    /// seat from now on is refused. Sessions go on until [`shutdown`](Self::shutdown).
+    pub fn drain(&self, within: Duration, url: Option<String>) {
+        let drain = Drain::new(within, url, self.edges.config.goaway_per_s);
+        self.edges.draining.send_replace(Some(Arc::new(drain)));
+    }
+
+    /// Waits until no client is connected any more.
+    pub async fn emptied(&self) {
+        self.edges.stopping.closed().await;
     }
 
     /// Closes every session with 4003 and waits until they are gone, `within` at most. Whoever

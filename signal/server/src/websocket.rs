@@ -35,6 +35,9 @@ pub(crate) async fn run(
 /// Carries frames until the connection ends, then closes the socket.
 async fn serve(mut ties: Ties, mut socket: Socket, mut stopping: watch::Receiver<bool>) -> End {
     let mut stop = pin!(async move { stopping.wait_for(|stopping| *stopping).await.is_ok() });
+    let edges = ties.edges.clone();
+    let mut goaway = pin!(edges.goaway());
+    let mut is_told = false;
     let timer = pin!(sleep(ties.edges.limits.hello_timeout));
     let mut alarm = Alarm::new(timer);
     let end = loop {
@@ -54,6 +57,10 @@ async fn serve(mut ties: Ties, mut socket: Socket, mut stopping: watch::Receiver
                 alarm.is_off();
                 let now = ties.edges.now();
                 ties.edge.handle_timeout(now);
+            }
+            drain = goaway.as_mut(), if !is_told => {
+                is_told = true;
+                drain.tell(&mut ties.edge);
             }
             _ = stop.as_mut() => ties.edge.close(CloseCode::Shutdown),
         }

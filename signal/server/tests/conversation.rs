@@ -145,6 +145,32 @@ async fn the_end_of_the_server_closes_every_session() {
 }
 
 #[tokio::test]
+async fn an_announced_end_is_told_and_sessions_go_on_until_then() {
+    let config = SignalConfig { goaway_per_s: 1000, ..SignalConfig::default() };
+    let server = Server::start(config).await;
+    let (mut ada, welcome) = server.join("demo").await;
+    let (mut bob, _) = server.join("demo").await;
+    assert_eq!(ada.next().await["type"], "joined");
+    server.signal.drain(Duration::from_secs(60), Some("wss://other.example.org".to_owned()));
+    for client in [&mut ada, &mut bob] {
+        let goaway = client.next().await;
+        assert_eq!(goaway["url"], "wss://other.example.org");
+        assert!((50..=60).contains(&goaway["deadline_s"].as_u64().unwrap()), "{goaway}");
+    }
+    bob.signal(welcome["peer"].as_str().unwrap(), json!(1)).await;
+    assert_eq!(ada.next().await["data"], 1);
+    let mut late = server.connect().await;
+    late.send(&json!({"type": "hello", "room": "demo"})).await;
+    let mut told = [late.next().await, late.next().await];
+    told.sort_by_key(|frame| frame["type"].as_str().map(str::to_owned));
+    assert_eq!((&told[0]["code"], &told[1]["type"]), (&json!("busy"), &json!("goaway")));
+    let mut again = server.connect().await;
+    again.resume(&welcome, ada.seq).await;
+    assert_eq!(again.next().await["type"], "resumed");
+    assert!(server.stop().await);
+}
+
+#[tokio::test]
 async fn the_counters_say_what_happened() {
     let server = Server::start(SignalConfig::default()).await;
     let (mut ada, welcome) = server.join("demo").await;
