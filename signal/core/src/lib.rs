@@ -4,12 +4,14 @@
 //! - [`Edge`]: one client's connection, whatever carries it;
 //! - [`Hub`]: the rooms of one shard, and the sessions in them, which outlive their connections;
 //! - [`Request`] and [`Event`]: all that the two say to each other;
+//! - [`client`]: the other end, a client's half of a session;
 //! - ids: [`RoomId`], [`PeerId`], [`SessionName`], [`EdgeId`]; limits: [`Config`].
 //!
 //! Nothing here reads a clock, opens a socket, or rolls dice: time is an argument and randomness a
 //! seed.
 
 mod bucket;
+pub mod client;
 mod config;
 mod edge;
 mod exchange;
