@@ -127,6 +127,13 @@ impl Session {
         }
     }
 
+    /// Takes note that something else came than text frames: why it can't be read.
+    pub fn handle_unreadable(&mut self, why: String) {
+        if matches!(self.state, State::Asking { .. } | State::Online { .. }) {
+            self.end(Loss::Unreadable(why));
+        }
+    }
+
     /// Takes note that the server is alive: something came from it, such as a ping.
     pub fn handle_sign_of_life(&mut self, now: Time) {
         if let State::Online { since, .. } = self.state {
