@@ -136,8 +136,22 @@ impl Player {
                 println!("{} is gone: {reason}", label(&peer));
                 self.left = self.contacts.remove(peer.id());
             }
-            Event::SignalingLost(error) => println!("signaling lost: {error}"),
+            Event::PeerAway(peer) => println!("{} has lost the server", label(&peer)),
+            Event::PeerBack(peer) => println!("{} has the server again", label(&peer)),
+            Event::SignalingLost(error) => println!("server lost, trying again: {error}"),
+            Event::SignalingResumed => println!("server back, nothing was lost"),
+            Event::SignalingRejoined { peer_id } => self.handle_rejoined(&peer_id).await,
+            Event::SignalingEnded(error) => println!("server lost for good: {error}"),
             _ => {}
+        }
+    }
+
+    /// Tells pages over the links that are still open who this is from now on.
+    async fn handle_rejoined(&self, peer_id: &PeerId) {
+        println!("server back, but it knew nothing any more: joined anew as {peer_id}");
+        for contact in self.contacts.values() {
+            let claim = json!({ "seat": peer_id.as_str() }).to_string();
+            let _ = contact.peer.send_reliable(claim).await;
         }
     }
 

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-/// To reach the server, to upgrade to a WebSocket, and to be welcomed: each may take so long.
+/// To reach the server, and to upgrade to a WebSocket: each may take so long.
 pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// For how long the server may leave a frame unread before it counts as lost.
-pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For how long a leaving client waits for the server's close frame.
 pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -19,7 +16,8 @@ pub(crate) const SERVER_FRAME_BYTES_MAX: usize = 4 << 20;
 /// allocated.
 pub(crate) const READ_BUFFER_BYTES: usize = 16 << 10;
 
-/// Signals of all links that wait for the WebSocket; when full, a link waits with its next one.
+/// Signals of all links that wait for the session, which takes no more while the server hasn't
+/// acknowledged those it has; when full, a link waits with its next one.
 pub(crate) const SIGNALS_OUT_MAX: usize = 256;
 
 /// What waits for one link: signals from its peer and notices of its connection. When full, a
@@ -43,6 +41,9 @@ pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
 
 /// How long a new link may take until it is reported as failing. It goes on trying.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For how long a link stays beside the new one to the same peer: until the other side has it too.
+pub(crate) const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The pause between two connectivity checks of one pair: it decides how soon a link opens.
 pub(crate) const CHECK_INTERVAL: Duration = Duration::from_millis(20);

@@ -2,6 +2,7 @@
 
 use crate::{Error, Path, Peer, Trouble};
 use bytes::Bytes;
+use signal_core::PeerId;
 use signal_core::protocol::LeaveReason;
 
 /// Something happened in the room.
@@ -33,17 +34,38 @@ pub enum Event {
         /// The message.
         data: Data,
     },
+    /// The peer has lost its connection to the server, and may come back. Its peer connection isn't
+    /// touched by that.
+    PeerAway(Peer),
+    /// The peer has its connection to the server again.
+    PeerBack(Peer),
     /// The peer is no longer in the room, and its connection is torn down. Comes last of all events
     /// about a peer.
+    ///
+    /// A peer that has lost the server, but is still connected, is still there: this comes when the
+    /// connection ends too, or when the peer is connected again as a new one.
     PeerLeft {
         /// Who.
         peer: Peer,
         /// Why.
         reason: LeaveReason,
     },
-    /// The signaling connection is lost. Open peer connections stay open, but nobody new is
-    /// announced and nobody's leaving is: to be in the room again, join it anew.
+    /// The connection to the server is lost, and tried to be had again. Peer connections stay open,
+    /// but nobody new is announced meanwhile. One of the following three comes next.
     SignalingLost(Error),
+    /// The connection to the server is there again, and nothing was lost.
+    SignalingResumed,
+    /// The connection to the server is there again, but the server knows nothing of us any more: we
+    /// have joined anew, with another peer id. Peer connections stay open.
+    ///
+    /// Everybody in the room is announced again. Who was connected before and has joined anew as
+    /// well is connected as a new peer, and the old one leaves after that.
+    SignalingRejoined {
+        /// Our own peer id from now on.
+        peer_id: PeerId,
+    },
+    /// The connection to the server has ended for good. Peer connections stay open.
+    SignalingEnded(Error),
 }
 
 /// The two channels to each peer.

@@ -39,7 +39,7 @@ impl Inbox {
             self.filled.notify_one();
             return Ok(());
         }
-        waiting.events.push_back(Event::SignalingLost(Error::NotRead));
+        waiting.events.push_back(Event::SignalingEnded(Error::NotRead));
         drop(waiting);
         self.close();
         Err(Closed)
@@ -133,7 +133,7 @@ mod tests {
     use std::sync::Arc;
 
     fn event() -> Event {
-        Event::SignalingLost(Error::BadMetadata)
+        Event::SignalingEnded(Error::BadMetadata)
     }
 
     #[tokio::test]
@@ -163,7 +163,7 @@ mod tests {
         while let Some(event) = inbox.next().await {
             last = Some(event);
         }
-        assert!(matches!(last, Some(Event::SignalingLost(Error::NotRead))));
+        assert!(matches!(last, Some(Event::SignalingEnded(Error::NotRead))));
     }
 
     #[tokio::test]

@@ -21,7 +21,8 @@
 //!
 //! Everybody in the room is connected to by itself: perfect negotiation in the roles that the
 //! server gives, trickle ICE with the server's STUN and TURN, two data channels (docs/protocol.md),
-//! browsers included. A lost signaling connection leaves open peer connections open.
+//! browsers included. A lost signaling connection leaves open peer connections open; it is taken up
+//! again by itself, and what was sent meanwhile arrives then.
 //!
 //! The protocol's frames come from `signal-core`, WebRTC from crate `webrtc`. TURN goes over UDP
 //! only, and the server is reached without TLS.
@@ -36,6 +37,7 @@ mod peer;
 mod place;
 mod room;
 mod signaling;
+mod socket;
 
 pub use error::{Error, SendError, Trouble};
 pub use event::{Channel, Data, Event};

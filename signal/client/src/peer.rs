@@ -151,11 +151,21 @@ impl Peer {
     }
 
     pub(crate) fn open(&self, channels: OpenChannels) {
-        self.set(Some(Arc::new(channels)));
+        let channels = Some(Arc::new(channels));
+        *self.shared.open.write().unwrap_or_else(PoisonError::into_inner) = channels;
     }
 
-    pub(crate) fn shut(&self) {
-        self.set(None);
+    /// Takes back what this connection has lent. It may be another's by now.
+    pub(crate) fn shut(&self, connection: &Arc<dyn PeerConnection>) {
+        let mut open = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
+        if open.as_ref().is_some_and(|open| Arc::ptr_eq(&open.connection, connection)) {
+            *open = None;
+        }
+    }
+
+    /// Whether it sends over this connection.
+    pub(crate) fn is_lent(&self, connection: &Arc<dyn PeerConnection>) -> bool {
+        self.channels().is_some_and(|open| Arc::ptr_eq(&open.connection, connection))
     }
 
     pub(crate) fn count_dropped(&self) {
@@ -164,10 +174,6 @@ impl Peer {
 
     fn channels(&self) -> Option<Arc<OpenChannels>> {
         self.shared.open.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, channels: Option<Arc<OpenChannels>>) {
-        *self.shared.open.write().unwrap_or_else(PoisonError::into_inner) = channels;
     }
 }
 

@@ -1,225 +1,224 @@
-//! The connection to the server: a WebSocket that carries the frames of protocol v1.
+//! The session with the server, over one WebSocket after another: what
+//! [`Session`](signal_core::client::Session) wants done is done here.
 
-use crate::config::{
-    GOODBYE_TIMEOUT, READ_BUFFER_BYTES, SERVER_FRAME_BYTES_MAX, STEP_TIMEOUT, WRITE_TIMEOUT,
-};
+use crate::Error;
+use crate::config::GOODBYE_TIMEOUT;
 use crate::place::Place;
-use crate::{Error, Peer};
-use futures_util::{SinkExt, StreamExt};
-use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
-use signal_core::protocol::{
-    ClientFrame, ClientMessage, IceServer, Member, SUBPROTOCOL, ServerFrame, Welcome,
-};
+use crate::socket::{Socket, SocketEvent};
+use heliograph_base::Time;
+use serde_json::value::RawValue;
+use signal_core::client::{Config, Event, Loss, NotTaken, Output, Refusal, Seat, Session};
 use signal_core::{PeerId, RoomId};
+use std::future::pending;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio::time::{Instant, sleep_until, timeout};
 
-/// The close code that stands for a close frame without one (RFC 6455 §7.1.5).
-const NO_STATUS: u16 = 1005;
-
-/// A WebSocket to the server, not necessarily in a room yet.
-#[derive(Debug)]
+/// A seat in a room, or the attempt to get one.
 pub(crate) struct Signaling {
-    socket: WebSocketStream<TcpStream>,
+    session: Session,
     place: Place,
-    server: IpAddr,
-    /// After so much silence the server is gone: it pings before.
-    silence: Duration,
+    /// When the session's clock started.
+    started: Instant,
+    line: Line,
+    /// The server's address on the last connection.
+    server: Option<IpAddr>,
+    /// When something came last.
     heard: Instant,
-    frame_bytes_max: usize,
+    /// What the last connection met with; says more than a [`Loss`].
+    failure: Option<Error>,
 }
 
-/// A seat in a room, as the welcome describes it.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    pub(crate) id: PeerId,
-    pub(crate) members: Vec<Seated>,
-    pub(crate) ice_servers: Vec<IceServer>,
+/// The last connection.
+enum Line {
+    Closed,
+    Opening(Pin<Box<dyn Future<Output = Result<Box<Socket>, Error>> + Send>>),
+    Open(Box<Socket>),
 }
 
-/// Another peer, and this side's roles towards it.
-#[derive(Debug)]
-pub(crate) struct Seated {
-    pub(crate) peer: Peer,
-    pub(crate) polite: bool,
-    pub(crate) offers: bool,
+/// What one look at the line has brought.
+enum Turn {
+    Opened(Result<Box<Socket>, Error>),
+    Socket(SocketEvent),
+    Timeout,
 }
 
 impl Signaling {
-    /// Connects and upgrades.
-    pub(crate) async fn connect(place: Place) -> Result<Self, Error> {
-        let tcp = step(&place, TcpStream::connect((&*place.host, place.port))).await?;
-        let unreachable = |reason| Error::Unreachable { address: place.address(), reason };
-        let tcp = tcp.map_err(unreachable)?;
-        tcp.set_nodelay(true).map_err(unreachable)?;
-        let server = tcp.peer_addr().map_err(unreachable)?.ip();
-        let not_ours = |error: WsError| Error::NotHeliograph {
-            address: place.address(),
-            why: error.to_string(),
+    /// Connects and takes a seat.
+    pub(crate) async fn join(
+        place: Place,
+        room: RoomId,
+        metadata: Option<Box<RawValue>>,
+    ) -> Result<(Self, Seat), Error> {
+        // Pauses only have to differ from client to client.
+        let seed = RandomState::new().hash_one(place.address());
+        let now = Instant::now();
+        let mut signaling = Self {
+            session: Session::new(Config::default(), room, metadata, seed),
+            place,
+            started: now,
+            line: Line::Closed,
+            server: None,
+            heard: now,
+            failure: None,
         };
-        let mut request = (&*place.url).into_client_request().map_err(not_ours)?;
-        let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
-        request.headers_mut().insert("sec-websocket-protocol", subprotocol);
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .max_message_size(Some(SERVER_FRAME_BYTES_MAX))
-            .max_frame_size(Some(SERVER_FRAME_BYTES_MAX));
-        let upgrade = client_async_with_config(request, tcp, Some(config));
-        let (socket, _) = step(&place, upgrade).await?.map_err(not_ours)?;
-        let (silence, heard) = (STEP_TIMEOUT, Instant::now());
-        Ok(Self { socket, place, server, silence, heard, frame_bytes_max: usize::MAX })
-    }
-
-    /// Asks for a seat.
-    pub(crate) async fn hello(&mut self, room: &RoomId, metadata: &Value) -> Result<Seat, Error> {
-        let raw = to_raw_value(metadata).map_err(|_| Error::BadMetadata)?;
-        let metadata = metadata.is_object().then_some(&*raw);
-        self.send(ClientFrame::Hello { room: room.as_str().into(), metadata }).await?;
-        self.heard = Instant::now();
         loop {
-            let text = self.next().await?;
-            match self.read(&text)? {
-                ServerFrame::Welcome(welcome) => return self.sit_down(welcome),
-                ServerFrame::Error(refusal) => {
-                    return Err(Error::Refused {
-                        code: refusal.code,
-                        text: refusal.text.into_owned(),
-                        retry: refusal.retry,
-                    });
-                }
-                ServerFrame::Unknown | ServerFrame::Pong { .. } => {}
-                ServerFrame::Joined(_) | ServerFrame::Left { .. } | ServerFrame::Signal { .. } => {
-                    return Err(self.not_ours("something else came before its welcome"));
-                }
+            match signaling.next().await {
+                Event::Joined(seat) => return Ok((signaling, seat)),
+                Event::Lost { loss, .. } | Event::Ended(loss) => return Err(signaling.error(loss)),
+                Event::Resumed
+                | Event::Resync(_)
+                | Event::PeerJoined(_)
+                | Event::PeerAway(_)
+                | Event::PeerBack(_)
+                | Event::PeerLeft { .. }
+                | Event::Signal { .. }
+                | Event::Ice(_)
+                | Event::Refused(_) => {}
             }
         }
     }
 
-    /// The next text frame. Pings are answered on the way. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Result<Utf8Bytes, Error> {
+    /// The session's next event. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Event {
         loop {
-            let Ok(message) = timeout_at(self.heard + self.silence, self.socket.next()).await
-            else {
-                return Err(Error::Timeout { address: self.place.address(), after: self.silence });
+            if let Some(event) = self.obey() {
+                return event;
+            }
+            let due = self.session.poll_timeout();
+            let alarm = async {
+                match due {
+                    Some(due) => sleep_until(self.started + due.since_start()).await,
+                    None => pending().await,
+                }
             };
-            self.heard = Instant::now();
-            match message {
-                Some(Ok(Message::Text(text))) => return Ok(text),
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Ok(Message::Binary(_))) => return Err(self.not_ours("it sent a binary frame")),
-                Some(Ok(Message::Close(frame))) => {
-                    let (code, text) = frame.map_or_else(
-                        || (NO_STATUS, "it gave no reason".to_owned()),
-                        |frame| (frame.code.into(), frame.reason.to_string()),
-                    );
-                    return Err(Error::Closed { code, text });
-                }
-                Some(Err(
-                    error @ (WsError::Utf8(_) | WsError::Capacity(_) | WsError::Protocol(_)),
-                )) if !is_broken(&error) => {
-                    return Err(self.not_ours(&error.to_string()));
-                }
-                Some(Err(error)) => return Err(Error::Lost(error.to_string())),
-                None => return Err(Error::Lost("it ended without a close frame".to_owned())),
-            }
+            let turn = tokio::select! {
+                turn = self.line.turn() => turn,
+                () = alarm => Turn::Timeout,
+            };
+            self.handle(turn);
         }
     }
 
-    /// Reads a text frame.
-    pub(crate) fn read<'a>(&self, text: &'a str) -> Result<ServerFrame<'a>, Error> {
-        ServerFrame::parse(text).map_err(|error| self.not_ours(&error.to_string()))
+    /// Sends a signal to another member, now or once there is a connection again.
+    pub(crate) fn signal(&mut self, to: &PeerId, data: Box<RawValue>) {
+        match self.session.signal(to, data) {
+            Ok(_) | Err(NotTaken::NoSession) => {}
+            Err(why) => tracing::warn!(%why, "a signal is left out"),
+        }
     }
 
-    /// Reads what a frame says about a peer.
-    pub(crate) fn seated(&self, member: &Member<'_>) -> Result<Seated, Error> {
-        let metadata = serde_json::from_str(member.metadata.get())
-            .map_err(|error| self.not_ours(&error.to_string()))?;
-        let peer = Peer::new(self.peer_id(&member.peer)?, metadata);
-        Ok(Seated { peer, polite: member.polite, offers: member.offers })
-    }
-
-    /// Passes a signal to another member. One over the server's limit is left out, since it would
-    /// only cost the seat.
-    pub(crate) async fn signal(&mut self, to: &PeerId, data: &RawValue) -> Result<(), Error> {
-        self.send(ClientFrame::Signal { to: to.as_str().into(), data }).await
-    }
-
-    /// Gives the seat back and closes the connection in order.
-    pub(crate) async fn leave(mut self) {
-        let goodbye = async {
-            self.send(ClientFrame::Leave).await?;
-            while self.next().await.is_ok() {}
-            // Lets tungstenite send the close frame's answer.
-            while let Some(Ok(_)) = self.socket.next().await {}
-            Ok::<(), Error>(())
-        };
-        let _ = timeout(GOODBYE_TIMEOUT, goodbye).await;
+    /// Whether another signal would be taken.
+    pub(crate) fn takes_signals(&self) -> bool {
+        self.session.takes_signals()
     }
 
     /// Whether the server is on this machine.
     pub(crate) fn is_local(&self) -> bool {
-        self.server.is_loopback()
+        self.server.is_some_and(|server| server.is_loopback())
     }
 
-    fn sit_down(&mut self, welcome: Welcome<'_>) -> Result<Seat, Error> {
-        self.silence = Duration::from_secs(welcome.heartbeat.timeout_s.clamp(1, 3600));
-        self.frame_bytes_max = welcome.limits.frame_bytes_max;
-        Ok(Seat {
-            id: self.peer_id(&welcome.peer)?,
-            members: welcome
-                .members
-                .iter()
-                .map(|member| self.seated(member))
-                .collect::<Result<_, _>>()?,
-            ice_servers: welcome.ice_servers,
-        })
-    }
-
-    async fn send(&mut self, frame: ClientFrame<'_>) -> Result<(), Error> {
-        let text = ClientMessage { id: None, frame }.encode();
-        if text.len() > self.frame_bytes_max {
-            tracing::warn!(
-                bytes = text.len(),
-                "a frame is left out: it is over the server's limit"
-            );
-            return Ok(());
+    /// Gives the seat back and closes the connection in order.
+    pub(crate) async fn leave(mut self) {
+        self.session.leave();
+        while self.obey().is_some() {}
+        if let Line::Open(socket) = self.line {
+            let _ = timeout(GOODBYE_TIMEOUT, socket.wait_for_close()).await;
         }
-        match timeout(WRITE_TIMEOUT, self.socket.send(Message::text(text))).await {
-            Ok(Ok(())) => Ok(()),
-            // Its reason, such as a close code, is still to be read.
-            Ok(Err(WsError::AlreadyClosed | WsError::ConnectionClosed | WsError::Protocol(_))) => {
-                Ok(())
+    }
+
+    /// What to tell the program of a loss.
+    pub(crate) fn error(&mut self, loss: Loss) -> Error {
+        let address = self.place.address();
+        match (self.failure.take(), loss) {
+            (Some(failure), _) => failure,
+            (None, Loss::Refused(Refusal { code, text, retry, .. })) => {
+                Error::Refused { code, text, retry }
             }
-            Ok(Err(error)) => Err(Error::Lost(error.to_string())),
-            Err(_) => Err(Error::Lost("it doesn't read any more".to_owned())),
+            (None, Loss::Silent) => {
+                let after = Duration::from_secs(self.heard.elapsed().as_secs());
+                Error::Timeout { address, after }
+            }
+            (None, Loss::Unreadable(why)) => Error::NotHeliograph { address, why },
+            (None, Loss::Confused) => Error::Lost("a frame is missing".to_owned()),
+            (None, Loss::Closed(_)) => Error::Lost("it is closed".to_owned()),
         }
     }
 
-    fn peer_id(&self, text: &str) -> Result<PeerId, Error> {
-        PeerId::parse(text).map_err(|error| self.not_ours(&format!("a peer's id: {error}")))
+    /// Does what the session wants, up to the next event for the program.
+    fn obey(&mut self) -> Option<Event> {
+        loop {
+            match self.session.poll_output()? {
+                Output::Connect => {
+                    self.failure = None;
+                    self.line = Line::Opening(Box::pin(Socket::open(self.place.clone())));
+                }
+                Output::Send(text) => {
+                    if let Line::Open(socket) = &mut self.line {
+                        socket.send(text);
+                    }
+                }
+                Output::Close(code) => {
+                    if let Line::Open(socket) = std::mem::replace(&mut self.line, Line::Closed) {
+                        socket.give_up(code);
+                    }
+                }
+                Output::Event(event) => return Some(event),
+            }
+        }
     }
 
-    fn not_ours(&self, why: &str) -> Error {
-        Error::NotHeliograph { address: self.place.address(), why: why.to_owned() }
+    fn handle(&mut self, turn: Turn) {
+        let now = self.now();
+        match turn {
+            Turn::Timeout => self.session.handle_timeout(now),
+            Turn::Opened(Ok(socket)) => {
+                self.server = Some(socket.server);
+                self.line = Line::Open(socket);
+                self.heard = Instant::now();
+                self.session.handle_opened(now);
+            }
+            Turn::Opened(Err(error)) => self.lose(now, error, None),
+            Turn::Socket(event) => {
+                self.heard = Instant::now();
+                self.handle_socket(now, event);
+            }
+        }
+    }
+
+    fn handle_socket(&mut self, now: Time, event: SocketEvent) {
+        match event {
+            SocketEvent::Text(text) => self.session.handle_text(now, &text),
+            SocketEvent::SignOfLife => self.session.handle_sign_of_life(now),
+            SocketEvent::Unreadable(why) => self.session.handle_unreadable(why),
+            SocketEvent::Closed { code, text } => {
+                self.lose(now, Error::Closed { code, text }, Some(code));
+            }
+            SocketEvent::Broken(why) => self.lose(now, Error::Lost(why), None),
+        }
+    }
+
+    fn lose(&mut self, now: Time, error: Error, code: Option<u16>) {
+        self.line = Line::Closed;
+        tracing::debug!(%error, "no connection to the server");
+        self.failure = Some(error);
+        self.session.handle_lost(now, code);
+    }
+
+    fn now(&self) -> Time {
+        Time::after_start(self.started.elapsed())
     }
 }
 
-/// Whether the connection broke, rather than carried something wrong.
-fn is_broken(error: &WsError) -> bool {
-    use tokio_tungstenite::tungstenite::error::ProtocolError;
-    matches!(error, WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake))
-}
-
-async fn step<T>(place: &Place, future: impl Future<Output = T>) -> Result<T, Error> {
-    timeout(STEP_TIMEOUT, future)
-        .await
-        .map_err(|_| Error::Timeout { address: place.address(), after: STEP_TIMEOUT })
+impl Line {
+    /// Waits for what comes next. Cancel safe.
+    async fn turn(&mut self) -> Turn {
+        match self {
+            Self::Closed => pending().await,
+            Self::Opening(opening) => Turn::Opened(opening.await),
+            Self::Open(socket) => Turn::Socket(socket.event().await),
+        }
+    }
 }

@@ -19,7 +19,13 @@ async fn a_closed_room_leaves_no_socket_and_no_task_behind() {
         tokio::join!(ada.close(), bob.close());
         assert_eq!(udp_sockets(), 0);
     }
-    // The server's own tasks for the two end when it has seen them leave.
+    // While there is no connection to the server, too.
+    let ((ada, _), (bob, _)) = pair(&server).await;
+    server.refuse_all().await;
+    server.cut().await;
+    tokio::join!(ada.close(), bob.close());
+    assert_eq!(udp_sockets(), 0);
+    // The server's own tasks for them end when it has seen them leave.
     timeout(PATIENCE, async {
         while tasks() > before {
             sleep(Duration::from_millis(10)).await;

@@ -9,7 +9,9 @@ use crate::config::{
     CHECK_INTERVAL, CHECKS_MAX, PEER_REFLEXIVE_WAIT, REFLEXIVE_WAIT, RELAY_WAIT, SEND_BUFFER_BYTES,
 };
 use async_trait::async_trait;
+use rtc::crypto::SignatureScheme;
 use rtc::ice::mdns::MulticastDnsMode;
+use rtc::peer_connection::certificate::CertificateParams;
 use signal_core::protocol::IceServer;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +19,10 @@ use tokio::sync::mpsc;
 use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
 use webrtc::error::Result;
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
-    RTCIceCandidateInit, RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy,
-    RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder,
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCCertificate,
+    RTCConfiguration, RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceGatheringState,
+    RTCIceServer, RTCIceTransportPolicy, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
+    RTCSessionDescription, SettingEngineBuilder,
 };
 
 /// What all links of a room have in common.
@@ -28,6 +31,27 @@ pub(crate) struct IceSetup {
     pub(crate) servers: Vec<IceServer>,
     pub(crate) relay_only: bool,
     pub(crate) addresses: LocalAddresses,
+    pub(crate) identity: Option<Identity>,
+}
+
+/// The certificate of all links of a room, by which others know us again on a new seat.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity(RTCCertificate);
+
+impl Identity {
+    /// Makes one; none if this machine can't, so that each link makes its own.
+    pub(crate) fn generate() -> Option<Self> {
+        Self::try_generate()
+            .inspect_err(|error| tracing::debug!(%error, "each link makes its own certificate"))
+            .ok()
+    }
+
+    fn try_generate() -> std::result::Result<Self, Box<dyn std::error::Error>> {
+        let provider = rtc::crypto::default_provider()?;
+        let params = CertificateParams::new(vec!["heliograph".to_owned()])?;
+        let scheme = SignatureScheme::EcdsaP256Sha256;
+        Ok(Self(RTCCertificate::generate(provider.crypto(), scheme, params)?))
+    }
 }
 
 /// A peer connection with its two channels.
@@ -112,6 +136,13 @@ impl Connection {
         self.inner.add_ice_candidate(init).await
     }
 
+    /// Takes other servers, for when candidates are gathered again.
+    pub(super) async fn set_ice(&self, setup: &IceSetup) {
+        if let Err(error) = self.inner.set_configuration(configuration(setup)).await {
+            tracing::debug!(%error, "a connection doesn't take new ICE servers");
+        }
+    }
+
     pub(super) async fn close(&self) -> Result<()> {
         self.inner.close().await
     }
@@ -122,15 +153,7 @@ async fn build(
     notices: &mpsc::Sender<Input>,
     mdns: MulticastDnsMode,
 ) -> Result<Arc<dyn PeerConnection>> {
-    let (policy, relay_wait) = if setup.relay_only {
-        (RTCIceTransportPolicy::Relay, Duration::ZERO)
-    } else {
-        (RTCIceTransportPolicy::All, RELAY_WAIT)
-    };
-    let configuration = RTCConfigurationBuilder::default()
-        .with_ice_servers(setup.servers.iter().map(ice_server).collect())
-        .with_ice_transport_policy(policy)
-        .build();
+    let relay_wait = if setup.relay_only { Duration::ZERO } else { RELAY_WAIT };
     let settings = SettingEngineBuilder::new()
         .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS_MAX))
         .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
@@ -140,7 +163,7 @@ async fn build(
         .build();
     let handler = Handler { notices: notices.clone() };
     let inner = PeerConnectionBuilder::new()
-        .with_configuration(configuration)
+        .with_configuration(configuration(setup))
         .with_setting_engine(settings)
         .with_runtime(Arc::new(KickRuntime))
         .with_handler(Arc::new(handler))
@@ -149,6 +172,19 @@ async fn build(
         .build()
         .await?;
     Ok(Arc::new(inner))
+}
+
+fn configuration(setup: &IceSetup) -> RTCConfiguration {
+    let policy = match setup.relay_only {
+        true => RTCIceTransportPolicy::Relay,
+        false => RTCIceTransportPolicy::All,
+    };
+    let certificate = setup.identity.as_ref().map(|identity| identity.0.clone());
+    RTCConfigurationBuilder::default()
+        .with_ice_servers(setup.servers.iter().map(ice_server).collect())
+        .with_ice_transport_policy(policy)
+        .with_certificates(certificate.into_iter().collect())
+        .build()
 }
 
 fn ice_server(server: &IceServer) -> RTCIceServer {

@@ -31,6 +31,10 @@ pub(crate) enum Kind {
     Rollback,
 }
 
+/// A hash of a certificate. Who is connected has proven that the certificate is its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint(String);
+
 /// `RTCIceCandidateInit`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,7 +74,17 @@ impl Description {
     /// The ICE user fragment (RFC 8839 §5.4), by which a candidate says to which description it
     /// belongs.
     pub(crate) fn username_fragment(&self) -> Option<&str> {
-        self.sdp.lines().find_map(|line| line.trim_end().strip_prefix("a=ice-ufrag:"))
+        self.attribute("a=ice-ufrag:")
+    }
+
+    /// The certificate that the sender will show (RFC 8122 §5).
+    pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
+        let text = self.attribute("a=fingerprint:")?;
+        Some(Fingerprint(text.to_ascii_lowercase()))
+    }
+
+    fn attribute(&self, start: &str) -> Option<&str> {
+        self.sdp.lines().find_map(|line| line.trim_end().strip_prefix(start))
     }
 }
 
@@ -94,6 +108,16 @@ mod tests {
         );
         assert_eq!(candidate.candidate.unwrap().username_fragment.as_deref(), Some("Xy+1"));
         assert_eq!(parse(r#"{"candidate":null}"#), Signal::default());
+    }
+
+    #[test]
+    fn a_certificate_is_known_again_however_it_is_written() {
+        let fingerprint =
+            |sdp: &str| Description { kind: Kind::Offer, sdp: sdp.to_owned() }.fingerprint();
+        let upper = fingerprint("v=0\r\na=fingerprint:sha-256 AB:01\r\n");
+        assert_eq!(upper, fingerprint("v=0\na=fingerprint:SHA-256 ab:01\n"));
+        assert_ne!(upper, fingerprint("a=fingerprint:sha-256 AB:02"));
+        assert_eq!(fingerprint("v=0\r\n"), None);
     }
 
     #[test]

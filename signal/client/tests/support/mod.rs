@@ -1,28 +1,28 @@
-//! A tiny signaling server for these tests: it speaks docs/protocol.md as far as a client can see,
-//! and it can misbehave.
+//! A tiny signaling server for these tests, with the rooms and sessions of the real one: it can
+//! misbehave.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "what isn't expected fails")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use futures_util::{SinkExt, StreamExt};
+use heliograph_base::{Now, Secret, Time, UnixTime};
 use heliograph_client::{Channel, Data, Event, Options, Path, Peer, Room, join};
-use serde_json::value::RawValue;
-use signal_core::protocol::{
-    ClientFrame, ClientMessage, Heartbeat, IceServer, LeaveReason, Limits, Member, SUBPROTOCOL,
-    ServerFrame, Welcome,
-};
+use serde_json::Value;
+use signal_core::protocol::{IceServer, SUBPROTOCOL};
+use signal_core::{Config, Edge, EdgeId, End, Hub, IceUrls, Seed, Transmit, TurnKey};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 /// No step of these tests takes so long on the slowest machine.
@@ -33,27 +33,51 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Behaviour {
     /// Both sides of a pair are told to offer.
     pub(crate) glare: bool,
+    /// What clients are told instead of none.
     pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) config: Config,
+    /// Gives TURN credentials for so long.
+    pub(crate) turn_ttl: Option<Duration>,
 }
 
-/// A server with one room; dropped, it is gone with all its connections.
+/// A server; dropped, it is gone with all its connections.
 pub(crate) struct Server {
     pub(crate) url: String,
+    desk: Option<mpsc::Sender<Said>>,
     _tasks: JoinSet<()>,
 }
 
-type Members = Arc<Mutex<BTreeMap<u32, (mpsc::Sender<Message>, Box<RawValue>)>>>;
+/// What a connection, or a test, says to the desk.
+enum Said {
+    Opened(u64, mpsc::Sender<Message>),
+    Text(u64, String),
+    SignOfLife(u64),
+    Closed(u64, Option<u16>),
+    Broken(u64),
+    /// All connections are to break, or one.
+    Cut(Option<u64>),
+    /// No more connections are to be served.
+    Refuse,
+    /// The rooms and sessions are to be forgotten.
+    Restart,
+}
 
 impl Server {
     pub(crate) async fn start(behaviour: Behaviour) -> Self {
-        let members = Members::default();
-        Self::serve(move |number, socket, connections| {
-            connections.spawn(serve(number, socket, Arc::clone(&members), behaviour.clone()));
+        let (desk, said) = mpsc::channel(1024);
+        let mut server = Self::serve({
+            let desk = desk.clone();
+            move |number, socket, connections| {
+                connections.spawn(carry(number, socket, desk.clone()));
+            }
         })
-        .await
+        .await;
+        server._tasks.spawn(Desk::new(behaviour).run(said));
+        server.desk = Some(desk);
+        server
     }
 
-    /// Answers each `hello` with this, and then waits for the client's end.
+    /// Answers the first frame of each connection with this, and then waits for the client's end.
     pub(crate) async fn scripted(script: Vec<Message>) -> Self {
         Self::serve(move |_, mut socket, connections| {
             let script = script.clone();
@@ -68,8 +92,32 @@ impl Server {
         .await
     }
 
+    /// Breaks all connections; clients may come back.
+    pub(crate) async fn cut(&self) {
+        self.say(Said::Cut(None)).await;
+    }
+
+    /// Breaks one connection; they are counted from 1.
+    pub(crate) async fn cut_one(&self, number: u64) {
+        self.say(Said::Cut(Some(number))).await;
+    }
+
+    /// Serves those that are connected, but nobody else.
+    pub(crate) async fn refuse_all(&self) {
+        self.say(Said::Refuse).await;
+    }
+
+    /// Ends all connections and forgets everything.
+    pub(crate) async fn restart(&self) {
+        self.say(Said::Restart).await;
+    }
+
+    async fn say(&self, said: Said) {
+        assert!(self.desk.as_ref().unwrap().send(said).await.is_ok());
+    }
+
     async fn serve(
-        mut handle: impl FnMut(u32, WebSocketStream<TcpStream>, &mut JoinSet<()>) + Send + 'static,
+        mut handle: impl FnMut(u64, WebSocketStream<TcpStream>, &mut JoinSet<()>) + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
@@ -78,10 +126,13 @@ impl Server {
             let mut connections = JoinSet::new();
             for number in 1.. {
                 let (tcp, _): (_, SocketAddr) = listener.accept().await.unwrap();
-                handle(number, accept_hdr_async(tcp, upgrade).await.unwrap(), &mut connections);
+                if let Ok(socket) = accept_hdr_async(tcp, upgrade).await {
+                    handle(number, socket, &mut connections);
+                }
+                while connections.try_join_next().is_some() {}
             }
         });
-        Self { url, _tasks: tasks }
+        Self { url, desk: None, _tasks: tasks }
     }
 }
 
@@ -96,91 +147,158 @@ fn upgrade(
     Ok(response)
 }
 
-async fn serve(
-    me: u32,
-    mut socket: WebSocketStream<TcpStream>,
-    members: Members,
-    behaviour: Behaviour,
-) {
+/// Carries one connection's frames, until the desk drops its end.
+async fn carry(number: u64, mut socket: WebSocketStream<TcpStream>, desk: mpsc::Sender<Said>) {
     let (outgoing, mut waiting) = mpsc::channel(1024);
-    let mut reason = LeaveReason::Lost;
+    let mut said = Said::Opened(number, outgoing);
     loop {
-        let text = tokio::select! {
+        if desk.send(said).await.is_err() {
+            return;
+        }
+        said = tokio::select! {
             message = socket.next() => match message {
-                Some(Ok(Message::Text(text))) => text,
-                Some(Ok(_)) => continue,
-                Some(Err(_)) | None => break,
+                Some(Ok(Message::Text(text))) => Said::Text(number, text.to_string()),
+                Some(Ok(Message::Close(frame))) => {
+                    Said::Closed(number, frame.map(|frame| frame.code.into()))
+                }
+                Some(Ok(_)) => Said::SignOfLife(number),
+                Some(Err(_)) | None => {
+                    let _ = desk.send(Said::Broken(number)).await;
+                    return;
+                }
             },
             message = waiting.recv() => {
-                let _ = socket.send(message.unwrap()).await;
-                continue;
+                let Some(message) = message else { return };
+                let _ = socket.send(message).await;
+                Said::SignOfLife(number)
             }
         };
-        match ClientMessage::parse(&text).unwrap().frame {
-            ClientFrame::Hello { metadata, .. } => {
-                let metadata = metadata
-                    .map_or_else(|| RawValue::from_string("{}".into()).unwrap(), ToOwned::to_owned);
-                join_room(me, &metadata, &outgoing, &members, &behaviour);
+    }
+}
+
+/// The rooms and sessions, and the edges of all connections.
+struct Desk {
+    behaviour: Behaviour,
+    started: Instant,
+    hub: Hub,
+    edges: BTreeMap<u64, (Edge, mpsc::Sender<Message>)>,
+    refuses: bool,
+}
+
+impl Desk {
+    fn new(behaviour: Behaviour) -> Self {
+        let hub = hub(&behaviour, 1);
+        Self { behaviour, started: Instant::now(), hub, edges: BTreeMap::new(), refuses: false }
+    }
+
+    async fn run(mut self, mut said: mpsc::Receiver<Said>) {
+        loop {
+            let edges = self.edges.values().filter_map(|(edge, _)| edge.poll_timeout());
+            let due = edges.chain(self.hub.poll_timeout()).min();
+            let due = due.map_or(Duration::from_secs(60), Time::since_start);
+            tokio::select! {
+                said = said.recv() => match said {
+                    Some(said) => self.handle(said),
+                    None => return,
+                },
+                () = sleep_until(self.started + due) => {}
             }
-            ClientFrame::Signal { to, data } => {
-                let from = peer(me).into();
-                send(&members, &to, &ServerFrame::Signal { from, data });
-            }
-            ClientFrame::Leave => {
-                reason = LeaveReason::Left;
-                let _ = socket.close(None).await;
-            }
-            ClientFrame::Ping => {}
+            let now = self.now();
+            self.hub.handle_timeout(now);
+            self.edges.values_mut().for_each(|(edge, _)| edge.handle_timeout(now.time));
+            while self.pass_on() {}
         }
     }
-    members.lock().unwrap().remove(&me);
-    let others: Vec<u32> = members.lock().unwrap().keys().copied().collect();
-    for other in others {
-        send(&members, &peer(other), &ServerFrame::Left { peer: peer(me).into(), reason });
+
+    fn now(&self) -> Now {
+        let elapsed = self.started.elapsed();
+        let unix = UnixTime { seconds: 1_700_000_000 } + elapsed;
+        Now { time: Time::after_start(elapsed), unix }
+    }
+
+    fn handle(&mut self, said: Said) {
+        let now = self.now().time;
+        let ice = Arc::new(IceUrls {
+            stun: Vec::new(),
+            turn: vec!["turn:127.0.0.1:9?transport=udp".to_owned()],
+        });
+        match said {
+            Said::Opened(..) if self.refuses => {}
+            Said::Opened(number, outgoing) => {
+                let edge = Edge::new(now, Arc::new(self.behaviour.config.clone()), ice);
+                self.edges.insert(number, (edge, outgoing));
+            }
+            Said::Text(number, text) => self.with(number, |edge| edge.handle_text(now, &text)),
+            Said::SignOfLife(number) => self.with(number, |edge| edge.handle_sign_of_life(now)),
+            Said::Closed(number, code) => self.with(number, |edge| edge.handle_closed(code)),
+            Said::Broken(number) => self.with(number, Edge::handle_broken),
+            Said::Cut(None) => self.edges.values_mut().for_each(|(edge, _)| edge.handle_broken()),
+            Said::Cut(Some(number)) => self.with(number, Edge::handle_broken),
+            Said::Refuse => self.refuses = true,
+            Said::Restart => {
+                self.edges.clear();
+                self.hub = hub(&self.behaviour, 2);
+            }
+        }
+    }
+
+    fn with(&mut self, number: u64, act: impl FnOnce(&mut Edge)) {
+        if let Some((edge, _)) = self.edges.get_mut(&number) {
+            act(edge);
+        }
+    }
+
+    /// Moves what hub and edges have to say; whether there was anything.
+    fn pass_on(&mut self) -> bool {
+        let now = self.now();
+        let mut any = false;
+        for (number, (edge, outgoing)) in &mut self.edges {
+            while let Some(request) = edge.poll_request() {
+                any = true;
+                self.hub.handle(now, EdgeId(*number), request);
+            }
+            while let Some(transmit) = edge.poll_transmit() {
+                let message = match transmit {
+                    Transmit::Frame(frame) => self.behaviour.twist(frame.text().as_str()),
+                    Transmit::Refusal(_, frame) => Message::text(frame.as_str()),
+                    Transmit::Ping => Message::Ping(Vec::new().into()),
+                };
+                let _ = outgoing.try_send(message);
+            }
+            if let Some(End::Close(code)) = edge.ended() {
+                let (code, reason) = (code.number().into(), code.text().into());
+                let _ = outgoing.try_send(Message::Close(Some(CloseFrame { code, reason })));
+            }
+        }
+        self.edges.retain(|_, (edge, _)| edge.ended().is_none());
+        while let Some(output) = self.hub.poll_output() {
+            any = true;
+            self.with(output.to.0, |edge| edge.handle_event(output.event));
+        }
+        any
     }
 }
 
-fn join_room(
-    me: u32,
-    metadata: &RawValue,
-    outgoing: &mpsc::Sender<Message>,
-    members: &Members,
-    behaviour: &Behaviour,
-) {
-    let mut members = members.lock().unwrap();
-    // The newcomer offers and is polite.
-    let joined = Member { peer: peer(me).into(), metadata, polite: false, offers: behaviour.glare };
-    for (other, _) in members.values() {
-        other.try_send(Message::text(ServerFrame::Joined(joined.clone()).encode())).unwrap();
-    }
-    let others = members.iter().map(|(id, (_, metadata))| Member {
-        peer: peer(*id).into(),
-        metadata,
-        polite: true,
-        offers: true,
+fn hub(behaviour: &Behaviour, random: u8) -> Hub {
+    let turn = behaviour.turn_ttl.map(|ttl| {
+        let secret = Secret::from_text("north").unwrap();
+        TurnKey { secret, ttl }
     });
-    let welcome = Welcome {
-        room: "demo".into(),
-        peer: peer(me).into(),
-        members: others.collect(),
-        ice_servers: behaviour.ice_servers.clone(),
-        ice_ttl_s: 60,
-        heartbeat: Heartbeat { interval_s: 20, timeout_s: 60 },
-        limits: Limits { frame_bytes_max: 65_536, metadata_bytes_max: 1024, members_max: 8 },
-    };
-    outgoing.try_send(Message::text(ServerFrame::Welcome(welcome).encode())).unwrap();
-    members.insert(me, (outgoing.clone(), metadata.to_owned()));
+    Hub::new(behaviour.config.clone(), turn, &Seed { hub: 1, random: [random; 32] })
 }
 
-fn send(members: &Members, to: &str, frame: &ServerFrame<'_>) {
-    let number: u32 = to.trim_start_matches("peer-").parse().unwrap();
-    if let Some((outgoing, _)) = members.lock().unwrap().get(&number) {
-        outgoing.try_send(Message::text(frame.encode())).unwrap();
+impl Behaviour {
+    /// What a client is told instead.
+    fn twist(&self, text: &str) -> Message {
+        let mut frame: Value = serde_json::from_str(text).unwrap();
+        if frame["type"] == "joined" && self.glare {
+            frame["offers"] = true.into();
+        }
+        if frame["type"] == "welcome" && !self.ice_servers.is_empty() {
+            frame["ice_servers"] = serde_json::to_value(&self.ice_servers).unwrap();
+        }
+        Message::text(frame.to_string())
     }
-}
-
-fn peer(number: u32) -> String {
-    format!("peer-{number}")
 }
 
 /// Joins, as somebody with a name.
@@ -244,9 +362,10 @@ impl Mallory {
 /// A welcome to an empty room.
 pub(crate) fn welcome() -> Message {
     Message::text(
-        r#"{"type":"welcome","room":"demo","peer":"peer-9","members":[],"ice_servers":[],
-            "ice_ttl_s":60,
+        r#"{"seq":1,"type":"welcome","room":"demo","peer":"peer-9","session":"demo:peer-9",
+            "key":"k","grace_s":30,"members":[],"ice_servers":[],"ice_ttl_s":60,
             "heartbeat":{"interval_s":4,"timeout_s":9},
-            "limits":{"frame_bytes_max":65536,"metadata_bytes_max":1024,"members_max":8}}"#,
+            "limits":{"frame_bytes_max":65536,"metadata_bytes_max":1024,"members_max":8,
+                      "unacked_frames_max":256,"unacked_bytes_max":262144}}"#,
     )
 }
