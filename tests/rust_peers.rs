@@ -8,8 +8,13 @@ use heliograph_client::{
     CandidateType, Channel, Event, LeaveReason, Options, Path, Peer, Room, join,
 };
 use serde_json::json;
+use std::net::SocketAddr;
 use std::time::Duration;
 use support::Heliograph;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 /// No step takes so long on the slowest machine.
@@ -65,15 +70,139 @@ async fn who_leaves_is_announced_at_once_and_who_comes_is_connected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn open_channels_outlive_the_server() {
+async fn open_channels_outlive_the_server_and_the_room_is_joined_anew_when_it_is_back() {
     let server = start();
     let ((mut ada, to_bob, _), (mut bob, _, _)) = pair(&server, false).await;
-    drop(server);
+    let (address, before) = (server.http(), ada.peer_id().clone());
+    server.signal("TERM");
+    server.wait();
     for room in [&mut ada, &mut bob] {
         let event = next(room).await;
         assert!(matches!(event, Event::SignalingLost(_)), "{event:?}");
     }
     exchange(&to_bob, &mut bob).await;
+
+    let again = Heliograph::start(&["--http", &address.to_string(), "--turn", "127.0.0.1:0"]);
+    let (mut moved_ada, mut moved_bob) = (Moved::default(), Moved::default());
+    let talk = async {
+        loop {
+            let _ = to_bob.send_lossy("over the old link").await;
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        _ = async { tokio::join!(moved_ada.watch(&mut ada), moved_bob.watch(&mut bob)) } => {}
+        () = talk => {}
+    }
+    assert_ne!(ada.peer_id(), &before);
+    assert_eq!(moved_ada.new.as_ref().map(Peer::id), Some(bob.peer_id()));
+    assert!(moved_bob.messages > 0, "the old link works until there is a new one");
+    exchange(&moved_ada.new.expect("connected"), &mut bob).await;
+    drop(again);
+}
+
+/// What a room whose members join anew goes through.
+#[derive(Default)]
+struct Moved {
+    new: Option<Peer>,
+    messages: u32,
+}
+
+impl Moved {
+    /// Until the old link is gone. It must not end before there is a new one.
+    async fn watch(&mut self, room: &mut Room) {
+        loop {
+            match next(room).await {
+                Event::Message { .. } => self.messages += 1,
+                Event::SignalingRejoined { peer_id } => assert_eq!(&peer_id, room.peer_id()),
+                Event::PeerJoined(_) => {}
+                Event::Connected { peer, .. } => self.new = Some(peer),
+                Event::PeerLeft { .. } => return assert!(self.new.is_some()),
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_line_is_resumed_and_nobody_notices_but_by_events() {
+    let server = start();
+    let line = Line::start(server.http()).await;
+    let mut ada = enter_at(&line.url(), "ada", false).await;
+    let mut bob = enter(&server, "bob", false).await;
+    let ((to_bob, _), (to_ada, _)) = tokio::join!(connected(&mut ada), connected(&mut bob));
+    let before = ada.peer_id().clone();
+    // Down for longer than it takes until others are told.
+    line.set(false);
+    let event = next(&mut ada).await;
+    assert!(matches!(event, Event::SignalingLost(_)), "{event:?}");
+    match next(&mut bob).await {
+        Event::PeerAway(peer) => assert_eq!(peer, to_ada),
+        event => panic!("{event:?}"),
+    }
+    exchange(&to_bob, &mut bob).await;
+    // Somebody joins, offers, and waits for her answer.
+    let mut cyd = enter(&server, "cyd", false).await;
+    connected(&mut bob).await;
+    assert_eq!(connected(&mut cyd).await.0.name(), Some("bob"));
+    line.set(true);
+    let event = next(&mut ada).await;
+    assert!(matches!(event, Event::SignalingResumed), "{event:?}");
+    assert_eq!(connected(&mut ada).await.0.name(), Some("cyd"));
+    match next(&mut bob).await {
+        Event::PeerBack(peer) => assert_eq!(peer, to_ada),
+        event => panic!("{event:?}"),
+    }
+    assert_eq!(ada.peer_id(), &before);
+    exchange(&to_bob, &mut bob).await;
+}
+
+/// A line to the server that can be cut: what is on the way is lost, and nothing gets through until
+/// it is mended.
+struct Line {
+    address: SocketAddr,
+    works: watch::Sender<bool>,
+    carrying: JoinHandle<()>,
+}
+
+impl Line {
+    async fn start(to: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let works = watch::Sender::new(true);
+        let works_still = works.subscribe();
+        let carrying = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut works = works_still.clone();
+                connections.spawn(async move {
+                    if !*works.borrow() {
+                        return;
+                    }
+                    let mut far = TcpStream::connect(to).await.expect("the server is up");
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut near, &mut far) => {}
+                        _ = works.wait_for(|works| !works) => {}
+                    }
+                });
+            }
+        });
+        Self { address, works, carrying }
+    }
+
+    fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    fn set(&self, works: bool) {
+        self.works.send_replace(works);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.carrying.abort();
+    }
 }
 
 /// Sends numbers over the lossy channel, a reliable message after them, and counts what came.
@@ -120,15 +249,20 @@ fn start() -> Heliograph {
 }
 
 async fn enter(server: &Heliograph, name: &str, relay_only: bool) -> Room {
+    enter_at(server.announced("WebSocket"), name, relay_only).await
+}
+
+async fn enter_at(url: &str, name: &str, relay_only: bool) -> Room {
     let options = Options { metadata: json!({ "name": name }), relay_only };
-    join(server.announced("WebSocket"), "demo", options).await.expect("a seat")
+    join(url, "demo", options).await.expect("a seat")
 }
 
 async fn connected(room: &mut Room) -> (Peer, Path) {
     loop {
         match next(room).await {
             Event::Connected { peer, path } => return (peer, path),
-            Event::PeerJoined(_) => {}
+            // In a room of three, others may come to the fore.
+            Event::PeerJoined(_) | Event::PeerAway(_) | Event::PeerBack(_) => {}
             event => panic!("{event:?}"),
         }
     }

@@ -1,4 +1,5 @@
-//! The client's half of a session in virtual time: by itself, and against a hub over links that break.
+//! The client's half of a session in virtual time: by itself, and against a hub over links that
+//! break.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "what isn't expected fails")]

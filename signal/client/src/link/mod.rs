@@ -292,8 +292,8 @@ impl Link {
         }
     }
 
-    /// Runs until nobody reads the room's events any more, or until the link isn't open and the peer
-    /// has no seat; then the program is to be told the reason, if there is one.
+    /// Runs until nobody reads the room's events any more, or until the link isn't open and the
+    /// peer has no seat; then the program is to be told the reason, if there is one.
     async fn work(
         &mut self,
         inputs: &mut mpsc::Receiver<Input>,

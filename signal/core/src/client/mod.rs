@@ -31,8 +31,8 @@ pub const GIVEN_UP: u16 = 4900;
 ///
 /// Who has the connections feeds it what happens on the last one by `handle_*`, does what
 /// [`poll_output`](Self::poll_output) says after each call, in that order, and calls
-/// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so. For how
-/// long a connection may take to open is its own affair.
+/// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so. For
+/// how long a connection may take to open is its own affair.
 ///
 /// When a connection is lost, it asks for another one after a random pause and resumes; what the
 /// server then doesn't know of any more it joins anew.
