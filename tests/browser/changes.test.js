@@ -4,54 +4,59 @@
 import assert from "node:assert/strict";
 import { only, scenario, startServer } from "./support.js";
 
-scenario(
-  "links stay open while the server is away, and go on after it has come back",
-  async ({ visit, server, add }) => {
-    const ada = await visit("restart", { name: "Ada" });
-    const ben = await visit("restart", { name: "Ben" });
-    const pair = [ada, ben];
-    await Promise.all([ada.meets(["Ben"], "direct"), ben.meets(["Ada"], "direct")]);
+for (const signal of ["SIGTERM", "SIGKILL"]) {
+  scenario(
+    `links stay open while the server is away after ${signal}, and go on when it is back`,
+    (stage) => restart(stage, signal),
+  );
+}
 
-    assert.equal(await server.stop(), 0);
-    for (const one of pair) {
-      const seen = await one.until(
-        "the server is away",
-        ({ status }) => status === "waiting" || status === "connecting",
-      );
-      assert.equal(only(seen).state, "connected");
-    }
-    const before = only(await ben.sees()).received;
-    await ada.says("no server between us");
-    await ben.reads("Ada", "no server between us");
-    await ben.until("positions still come", (seen) => only(seen).received > before + 60);
+async function restart({ visit, server, add }, signal) {
+  const ada = await visit("restart", { name: "Ada" });
+  const ben = await visit("restart", { name: "Ben" });
+  const pair = [ada, ben];
+  await Promise.all([ada.meets(["Ben"], "direct"), ben.meets(["Ada"], "direct")]);
 
-    add(await startServer({ port: server.port }));
-    for (const one of pair) {
-      await one.page.click("#retry").catch(() => {}); // It may have come back by itself.
-      await one.until("the server is back", ({ status }) => status === "online");
-    }
-    // Each knows the other under the new seat: one row, connected, no gap in the chat.
-    for (const one of pair) {
-      const other = pair.find((each) => each !== one).name;
-      await one.until(
-        "a seat again",
-        ({ people }) =>
-          people.length === 1 &&
-          people[0].seat !== "" &&
-          people[0].state === "connected" &&
-          people[0].trouble === "",
-      );
-      await one.meets([other]);
-    }
-    await ben.says("and on we go");
-    const seen = await ada.reads("Ben", "and on we go");
-    assert.equal(
-      seen.chat.filter((line) => line === "Ben is here.").length,
-      1,
-      "the reunion is no second arrival",
+  const code = await server.end(signal);
+  assert.equal(code, signal === "SIGTERM" ? 0 : null);
+  for (const one of pair) {
+    const seen = await one.until(
+      "the server is away",
+      ({ status }) => status === "waiting" || status === "connecting",
     );
-  },
-);
+    assert.equal(only(seen).state, "connected");
+  }
+  const before = only(await ben.sees()).received;
+  await ada.says("no server between us");
+  await ben.reads("Ada", "no server between us");
+  await ben.until("positions still come", (seen) => only(seen).received > before + 60);
+  for (const one of pair) assert.deepEqual((await one.sees()).links, { made: 1, closed: 0 });
+
+  add(await startServer({ port: server.port }));
+  for (const one of pair) {
+    await one.comesBack();
+  }
+  // Each knows the other under the new seat: one row, connected, no gap in the chat.
+  for (const one of pair) {
+    const other = pair.find((each) => each !== one).name;
+    await one.until(
+      "a seat again",
+      ({ people }) =>
+        people.length === 1 &&
+        people[0].seat !== "" &&
+        people[0].state === "connected" &&
+        people[0].trouble === "",
+    );
+    await one.meets([other]);
+  }
+  await ben.says("and on we go");
+  const seen = await ada.reads("Ben", "and on we go");
+  assert.equal(
+    seen.chat.filter((line) => line === "Ben is here.").length,
+    1,
+    "the reunion is no second arrival",
+  );
+}
 
 scenario("the page says when it will try to reconnect", async ({ visit, server }) => {
   const ada = await visit("waiting", { name: "Ada" });

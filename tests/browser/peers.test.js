@@ -86,7 +86,7 @@ scenario("a page that is closed is announced at once", async ({ visit }) => {
   await ben.page.close();
   const seen = await ada.until("Ben has left", ({ people }) => people.length === 0, 3000);
   assert.ok(
-    seen.chat.some((line) => /^Ben (left|is gone)\.$/.test(line)),
+    seen.chat.includes("Ben left."),
     JSON.stringify(seen.chat),
   );
 });

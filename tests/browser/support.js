@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, mkdirSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -103,6 +104,13 @@ class Program {
       throw new Error(`${this.name} didn't end within ${STOP_MS} ms of ${signal}`);
     return code;
   }
+
+  /** Ends the program by this signal, in order or not. */
+  async end(signal) {
+    this.child.kill(signal);
+    const [code] = await this.exited;
+    return code;
+  }
 }
 
 /** Starts `heliograph` on loopback; `port` 0 lets it choose. */
@@ -111,6 +119,66 @@ export async function startServer({ port = 0, flags = [] } = {}) {
   const server = new Program(binary(), [...listen, ...flags]);
   const [, page] = await server.line(/Page\s+(http:\/\/\S+)/);
   return Object.assign(server, { page, port: Number(new URL(page).port) });
+}
+
+/**
+ * A line to a server that can break. Pages that come by it find the server at `page`, as at any
+ * server.
+ */
+export class Line {
+  static async to(server) {
+    const line = new Line();
+    line.connections = new Set();
+    line.works = true;
+    line.listener = createServer((near) => line.#carry(near, server.port));
+    line.listener.listen(0, "127.0.0.1");
+    await once(line.listener, "listening");
+    line.port = line.listener.address().port;
+    line.page = `http://127.0.0.1:${line.port}/`;
+    return line;
+  }
+
+  /** Breaks all connections; what is on the way is lost. Nothing gets through until `mend`. */
+  cut() {
+    this.works = false;
+    for (const { near, far } of this.connections) {
+      near.resetAndDestroy();
+      far.resetAndDestroy();
+    }
+  }
+
+  mend() {
+    this.works = true;
+  }
+
+  /** Carries nothing more on the connections there are, but lets neither end know. */
+  stall() {
+    for (const { near, far } of this.connections) {
+      near.unpipe(far);
+      far.unpipe(near);
+    }
+  }
+
+  async stop() {
+    this.cut();
+    this.listener.close();
+  }
+
+  #carry(near, port) {
+    if (!this.works) return near.resetAndDestroy();
+    const far = connect(port, "127.0.0.1");
+    const connection = { near, far };
+    this.connections.add(connection);
+    near.pipe(far).pipe(near);
+    for (const end of [near, far]) {
+      end.on("error", () => {}); // Its close follows.
+      end.on("close", () => {
+        this.connections.delete(connection);
+        near.destroy();
+        far.destroy();
+      });
+    }
+  }
 }
 
 /** Starts the Rust example in a room. */
@@ -141,6 +209,7 @@ export async function visit(browser, server, room, options = {}) {
   const visitor = new Visitor(page, name);
   if (relayOnly) await page.addInitScript(startWithRelayOnly);
   if (relayBy) await page.addInitScript(keepIceServers, relayBy);
+  await page.addInitScript(countLinks);
   await page.goto(`${server.page}#${room}`);
   return visitor;
 }
@@ -172,6 +241,24 @@ function keepIceServers(text) {
   };
 }
 
+/** Runs in the page: counts the peer connections made, and the channels closed from outside. */
+function countLinks() {
+  window.links = { made: 0, closed: 0 };
+  const Native = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Native {
+    constructor(config) {
+      super(config);
+      window.links.made += 1;
+    }
+
+    createDataChannel(...args) {
+      const channel = super.createDataChannel(...args);
+      channel.addEventListener("close", () => (window.links.closed += 1));
+      return channel;
+    }
+  };
+}
+
 /** Somebody who looks at the page. */
 export class Visitor {
   constructor(page, name) {
@@ -198,6 +285,7 @@ export class Visitor {
         rtt: item.querySelector(".rtt").textContent,
         state: item.dataset.state,
         seat: item.dataset.peer,
+        away: item.dataset.away === "true",
         path: item.dataset.path,
         local: item.dataset.local,
         remote: item.dataset.remote,
@@ -205,6 +293,7 @@ export class Visitor {
         lost: Number(item.dataset.lost),
       })),
       chat: [...document.querySelectorAll("#log li")].map((line) => line.textContent),
+      links: { ...window.links },
     }));
   }
 
@@ -237,6 +326,12 @@ export class Visitor {
           ),
         ),
     );
+  }
+
+  /** Waits until the page has its server again, without the pause if there is one. */
+  async comesBack() {
+    await this.page.click("#retry", { timeout: 500 }).catch(() => {});
+    return this.until("online again", ({ status }) => status === "online");
   }
 
   async says(text) {

@@ -19,6 +19,7 @@ import { statusText } from "./status.js";
 const MEASURE_MS = 500;
 const RETURN_MS = 3000;
 const NAME_KEY = "heliograph.name";
+const NOBODYS_FAULT = ["no_such_peer", "undelivered"];
 
 const $ = (id) => document.getElementById(id);
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
@@ -55,7 +56,8 @@ function join() {
   room.addEventListener(
     "refused",
     current(({ code, text }) => {
-      if (code !== "no_such_peer") chat.note(`The server refused a request: ${text}`);
+      if (NOBODYS_FAULT.includes(code)) return; // Somebody left meanwhile.
+      chat.note(`The server refused a request: ${text}`);
     }),
   );
   room.addEventListener(

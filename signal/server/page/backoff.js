@@ -1,7 +1,7 @@
-// Pauses between attempts: they double up to a limit, and a random part keeps a crowd from coming
-// back at once.
+// Pauses between attempts: random ones, of which the longest possible doubles up to a limit, so that
+// a crowd that has lost its server doesn't come back at once.
 
-/** A growing, jittered pause in milliseconds. `random` gives numbers from 0 to 1. */
+/** A growing, random pause in milliseconds. `random` gives numbers from 0 to 1. */
 export class Backoff {
   constructor({ firstMs = 500, maxMs = 15_000, random = Math.random } = {}) {
     this.firstMs = firstMs;
@@ -10,11 +10,11 @@ export class Backoff {
     this.attempts = 0;
   }
 
-  /** The next pause: between half of the step and the whole step. */
-  next() {
-    const step = Math.min(this.maxMs, this.firstMs * 2 ** Math.min(this.attempts, 16));
+  /** The next pause, not shorter than `leastMs`. */
+  next(leastMs = 0) {
+    const longest = Math.min(this.maxMs, this.firstMs * 2 ** Math.min(this.attempts, 16));
     this.attempts += 1;
-    return Math.round(step * (0.5 + this.random() / 2));
+    return leastMs + Math.round(longest * this.random());
   }
 
   /** Starts again with the first pause: it worked. */

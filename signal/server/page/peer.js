@@ -20,14 +20,15 @@ const RELIABLE_BUFFERED_MAX = 256 * 1024;
 /**
  * A connection to one member of the room.
  *
- * `polite` and `offers` are the pair's roles as the server gave them. `signal` sends a JSON value
- * to the peer through the server, and returns false if that can't be done now.
+ * `polite` and `offers` are the pair's roles as the server gave them; `certificate` may be `null`.
+ * `signal` sends a JSON value to the peer through the server, and returns false if that can't be
+ * done.
  *
  * `state` is `connecting`, `connected`, `interrupted` (it may come back by itself), `failed` or
  * `closed`. Events: `state`; `message` with `detail: { channel: "reliable" | "lossy", data }`.
  */
 export class Peer extends EventTarget {
-  constructor({ id, polite, offers, iceServers, relayOnly, signal }) {
+  constructor({ id, polite, offers, iceServers, relayOnly, certificate, signal }) {
     super();
     this.id = id;
     this.polite = polite;
@@ -42,6 +43,7 @@ export class Peer extends EventTarget {
     this.pc = new RTCPeerConnection({
       iceServers,
       iceTransportPolicy: relayOnly ? "relay" : "all",
+      certificates: certificate && certificate.expires > Date.now() ? [certificate] : [],
     });
     this.channels = {
       reliable: this.#channel("reliable", { id: 0 }),
@@ -82,6 +84,13 @@ export class Peer extends EventTarget {
   /** The path in use (see `readPath`), or `null`. */
   async path() {
     return this.state === "closed" ? null : readPath(await this.pc.getStats());
+  }
+
+  /** Takes other servers, for when a new path is looked for. */
+  setIceServers(iceServers) {
+    if (this.state === "closed") return;
+    this.iceServers = iceServers;
+    this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
   }
 
   /** Looks for a new path. The channels stay open. */

@@ -14,8 +14,8 @@ export function hueClass({ hue }) {
  * Keeps the list in step with the members.
  *
  * What a reader sees also stands in attributes of each item: `data-peer`, `data-state`,
- * `data-path`, `data-local`, `data-remote`, `data-received`, `data-lost`. Tests and scripts may
- * rely on them.
+ * `data-away`, `data-path`, `data-local`, `data-remote`, `data-received`, `data-lost`. Tests and
+ * scripts may rely on them.
  */
 export class People {
   constructor({ list, template, count, more }) {
@@ -93,6 +93,7 @@ export class People {
     const { link } = member;
     row.item.dataset.peer = member.seat ?? "";
     row.item.dataset.state = link.state;
+    row.item.dataset.away = member.away;
     set(row.name, member.name);
     if (link.state !== "connected") row.item.dataset.path = "";
     set(row.badge, PATHS[row.item.dataset.path] ?? STATES[link.state]);
@@ -114,11 +115,13 @@ const STATES = {
 };
 
 /** What is wrong with a link in plain words, and what to try; empty if nothing is. */
-export function advice({ seat, link }, { online, relayOnly }) {
+export function advice({ seat, away, link }, { online, relayOnly }) {
+  const lost = online && (away || !seat);
+  if (lost && link.state !== "connected" && link.state !== "closed")
+    return "Has lost the server. It may be back in a moment.";
   switch (link.state) {
     case "connected":
-      if (online && !seat) return "Has lost the server; the link between you two is still open.";
-      return "";
+      return lost ? "Has lost the server; the link between you two is still open." : "";
     case "interrupted":
       return "Nothing gets through at the moment. It often comes back by itself within seconds.";
     case "closed":

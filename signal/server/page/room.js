@@ -15,8 +15,8 @@ export const LINKS_MAX = 24;
 const SEAT_LOST = ["lost", "vanished", "slow"];
 
 /**
- * How many of our own former seats are remembered: the server may not have noticed yet that they
- * ended.
+ * How many of our own former seats are remembered: one that is changed for another is held for a
+ * moment longer.
  */
 const FORMER_SEATS_MAX = 8;
 
@@ -30,6 +30,8 @@ export class Member {
     this.name = name;
     this.hue = hue;
     this.link = null;
+    /** Whether this member has no connection to the server at the moment. */
+    this.away = false;
     /** Why the last seat ended, in the server's word. */
     this.leftReason = null;
     /** Whether a link to this member was open once. */
@@ -46,10 +48,11 @@ export class Member {
 /**
  * Joins a room and keeps links to its members.
  *
- * A link lives on when a seat was lost, until one of the two closes it. When we, or they, come back
- * on a new seat, a new link is made beside the old one and replaces it once it is open, so nothing
- * is interrupted. Who comes back says so over the old link (`{"seat": "new peer id"}`): only the
- * peer itself can.
+ * A lost connection to the server is resumed, and no link notices. Where a seat was lost for good,
+ * since the server was restarted or it took too long, the link lives on until one of the two closes
+ * it. When we, or they, come back on a new seat, a new link is made beside the old one and replaces
+ * it once it is open, so nothing is interrupted. Who comes back says so over the old link
+ * (`{"seat": "new peer id"}`): only the peer itself can.
  *
  * Events, each a `CustomEvent` with these in `detail`:
  * - `state`: the session's; `refused`: an error frame of the server;
@@ -66,25 +69,37 @@ export class Room extends EventTarget {
     this.seatName = name;
     this.relayOnly = relayOnly;
     this.iceServers = [];
+    this.certificate = null;
     this.formerSeats = [];
     this.members = new Set();
     this.seats = new Map();
     this.session = new Session(url, { room, metadata: { name } });
     this.session.addEventListener("state", ({ detail }) => this.#emit("state", detail));
     this.session.addEventListener("welcome", ({ detail }) => this.#welcome(detail));
+    this.session.addEventListener("resync", ({ detail }) => this.#resync(detail));
     this.session.addEventListener("joined", ({ detail }) => this.#joined(detail));
+    this.session.addEventListener("away", ({ detail }) => this.#away(detail.peer, true));
+    this.session.addEventListener("back", ({ detail }) => this.#away(detail.peer, false));
+    this.session.addEventListener("ice", ({ detail }) => this.#ice(detail.ice_servers));
     this.session.addEventListener("left", ({ detail }) => this.#left(detail));
     this.session.addEventListener("signal", ({ detail }) => this.#signal(detail));
     this.session.addEventListener("error", ({ detail }) => this.#emit("refused", detail));
   }
 
-  /** Takes a seat. */
-  start() {
-    this.session.start();
+  /**
+   * Takes a seat. All links show one certificate, by which programs know us again on a new seat;
+   * without one each makes its own.
+   */
+  async start() {
+    const kind = { name: "ECDSA", namedCurve: "P-256" };
+    const made = RTCPeerConnection.generateCertificate?.(kind);
+    this.certificate = (await made?.catch(() => null)) ?? null;
+    if (!this.closed) this.session.start();
   }
 
   /** Leaves the room and closes every link. */
   close() {
+    this.closed = true;
     this.session.close();
     for (const member of [...this.members]) this.#remove(member);
   }
@@ -126,7 +141,7 @@ export class Room extends EventTarget {
   }
 
   #welcome(frame) {
-    this.iceServers = frame.ice_servers ?? [];
+    this.#ice(frame.ice_servers);
     this.seatName = this.session.metadata.name;
     const before = new Map(this.seats);
     this.seats.clear();
@@ -150,11 +165,36 @@ export class Room extends EventTarget {
     this.#changed();
   }
 
+  /** The room as it is, on the same seat as before: links stay. */
+  #resync(frame) {
+    const present = new Set(frame.members.map(({ peer }) => peer));
+    for (const peer of [...this.seats.keys()])
+      if (!present.has(peer)) this.#left({ peer, reason: "lost" });
+    for (const other of frame.members) {
+      if (this.seats.has(other.peer)) this.#away(other.peer, other.away ?? false);
+      else if (!this.formerSeats.includes(other.peer)) this.#joined(other);
+    }
+  }
+
+  #away(peer, away) {
+    const member = this.seats.get(peer);
+    if (!member) return;
+    member.away = away;
+    this.#changed();
+  }
+
+  /** From now on these are the servers, for all links. */
+  #ice(iceServers) {
+    this.iceServers = iceServers ?? [];
+    for (const { link } of this.members) link?.setIceServers(this.iceServers);
+  }
+
   #left({ peer, reason }) {
     const member = this.seats.get(peer);
     if (!member) return;
     this.seats.delete(peer);
     member.seat = null;
+    member.away = false;
     member.leftReason = reason;
     if (alive(member) && (member.claim || SEAT_LOST.includes(reason))) {
       this.#emit("departed", { member, reason, kept: true });
@@ -170,9 +210,10 @@ export class Room extends EventTarget {
   }
 
   /** Makes a member for a seat, and a link to it. */
-  #seat({ peer: seat, metadata, polite, offers }) {
+  #seat({ peer: seat, metadata, polite, offers, away = false }) {
     const name = cleanText(metadata?.name, NAME_LENGTH_MAX) || `peer ${seat.slice(0, 4)}`;
     const member = new Member({ seat, name, hue: this.#freeHue() });
+    member.away = away;
     this.members.add(member);
     this.seats.set(seat, member);
     if (this.seats.size > LINKS_MAX) return member;
@@ -182,6 +223,7 @@ export class Room extends EventTarget {
       offers,
       iceServers: this.iceServers,
       relayOnly: this.relayOnly,
+      certificate: this.certificate,
       signal: (data) => this.seats.get(seat)?.link === link && this.session.signal(seat, data),
     });
     this.#attach(member, link);
@@ -259,6 +301,7 @@ export class Room extends EventTarget {
       seat: next.seat,
       link: next.link,
       name: next.name,
+      away: next.away,
       claim: null,
       leftReason: next.leftReason,
       successor: null,

@@ -1,18 +1,35 @@
-// A seat in a room: the WebSocket to the signaling server, protocol version 1 (docs/protocol.md).
+// A seat in a room: a session with the signaling server over one WebSocket after another, protocol
+// version 1 (docs/protocol.md).
 
 import { Backoff } from "./backoff.js";
+import { Came, Kept } from "./numbers.js";
 
 const SUBPROTOCOL = "heliograph.v1";
-const WELCOME_TIMEOUT_MS = 10_000;
+const ANSWER_TIMEOUT_MS = 10_000;
+
+/** When a frame is acknowledged at the latest: half of what the protocol asks for. */
+const ACK_DELAY_MS = 1000;
 
 /** How long both seats are held when one is changed for another. */
 const RENEW_MS = 1000;
 
-/** How long a seat must hold before the next reconnect starts with a short pause again. */
+/** How long a connection must hold before the next reconnect starts with a short pause again. */
 const STABLE_MS = 10_000;
 
-/** Close codes after which a client stays away, and the first of the range for that. */
-const CLOSE = { LEFT: 1000, NOT_UTF8: 1007, TOO_LARGE: 1009, NEVER_FROM: 4100 };
+/** How long the server may take to answer after the network has changed. */
+const NETWORK_MS = 3000;
+
+/**
+ * Close codes after which a client stays away, and the first of the range for that; and the one by
+ * which we give up a connection, but not the session.
+ */
+const CLOSE = { LEFT: 1000, NOT_UTF8: 1007, TOO_LARGE: 1009, NEVER_FROM: 4100, GIVEN_UP: 4900 };
+
+/** Refusals that say that the server has lost track of us on this connection. */
+const LOST_TRACK = ["hello_first", "out_of_order"];
+
+/** Frames of the server that are passed on. */
+const TOLD = ["joined", "left", "away", "back", "signal", "ice", "error"];
 
 /** Whether the protocol asks a client to come back after this close code. */
 export function mayReconnect(code) {
@@ -21,13 +38,15 @@ export function mayReconnect(code) {
 }
 
 /**
- * Holds a seat in one room, and takes a new one whenever the connection is lost.
+ * Holds a seat in one room. A lost connection is taken up again and nothing is lost; what the server
+ * then doesn't know of any more is joined anew.
  *
  * Events, each a `CustomEvent` with the frame or state in `detail`:
  * - `state`: `{ name }`, where `name` is `connecting`, `online`, `waiting` (with `code`, `inMs`,
- *   `text`) or `ended`
- *   (with `code`, `text`): ended for good;
- * - `welcome`, `joined`, `left`, `signal`, `error`: the server's frames.
+ *   `text`) or `ended` (with `code`, `text`): ended for good;
+ * - `welcome`: a seat, the first or a new one;
+ * - `resync`: the same seat, but what is known of the room is to be replaced;
+ * - `joined`, `left`, `away`, `back`, `signal`, `ice`, `error`: the server's frames, once each.
  */
 export class Session extends EventTarget {
   constructor(url, { room, metadata, backoff = new Backoff() }) {
@@ -37,27 +56,32 @@ export class Session extends EventTarget {
     this.metadata = metadata;
     this.backoff = backoff;
     this.state = { name: "connecting" };
-    this.peer = null;
     this.socket = null;
-    this.timers = { retry: null, welcome: null, stable: null, liveness: null };
-    this.onNetwork = () => this.retryNow();
+    this.timers = { retry: null, answer: null, stable: null, liveness: null, ack: null };
+    this.onNetwork = () => this.#networkChanged();
+    this.#forget();
   }
 
   /** Opens the connection. */
   start() {
-    globalThis.addEventListener("online", this.onNetwork);
+    globalThis.addEventListener?.("online", this.onNetwork);
     this.#connect();
   }
 
-  /** Sends any JSON value to one member; false if there is no seat to send from. */
+  /**
+   * Sends any JSON value to one member, now or once there is a connection again; false if it will
+   * not be sent.
+   */
   signal(to, data) {
-    return this.state.name === "online" && this.#send({ type: "signal", to, data });
+    if (!this.seat || this.state.name === "ended") return false;
+    const frame = this.kept.push({ type: "signal", to, data });
+    if (frame && this.state.name === "online") this.#send(frame);
+    return frame !== null;
   }
 
   /** Ends a pause before a reconnect. */
   retryNow() {
-    if (this.state.name !== "waiting") return;
-    this.#connect();
+    if (this.state.name === "waiting") this.#connect();
   }
 
   /**
@@ -68,30 +92,47 @@ export class Session extends EventTarget {
     if (this.state.name !== "online") return;
     const old = this.socket;
     this.socket = null;
-    setTimeout(() => old.close(), RENEW_MS);
+    setTimeout(() => old.close(CLOSE.LEFT), RENEW_MS);
+    this.#forget();
     this.#connect();
   }
 
   /** Gives the seat back. Nothing happens afterwards. */
   close() {
-    globalThis.removeEventListener("online", this.onNetwork);
-    this.#send({ type: "leave" });
-    this.#drop();
+    globalThis.removeEventListener?.("online", this.onNetwork);
+    if (this.state.name === "online") {
+      this.#ack();
+      this.#send({ type: "leave" });
+    }
+    this.#drop(CLOSE.LEFT);
     this.#enter({ name: "ended", code: CLOSE.LEFT, text: "" });
   }
 
   #connect() {
-    this.#drop();
+    this.#drop(CLOSE.GIVEN_UP);
     this.#enter({ name: "connecting" });
     const socket = new WebSocket(this.url, SUBPROTOCOL);
     this.socket = socket;
     const current = (handler) => (event) => socket === this.socket && handler(event);
-    socket.onopen = current(() => {
-      this.#send({ type: "hello", room: this.room, metadata: this.metadata });
-    });
+    socket.onopen = current(() => this.#ask());
     socket.onmessage = current((event) => this.#receive(event.data));
     socket.onclose = current((event) => this.#lost(event.code, event.reason));
-    this.timers.welcome = setTimeout(() => this.#lost(0, ""), WELCOME_TIMEOUT_MS);
+    this.#await();
+  }
+
+  /** Asks for the session, or for a seat if there is none. */
+  #ask() {
+    if (this.seat) {
+      const { session, key } = this.seat;
+      this.#send({ type: "resume", session, key, seq: this.came.tell() });
+    } else {
+      this.#send({ type: "hello", room: this.room, metadata: this.metadata });
+    }
+  }
+
+  #await() {
+    clearTimeout(this.timers.answer);
+    this.timers.answer = setTimeout(() => this.#lost(0, ""), ANSWER_TIMEOUT_MS);
   }
 
   #receive(text) {
@@ -103,25 +144,63 @@ export class Session extends EventTarget {
     }
     if (frame === null || typeof frame !== "object") return;
     this.#heard();
-    if (frame.type === "welcome") this.#welcome(frame);
-    if (frame.type === "error" && this.state.name !== "online") this.#refused(frame);
-    if (["welcome", "joined", "left", "signal", "error"].includes(frame.type))
-      this.#emit(frame.type, frame);
+    if (Number.isSafeInteger(frame.ack)) this.kept.ack(frame.ack);
+    if (this.state.name !== "online") {
+      this.#answered(frame);
+    } else if (this.#takes(frame, text.length)) {
+      if (frame.type === "error" && LOST_TRACK.includes(frame.code)) this.#lost(0, "");
+      else if (TOLD.includes(frame.type)) this.#emit(frame.type, frame);
+    }
   }
 
-  #welcome(frame) {
-    clearTimeout(this.timers.welcome);
-    this.peer = frame.peer;
-    this.heartbeat = frame.heartbeat;
+  /** Whether a frame hasn't come before. A gap can only be mended by a resume. */
+  #takes({ seq }, length) {
+    if (!Number.isSafeInteger(seq)) return true;
+    const turn = this.came.take(seq, length);
+    if (turn === "gap") this.#lost(0, "");
+    if (turn !== "next") return false;
+    if (this.came.urgent) this.#ack();
+    else this.timers.ack ??= setTimeout(() => this.#ack(), ACK_DELAY_MS);
+    return true;
+  }
+
+  /** The answer to `hello` or `resume`. */
+  #answered(frame) {
+    if (frame.type === "welcome" || frame.type === "resync") {
+      if (frame.type === "welcome") this.kept = new Kept();
+      this.seat = frame;
+      this.came = new Came(frame.seq ?? 0, frame.limits?.unacked_bytes_max);
+      this.#online();
+      this.#emit(frame.type, frame);
+      this.#sendAgain();
+    } else if (frame.type === "resumed") {
+      this.#online();
+      this.#sendAgain();
+    } else if (frame.type === "error" && frame.code === "no_such_session" && this.seat) {
+      this.#forget();
+      this.#await();
+      this.#ask();
+    } else if (frame.type === "error") {
+      this.#refused(frame);
+    }
+  }
+
+  #online() {
+    clearTimeout(this.timers.answer);
     this.timers.stable = setTimeout(() => this.backoff.reset(), STABLE_MS);
+    if (this.came.news) this.timers.ack ??= setTimeout(() => this.#ack(), ACK_DELAY_MS);
     this.#enter({ name: "online" });
     this.#heard();
+  }
+
+  #sendAgain() {
+    for (const frame of [...this.kept.frames]) this.#send(frame);
   }
 
   /** The server's answer to `hello` was an error: come back later, or never. */
   #refused(frame) {
     if (frame.retry) {
-      this.#wait(0, frame.text);
+      this.#wait(0, frame.text, frame.retry_after_ms);
     } else {
       this.#end(0, frame.text);
     }
@@ -133,12 +212,26 @@ export class Session extends EventTarget {
    */
   #heard() {
     clearTimeout(this.timers.liveness);
-    if (!this.heartbeat || this.state.name !== "online") return;
-    const { interval_s: interval, timeout_s: timeout } = this.heartbeat;
-    this.timers.liveness = setTimeout(() => {
-      this.#send({ type: "ping" });
-      this.timers.liveness = setTimeout(() => this.#lost(0, ""), (timeout - interval) * 1000);
-    }, interval * 1000);
+    if (this.state.name !== "online") return;
+    const { interval_s: interval, timeout_s: timeout } = this.seat.heartbeat;
+    const patienceMs = (timeout - interval) * 1000;
+    this.timers.liveness = setTimeout(() => this.#probe(patienceMs), interval * 1000);
+  }
+
+  /** Asks the server for a sign of life. */
+  #probe(patienceMs) {
+    clearTimeout(this.timers.liveness);
+    this.#send({ type: "ping" });
+    this.timers.liveness = setTimeout(() => this.#lost(0, ""), patienceMs);
+  }
+
+  #networkChanged() {
+    this.retryNow();
+    if (this.state.name === "online") this.#probe(NETWORK_MS);
+  }
+
+  #ack() {
+    if (this.came.news) this.#send({ type: "ack" });
   }
 
   #lost(code, reason) {
@@ -149,30 +242,45 @@ export class Session extends EventTarget {
     }
   }
 
-  #wait(code, text) {
-    this.#drop();
-    const inMs = this.backoff.next();
+  #wait(code, text, leastMs = 0) {
+    this.#drop(CLOSE.GIVEN_UP);
+    const inMs = this.backoff.next(leastMs);
     this.timers.retry = setTimeout(() => this.#connect(), inMs);
     this.#enter({ name: "waiting", code, inMs, text });
   }
 
   #end(code, text) {
-    this.#drop();
+    this.#drop(CLOSE.LEFT);
     this.#enter({ name: "ended", code, text });
   }
 
-  #drop() {
-    for (const timer of Object.values(this.timers)) clearTimeout(timer);
+  /** Lets the connection go. Unless the code says that we leave, the session goes on without. */
+  #drop(code) {
+    for (const name of Object.keys(this.timers)) {
+      clearTimeout(this.timers[name]);
+      this.timers[name] = null;
+    }
     const socket = this.socket;
     this.socket = null;
-    this.peer = null;
-    socket?.close();
+    socket?.close(code);
   }
 
+  /** There is no session: the next connection asks for a seat. */
+  #forget() {
+    this.seat = null;
+    this.came = new Came();
+    this.kept = new Kept();
+  }
+
+  /** Sends a frame, and with it what has come. */
   #send(frame) {
-    if (this.socket?.readyState !== WebSocket.OPEN) return false;
+    if (this.socket?.readyState !== WebSocket.OPEN) return;
+    if (this.came.news) {
+      frame = { ...frame, ack: this.came.tell() };
+      clearTimeout(this.timers.ack);
+      this.timers.ack = null;
+    }
     this.socket.send(JSON.stringify(frame));
-    return true;
   }
 
   #enter(state) {

@@ -5,6 +5,7 @@ const CODES = {
   4002: "The server heard nothing from this page.",
   4003: "The server is restarting.",
   4100: "The server refused too much from this page. Reload it.",
+  4101: "This seat was taken over by another page.",
   1009: "This page sent the server more than it takes. Reload it.",
 };
 

@@ -20,6 +20,15 @@ test("an open link without a seat is explained, unless we have none ourselves", 
   assert.equal(advice(member, { ...HERE, online: false }), "");
 });
 
+test("who is away is said to be, and the link to them is not blamed", () => {
+  const away = (state) => advice({ seat: "p", away: true, link: { state } }, HERE);
+  assert.match(away("connected"), /still open/);
+  assert.match(away("connecting"), /lost the server.*back/);
+  assert.match(away("failed"), /lost the server.*back/);
+  const us = { online: false, relayOnly: false };
+  assert.equal(advice({ seat: "p", away: true, link: { state: "connected" } }, us), "");
+});
+
 test("a failure names its cause and what to try", () => {
   assert.match(failed({ heard: false }), /never answered.*reload/i);
   assert.match(failed({ iceErrors: [{ errorCode: 401, errorText: "Bad" }] }), /refused us \(401 Bad\)/);

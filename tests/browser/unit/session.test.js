@@ -14,9 +14,10 @@ test("pauses double up to the limit, and start again after a success", () => {
   assert.equal(backoff.next(), 500);
 });
 
-test("half of each pause is random, so that a crowd spreads", () => {
-  const shortest = new Backoff({ firstMs: 500, random: () => 0 });
-  assert.equal(shortest.next(), 250);
+test("a whole pause is random, so that a crowd spreads, but not shorter than asked for", () => {
+  const shares = [0, 0.5, 0];
+  const backoff = new Backoff({ firstMs: 500, random: () => shares.shift() });
+  assert.deepEqual([backoff.next(), backoff.next(), backoff.next(7000)], [0, 500, 7000]);
 });
 
 test("after very many attempts a pause is still the longest one", () => {
@@ -28,7 +29,7 @@ test("after very many attempts a pause is still the longest one", () => {
 test("close codes decide about coming back as the protocol says", () => {
   for (const code of [1001, 1006, 1011, 4000, 4001, 4002, 4003])
     assert.equal(mayReconnect(code), true, code);
-  for (const code of [1000, 1007, 1009, 4100, 4199]) assert.equal(mayReconnect(code), false, code);
+  for (const code of [1000, 1007, 1009, 4100, 4101, 4199]) assert.equal(mayReconnect(code), false, code);
 });
 
 test("states are told in plain words", () => {
