@@ -1,7 +1,7 @@
 // A page and a Rust program meet.
 
 import assert from "node:assert/strict";
-import { only, scenario, startExample } from "./support.js";
+import { only, scenario, startExample, startServer } from "./support.js";
 
 for (const { path, args } of [
   { path: "direct", args: [] },
@@ -26,3 +26,33 @@ for (const { path, args } of [
     },
   );
 }
+
+scenario(
+  "a page and a Rust program stay linked while the server is restarted, and meet again",
+  async ({ visit, server, add }) => {
+    const ada = await visit("rust-restart", { name: "Ada" });
+    await ada.until("online", ({ status }) => status === "online");
+    const rust = add(startExample(server, "rust-restart", "--name", "Ferris"));
+    const seat = only(await ada.meets(["Ferris"], "direct")).seat;
+    await server.end("SIGKILL");
+    await rust.line(/server lost, trying again/);
+    const before = only(await ada.sees()).received;
+    await ada.says("no server between us");
+    await rust.line(/no server between us/);
+    await ada.until("positions still come", (seen) => only(seen).received > before + 60);
+    assert.equal((await ada.sees()).links.closed, 0);
+
+    add(await startServer({ port: server.port }));
+    await ada.comesBack();
+    await rust.line(/joined anew/);
+    const seen = await ada.until(
+      "one Ferris, on a new seat",
+      ({ people }) => people.length === 1 && !["", seat].includes(people[0].seat),
+    );
+    assert.equal(only(seen).name, "Ferris");
+    await ada.meets(["Ferris"], "direct");
+    await ada.says("and on we go");
+    await rust.line(/and on we go/);
+    assert.equal(await rust.stop("SIGINT"), 0);
+  },
+);

@@ -353,6 +353,39 @@ fn what_is_no_frame_ends_the_session() {
 }
 
 #[test]
+fn what_happens_in_the_room_is_told() {
+    let mut ada = Script::online();
+    let member = json!({"seq": 2, "type": "joined", "peer": "bob", "metadata": {"name": "Bob"},
+                        "polite": true, "offers": false, "away": true});
+    ada.text(&member);
+    let Event::PeerJoined(member) = ada.event() else { panic!("joined") };
+    assert_eq!((member.peer, member.metadata.get()), (bob(), r#"{"name":"Bob"}"#));
+    assert!(member.polite && !member.offers && member.away);
+    ada.text(&json!({"seq": 3, "type": "back", "peer": "bob"}));
+    assert!(matches!(ada.event(), Event::PeerBack(peer) if peer == bob()));
+    ada.text(&json!({"seq": 4, "type": "away", "peer": "bob"}));
+    assert!(matches!(ada.event(), Event::PeerAway(peer) if peer == bob()));
+    let urls = json!([{"urls": ["turn:192.0.2.1"], "username": "u", "credential": "c"}]);
+    ada.text(&json!({"seq": 5, "type": "ice", "ice_servers": urls, "ice_ttl_s": 60}));
+    let Event::Ice(ice) = ada.event() else { panic!("ice") };
+    assert_eq!((ice.ice_ttl_s, ice.ice_servers[0].username.as_deref()), (60, Some("u")));
+    ada.text(&json!({"seq": 6, "type": "left", "peer": "bob", "reason": "vanished"}));
+    let Event::PeerLeft { reason, .. } = ada.event() else { panic!("left") };
+    assert_eq!(reason, LeaveReason::Vanished);
+    let error = json!({"seq": 7, "type": "error", "code": "undelivered", "text": "", "id": 3});
+    ada.text(&error);
+    let Event::Refused(refusal) = ada.event() else { panic!("refused") };
+    assert_eq!((refusal.code, refusal.id), (ErrorCode::Undelivered, Some(3)));
+}
+
+#[test]
+fn an_end_may_come_as_a_frame() {
+    let mut ada = Script::online();
+    ada.text(&json!({"type": "close", "code": 4003, "text": "bye"}));
+    assert!(matches!(ada.event(), Event::Lost { loss: Loss::Closed(Some(4003)), .. }));
+}
+
+#[test]
 fn frames_of_a_newer_server_are_ignored() {
     let mut ada = Script::online();
     ada.text(&json!({"seq": 2, "type": "dance"}));
@@ -717,12 +750,4 @@ proptest! {
             prop_assert!(*joins > 1 || refused.len() >= lost, "{} lost, {:?}", lost, refused);
         }
     }
-}
-
-#[test]
-fn the_reasons_to_leave_are_those_of_the_protocol() {
-    let mut ada = Script::online();
-    ada.text(&json!({"seq": 2, "type": "left", "peer": "bob", "reason": "vanished"}));
-    let Event::PeerLeft { reason, .. } = ada.event() else { panic!("left") };
-    assert_eq!(reason, LeaveReason::Vanished);
 }

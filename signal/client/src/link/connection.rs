@@ -20,8 +20,8 @@ use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
 use webrtc::error::Result;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCCertificate,
-    RTCConfiguration, RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceGatheringState,
-    RTCIceServer, RTCIceTransportPolicy, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
+    RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceGatheringState, RTCIceServer,
+    RTCIceTransportPolicy, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
     RTCSessionDescription, SettingEngineBuilder,
 };
 
@@ -138,7 +138,7 @@ impl Connection {
 
     /// Takes other servers, for when candidates are gathered again.
     pub(super) async fn set_ice(&self, setup: &IceSetup) {
-        if let Err(error) = self.inner.set_configuration(configuration(setup)).await {
+        if let Err(error) = self.inner.set_configuration(configuration(setup).build()).await {
             tracing::debug!(%error, "a connection doesn't take new ICE servers");
         }
     }
@@ -153,6 +153,7 @@ async fn build(
     notices: &mpsc::Sender<Input>,
     mdns: MulticastDnsMode,
 ) -> Result<Arc<dyn PeerConnection>> {
+    let certificates = setup.identity.iter().map(|identity| identity.0.clone()).collect();
     let relay_wait = if setup.relay_only { Duration::ZERO } else { RELAY_WAIT };
     let settings = SettingEngineBuilder::new()
         .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS_MAX))
@@ -163,7 +164,7 @@ async fn build(
         .build();
     let handler = Handler { notices: notices.clone() };
     let inner = PeerConnectionBuilder::new()
-        .with_configuration(configuration(setup))
+        .with_configuration(configuration(setup).with_certificates(certificates).build())
         .with_setting_engine(settings)
         .with_runtime(Arc::new(KickRuntime))
         .with_handler(Arc::new(handler))
@@ -174,17 +175,15 @@ async fn build(
     Ok(Arc::new(inner))
 }
 
-fn configuration(setup: &IceSetup) -> RTCConfiguration {
+/// Without the certificate: webrtc doesn't take one later, not even the same.
+fn configuration(setup: &IceSetup) -> RTCConfigurationBuilder {
     let policy = match setup.relay_only {
         true => RTCIceTransportPolicy::Relay,
         false => RTCIceTransportPolicy::All,
     };
-    let certificate = setup.identity.as_ref().map(|identity| identity.0.clone());
     RTCConfigurationBuilder::default()
         .with_ice_servers(setup.servers.iter().map(ice_server).collect())
         .with_ice_transport_policy(policy)
-        .with_certificates(certificate.into_iter().collect())
-        .build()
 }
 
 fn ice_server(server: &IceServer) -> RTCIceServer {
@@ -231,5 +230,39 @@ impl PeerConnectionEventHandler for Handler {
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
         self.notify(Notice::State(state));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Loopback;
+
+    fn setup(username: &str, identity: &Option<Identity>) -> IceSetup {
+        let turn = IceServer {
+            urls: vec!["turn:127.0.0.1:9?transport=udp".to_owned()],
+            username: Some(username.to_owned()),
+            credential: Some("secret".to_owned()),
+        };
+        let addresses = LocalAddresses { loopback: Loopback::Only };
+        let identity = identity.clone();
+        IceSetup { servers: vec![turn], relay_only: true, addresses, identity }
+    }
+
+    #[tokio::test]
+    async fn an_open_connection_takes_new_servers_and_keeps_its_certificate() -> Result<()> {
+        let identity = Identity::generate();
+        assert!(identity.is_some());
+        let (notices, _inputs) = mpsc::channel(16);
+        let one = Connection::open(&setup("old", &identity), notices.clone()).await?;
+        one.set_ice(&setup("new", &identity)).await;
+        let configuration = one.inner.get_configuration().await;
+        assert_eq!(configuration.ice_servers()[0].username, "new");
+        let other = Connection::open(&setup("old", &identity), notices).await?;
+        let (offer, same) = (one.offer().await?, other.offer().await?);
+        assert!(offer.fingerprint().is_some());
+        assert_eq!(offer.fingerprint(), same.fingerprint());
+        one.close().await?;
+        other.close().await
     }
 }
