@@ -7,6 +7,7 @@ use heliograph_base::Secret;
 use relay_core::{Cidr, StaticUser};
 use serde::Deserialize;
 use serde::de::{SeqAccess, Visitor};
+use signal_server::{IceServer, Network};
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
@@ -232,6 +233,56 @@ pub(crate) struct Settings {
     )]
     pub(crate) open: Option<bool>,
 
+    /// One more STUN or TURN server that clients are told of: a URL, and for TURN a username and a
+    /// password behind it, with spaces between; may be repeated
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_ICE_SERVER",
+        value_name = "TEXT",
+        hide_env_values = true
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) ice_server: Vec<IceServerText>,
+
+    /// A proxy that is believed when it says whom a request comes from; may be repeated
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_TRUSTED_PROXY",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) trusted_proxy: Vec<NetworkText>,
+
+    /// The most signaling connections of one IPv4 address or IPv6 /64; 0: no limit [default: 1000]
+    #[arg(long, global = true, env = "HELIOGRAPH_ADDRESS_CONNECTIONS", value_name = "N")]
+    pub(crate) address_connections: Option<usize>,
+
+    /// Joins a second of one IPv4 address or IPv6 /64, after a burst of 20 seconds' worth; 0: no
+    /// limit [default: 10]
+    #[arg(long, global = true, env = "HELIOGRAPH_ADDRESS_JOINS", value_name = "N")]
+    pub(crate) address_joins: Option<u64>,
+
+    /// Joins a second of all, after a burst of 5 seconds' worth; 0: no limit [default: 2000]
+    #[arg(long, global = true, env = "HELIOGRAPH_JOINS", value_name = "N")]
+    pub(crate) joins: Option<u64>,
+
+    /// Frames a second of one signaling client, after a burst of 4 seconds' worth; who sends more is
+    /// read from more slowly; 0: no limit, of bytes neither [default: 100]
+    #[arg(long, global = true, env = "HELIOGRAPH_CLIENT_FRAMES", value_name = "N")]
+    pub(crate) client_frames: Option<u64>,
+
+    /// For how many seconds SIGTERM lets signaling go on, after it told all clients to go elsewhere
+    /// [default: 0]
+    #[arg(long, global = true, env = "HELIOGRAPH_DRAIN_S", value_name = "N")]
+    pub(crate) drain_s: Option<u64>,
+
+    /// Where they are told to go, such as wss://other.example.org
+    #[arg(long, global = true, env = "HELIOGRAPH_GOAWAY_URL", value_name = "URL")]
+    pub(crate) goaway_url: Option<String>,
+
     /// What to log: error, warn, info, debug or trace, also by part: info,relay_server=debug
     #[arg(long, global = true, env = "HELIOGRAPH_LOG", value_name = "LEVEL")]
     pub(crate) log: Option<String>,
@@ -288,6 +339,14 @@ impl Settings {
             allow_peer: or(self.allow_peer, other.allow_peer),
             deny_peer: or(self.deny_peer, other.deny_peer),
             open: self.open.or(other.open),
+            ice_server: or(self.ice_server, other.ice_server),
+            trusted_proxy: or(self.trusted_proxy, other.trusted_proxy),
+            address_connections: self.address_connections.or(other.address_connections),
+            address_joins: self.address_joins.or(other.address_joins),
+            joins: self.joins.or(other.joins),
+            client_frames: self.client_frames.or(other.client_frames),
+            drain_s: self.drain_s.or(other.drain_s),
+            goaway_url: self.goaway_url.or(other.goaway_url),
             log: self.log.or(other.log),
         }
     }
@@ -298,6 +357,8 @@ impl Settings {
 pub(crate) struct Text<T>(pub(crate) T);
 
 pub(crate) type CidrText = Text<Cidr>;
+pub(crate) type IceServerText = Text<IceServer>;
+pub(crate) type NetworkText = Text<Network>;
 pub(crate) type PortRange = Text<RangeInclusive<u16>>;
 pub(crate) type SecretText = Text<Secret>;
 pub(crate) type UserText = Text<StaticUser>;
@@ -354,6 +415,39 @@ impl FromStr for CidrText {
 
     fn from_str(text: &str) -> Result<Self, String> {
         text.parse::<Cidr>().map(Self).map_err(|error| error.to_string())
+    }
+}
+
+impl FromStr for NetworkText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<Network>().map(Self).map_err(|error| error.to_string())
+    }
+}
+
+impl FromStr for IceServerText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let scheme = |url: &str| url.split(':').next().map(str::to_owned).unwrap_or_default();
+        let is_stun = |url: &str| matches!(&*scheme(url), "stun" | "stuns");
+        let is_turn = |url: &str| matches!(&*scheme(url), "turn" | "turns");
+        let owned = |text: &str| Some(text.to_owned());
+        let (url, username, credential) = match words[..] {
+            [url] if is_stun(url) => (url, None, None),
+            [url, username, credential] if is_turn(url) => {
+                (url, owned(username), owned(credential))
+            }
+            // The text isn't repeated: it may hold a password.
+            _ => {
+                return Err("an ICE server is written stun:HOST:PORT, or as \
+                             turn:HOST:PORT USERNAME PASSWORD"
+                    .to_owned());
+            }
+        };
+        Ok(Self(IceServer { urls: vec![url.to_owned()], username, credential }))
     }
 }
 

@@ -5,6 +5,7 @@ use heliograph_base::Secret;
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::Profile as _;
 use relay_core::{Cidr, StaticUser};
+use signal_server::{AdmissionLimits, IceServer, Network};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
@@ -19,6 +20,8 @@ const PORT_RANGE: RangeInclusive<u16> = 49152..=65535; // RFC 8656 §5: the dyna
 const WORKERS_MAX: usize = relay_core::RelayedPorts::WORKERS_MAX;
 /// Longer pauses save nothing more, and a call would notice.
 const PAUSE_MAX: Duration = Duration::from_millis(10);
+/// A day: who wants longer doesn't want to end.
+const DRAIN_S_MAX: u64 = 86_400;
 /// REALM has fewer than 128 characters (RFC 8489 §14.9).
 const REALM_CHARS_MAX: usize = 127;
 
@@ -76,6 +79,13 @@ pub(crate) struct Config {
     pub(crate) allow_peer: Vec<Cidr>,
     pub(crate) deny_peer: Vec<Cidr>,
     pub(crate) open: bool,
+    pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) admission: AdmissionLimits,
+    /// Frames a second of one signaling client; none: the default.
+    pub(crate) client_frames: Option<u64>,
+    pub(crate) drain: Duration,
+    pub(crate) goaway_url: Option<String>,
     pub(crate) log: String,
 }
 
@@ -158,6 +168,16 @@ impl Config {
             allow_peer: settings.allow_peer.into_iter().map(|cidr| cidr.0).collect(),
             deny_peer: settings.deny_peer.into_iter().map(|cidr| cidr.0).collect(),
             open,
+            admission: admission(
+                settings.address_connections,
+                settings.address_joins,
+                settings.joins,
+            ),
+            ice_servers: settings.ice_server.into_iter().map(|server| server.0).collect(),
+            trusted_proxies: settings.trusted_proxy.into_iter().map(|proxy| proxy.0).collect(),
+            client_frames: settings.client_frames,
+            drain: checked_drain(settings.drain_s)?,
+            goaway_url: checked_goaway(settings.goaway_url)?,
             log: settings.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
@@ -225,6 +245,19 @@ impl Config {
         }
         if self.halves.signal() {
             line("open", self.open.to_string());
+            line("ice-server", list(self.ice_servers.iter().map(masked)));
+            line("trusted-proxy", list(&self.trusted_proxies));
+            let limits = &self.admission;
+            line("address-connections", limits.address_connections_max.to_string());
+            line("address-joins", limits.address_joins_per_s.to_string());
+            line("joins", limits.joins_per_s.to_string());
+            if let Some(frames) = self.client_frames {
+                line("client-frames", frames.to_string());
+            }
+            line("drain-s", self.drain.as_secs().to_string());
+            if let Some(url) = &self.goaway_url {
+                line("goaway-url", quoted(url));
+            }
         }
         line("log", quoted(&self.log));
         text
@@ -368,6 +401,51 @@ fn checked_pause(pause_us: Option<u64>) -> Result<Duration, String> {
     Ok(pause)
 }
 
+/// The limits of who gets in, with bursts in proportion to the rates.
+fn admission(
+    address_connections: Option<usize>,
+    address_joins: Option<u64>,
+    joins: Option<u64>,
+) -> AdmissionLimits {
+    let mut limits = AdmissionLimits::default();
+    if let Some(most) = address_connections {
+        limits.address_connections_max = most;
+    }
+    if let Some(per_s) = address_joins {
+        (limits.address_joins_per_s, limits.address_joins_burst) = (per_s, 20 * per_s);
+    }
+    if let Some(per_s) = joins {
+        (limits.joins_per_s, limits.joins_burst) = (per_s, 5 * per_s);
+    }
+    limits
+}
+
+fn checked_drain(drain_s: Option<u64>) -> Result<Duration, String> {
+    match drain_s {
+        Some(seconds) if seconds > DRAIN_S_MAX => {
+            Err(format!("--drain-s {seconds}: needs 0 to {DRAIN_S_MAX}"))
+        }
+        seconds => Ok(Duration::from_secs(seconds.unwrap_or(0))),
+    }
+}
+
+fn checked_goaway(url: Option<String>) -> Result<Option<String>, String> {
+    let is_good = |url: &str| url.starts_with("wss://") || url.starts_with("ws://");
+    match url {
+        Some(url) if !is_good(&url) => Err(format!("--goaway-url {url}: needs wss://HOST")),
+        url => Ok(url),
+    }
+}
+
+/// A server as it is written, but for the password.
+fn masked(server: &IceServer) -> String {
+    let url = server.urls.first().map_or("", String::as_str);
+    match &server.username {
+        Some(username) => format!("{url} {username} ********"),
+        None => url.to_owned(),
+    }
+}
+
 /// A TOML basic string.
 fn quoted(value: impl ToString) -> String {
     toml::Value::String(value.to_string()).to_string()
@@ -450,6 +528,11 @@ mod tests {
             ("--workers 0", "--workers"),
             ("--workers 256", "--workers"),
             ("--pause-us 10001", "--pause-us"),
+            ("--drain-s 86401", "--drain-s"),
+            ("--goaway-url http://x", "--goaway-url"),
+            ("--trusted-proxy 10.0.0.0/33", "--trusted-proxy"),
+            ("--ice-server turn:x:3478", "--ice-server"),
+            ("--ice-server http://x", "--ice-server"),
             ("--realm a\"b", "--realm"),
             ("--realm a\u{200b}b", "--realm"),
             ("--user a\u{0007}b:secret", "--user"),

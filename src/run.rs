@@ -54,7 +54,14 @@ async fn serve(config: &Config, tls: Option<Arc<Certificate>>, clock: Clock) -> 
     let failure = failure(running.relay.clone(), running.signal.clone());
     print(&banner::text(config, &running.addresses));
     let outcome = tokio::select! {
-        cause = ends.next() => { info!(cause, "ending"); Ok(()) }
+        cause = ends.next() => {
+            info!(cause, "ending");
+            // Who stands before it and presses Ctrl-C wants it now.
+            if cause == SIGTERM {
+                running.drain(config, &mut ends).await;
+            }
+            Ok(())
+        }
         error = failure => Err(error),
     };
     tokio::spawn(async move {
@@ -134,6 +141,19 @@ impl Running {
 
     /// First the sessions, which are told to reconnect; then HTTP; last the relay, which open peer
     /// connections may use.
+    /// Tells the clients of signaling that the end comes, and waits until then, until all have gone
+    /// or until it is told again to end.
+    async fn drain(&self, config: &Config, ends: &mut Ends) {
+        let (Some(signal), false) = (&self.signal, config.drain.is_zero()) else { return };
+        self.ready.set(false);
+        signal.drain(config.drain, config.goaway_url.clone());
+        tokio::select! {
+            () = tokio::time::sleep(config.drain) => {}
+            () = signal.emptied() => {}
+            cause = ends.next() => info!(cause, "ending at once"),
+        }
+    }
+
     async fn end(self) -> anyhow::Result<()> {
         self.ready.set(false);
         if let Some(signal) = self.signal
@@ -149,6 +169,8 @@ impl Running {
         Ok(())
     }
 }
+
+const SIGTERM: &str = "SIGTERM";
 
 /// What an operator ends the program with.
 struct Ends {
@@ -167,7 +189,7 @@ impl Ends {
 
     async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.terminate.recv() => SIGTERM,
             _ = self.interrupt.recv() => "Ctrl-C",
         }
     }
@@ -285,6 +307,7 @@ fn signal_config(
         secret: config.secrets.first().cloned(),
         turn: turn.iter().map(turn_listener).collect(),
         host: config.public_host.clone(),
+        others: config.ice_servers.clone(),
         ..IceConfig::default()
     };
     // Not a second owner: the relay ends when the program says so.
@@ -296,7 +319,20 @@ fn signal_config(
             }
         }))
     });
-    SignalConfig { ice, on_departure, ..SignalConfig::default() }
+    let mut signal = SignalConfig {
+        ice,
+        on_departure,
+        admission: config.admission.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        ..SignalConfig::default()
+    };
+    if let Some(per_s) = config.client_frames {
+        (signal.hub.messages_per_s, signal.hub.messages_burst) = (per_s, 4 * per_s);
+        if per_s == 0 {
+            signal.hub.bytes_per_s = 0;
+        }
+    }
+    signal
 }
 
 /// Ends the allocations of a peer that left on purpose or was removed. Doesn't wait.

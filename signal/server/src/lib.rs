@@ -34,4 +34,5 @@ pub use config::{
 pub use http::{Accepted, Connection, Http, bind};
 pub use signal::Signal;
 pub use signal_core::Departure;
+pub use signal_core::protocol::IceServer;
 pub use tokio_rustls::TlsAcceptor;
