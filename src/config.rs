@@ -1,11 +1,11 @@
 //! What the settings mean together: defaults, checks, and the effective configuration.
 
 use crate::cli::Settings;
+use crate::signaling::Signaling;
 use heliograph_base::Secret;
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::Profile as _;
 use relay_core::{Cidr, StaticUser};
-use signal_server::{AdmissionLimits, IceServer, Network};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
@@ -20,8 +20,6 @@ const PORT_RANGE: RangeInclusive<u16> = 49152..=65535; // RFC 8656 §5: the dyna
 const WORKERS_MAX: usize = relay_core::RelayedPorts::WORKERS_MAX;
 /// Longer pauses save nothing more, and a call would notice.
 const PAUSE_MAX: Duration = Duration::from_millis(10);
-/// A day: who wants longer doesn't want to end.
-const DRAIN_S_MAX: u64 = 86_400;
 /// REALM has fewer than 128 characters (RFC 8489 §14.9).
 const REALM_CHARS_MAX: usize = 127;
 
@@ -79,13 +77,7 @@ pub(crate) struct Config {
     pub(crate) allow_peer: Vec<Cidr>,
     pub(crate) deny_peer: Vec<Cidr>,
     pub(crate) open: bool,
-    pub(crate) ice_servers: Vec<IceServer>,
-    pub(crate) trusted_proxies: Vec<Network>,
-    pub(crate) admission: AdmissionLimits,
-    /// Frames a second of one signaling client; none: the default.
-    pub(crate) client_frames: Option<u64>,
-    pub(crate) drain: Duration,
-    pub(crate) goaway_url: Option<String>,
+    pub(crate) signaling: Signaling,
     pub(crate) log: String,
 }
 
@@ -101,6 +93,7 @@ impl Config {
         settings: Settings,
         random: [u8; 32],
     ) -> Result<Self, String> {
+        let signaling = Signaling::of(&settings)?;
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let http_default = halves.signal().then(|| SocketAddr::new(loopback, HTTP_PORT));
         let http = settings.http.or(http_default);
@@ -168,16 +161,7 @@ impl Config {
             allow_peer: settings.allow_peer.into_iter().map(|cidr| cidr.0).collect(),
             deny_peer: settings.deny_peer.into_iter().map(|cidr| cidr.0).collect(),
             open,
-            admission: admission(
-                settings.address_connections,
-                settings.address_joins,
-                settings.joins,
-            ),
-            ice_servers: settings.ice_server.into_iter().map(|server| server.0).collect(),
-            trusted_proxies: settings.trusted_proxy.into_iter().map(|proxy| proxy.0).collect(),
-            client_frames: settings.client_frames,
-            drain: checked_drain(settings.drain_s)?,
-            goaway_url: checked_goaway(settings.goaway_url)?,
+            signaling,
             log: settings.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
@@ -245,19 +229,7 @@ impl Config {
         }
         if self.halves.signal() {
             line("open", self.open.to_string());
-            line("ice-server", list(self.ice_servers.iter().map(masked)));
-            line("trusted-proxy", list(&self.trusted_proxies));
-            let limits = &self.admission;
-            line("address-connections", limits.address_connections_max.to_string());
-            line("address-joins", limits.address_joins_per_s.to_string());
-            line("joins", limits.joins_per_s.to_string());
-            if let Some(frames) = self.client_frames {
-                line("client-frames", frames.to_string());
-            }
-            line("drain-s", self.drain.as_secs().to_string());
-            if let Some(url) = &self.goaway_url {
-                line("goaway-url", quoted(url));
-            }
+            self.signaling.lines(&mut line);
         }
         line("log", quoted(&self.log));
         text
@@ -401,57 +373,12 @@ fn checked_pause(pause_us: Option<u64>) -> Result<Duration, String> {
     Ok(pause)
 }
 
-/// The limits of who gets in, with bursts in proportion to the rates.
-fn admission(
-    address_connections: Option<usize>,
-    address_joins: Option<u64>,
-    joins: Option<u64>,
-) -> AdmissionLimits {
-    let mut limits = AdmissionLimits::default();
-    if let Some(most) = address_connections {
-        limits.address_connections_max = most;
-    }
-    if let Some(per_s) = address_joins {
-        (limits.address_joins_per_s, limits.address_joins_burst) = (per_s, 20 * per_s);
-    }
-    if let Some(per_s) = joins {
-        (limits.joins_per_s, limits.joins_burst) = (per_s, 5 * per_s);
-    }
-    limits
-}
-
-fn checked_drain(drain_s: Option<u64>) -> Result<Duration, String> {
-    match drain_s {
-        Some(seconds) if seconds > DRAIN_S_MAX => {
-            Err(format!("--drain-s {seconds}: needs 0 to {DRAIN_S_MAX}"))
-        }
-        seconds => Ok(Duration::from_secs(seconds.unwrap_or(0))),
-    }
-}
-
-fn checked_goaway(url: Option<String>) -> Result<Option<String>, String> {
-    let is_good = |url: &str| url.starts_with("wss://") || url.starts_with("ws://");
-    match url {
-        Some(url) if !is_good(&url) => Err(format!("--goaway-url {url}: needs wss://HOST")),
-        url => Ok(url),
-    }
-}
-
-/// A server as it is written, but for the password.
-fn masked(server: &IceServer) -> String {
-    let url = server.urls.first().map_or("", String::as_str);
-    match &server.username {
-        Some(username) => format!("{url} {username} ********"),
-        None => url.to_owned(),
-    }
-}
-
 /// A TOML basic string.
-fn quoted(value: impl ToString) -> String {
+pub(crate) fn quoted(value: impl ToString) -> String {
     toml::Value::String(value.to_string()).to_string()
 }
 
-fn list<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
+pub(crate) fn list<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
     let values: Vec<String> = values.into_iter().map(quoted).collect();
     format!("[{}]", values.join(", "))
 }

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod ops;
 mod run;
+mod signaling;
 mod telemetry;
 mod tls;
 

@@ -144,11 +144,13 @@ impl Running {
     /// Tells the clients of signaling that the end comes, and waits until then, until all have gone
     /// or until it is told again to end.
     async fn drain(&self, config: &Config, ends: &mut Ends) {
-        let (Some(signal), false) = (&self.signal, config.drain.is_zero()) else { return };
+        let (Some(signal), false) = (&self.signal, config.signaling.drain.is_zero()) else {
+            return;
+        };
         self.ready.set(false);
-        signal.drain(config.drain, config.goaway_url.clone());
+        signal.drain(config.signaling.drain, config.signaling.goaway_url.clone());
         tokio::select! {
-            () = tokio::time::sleep(config.drain) => {}
+            () = tokio::time::sleep(config.signaling.drain) => {}
             () = signal.emptied() => {}
             cause = ends.next() => info!(cause, "ending at once"),
         }
@@ -307,7 +309,6 @@ fn signal_config(
         secret: config.secrets.first().cloned(),
         turn: turn.iter().map(turn_listener).collect(),
         host: config.public_host.clone(),
-        others: config.ice_servers.clone(),
         ..IceConfig::default()
     };
     // Not a second owner: the relay ends when the program says so.
@@ -319,19 +320,8 @@ fn signal_config(
             }
         }))
     });
-    let mut signal = SignalConfig {
-        ice,
-        on_departure,
-        admission: config.admission.clone(),
-        trusted_proxies: config.trusted_proxies.clone(),
-        ..SignalConfig::default()
-    };
-    if let Some(per_s) = config.client_frames {
-        (signal.hub.messages_per_s, signal.hub.messages_burst) = (per_s, 4 * per_s);
-        if per_s == 0 {
-            signal.hub.bytes_per_s = 0;
-        }
-    }
+    let mut signal = SignalConfig { ice, on_departure, ..SignalConfig::default() };
+    config.signaling.apply(&mut signal);
     signal
 }
 

@@ -221,6 +221,7 @@ impl Desk {
         let ice = Arc::new(IceUrls {
             stun: Vec::new(),
             turn: vec!["turn:127.0.0.1:9?transport=udp".to_owned()],
+            others: Vec::new(),
         });
         match said {
             Said::Opened(..) if self.refuses => {}

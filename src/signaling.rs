@@ -1,0 +1,109 @@
+//! What signaling is told: limits, proxies, further ICE servers, how it ends.
+
+use crate::cli::Settings;
+use crate::config::{list, quoted};
+use signal_server::{AdmissionLimits, IceServer, Network, SignalConfig};
+use std::time::Duration;
+
+/// The settings in force.
+#[derive(Debug)]
+pub(crate) struct Signaling {
+    pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) admission: AdmissionLimits,
+    /// Frames a second of one signaling client; none: the default.
+    pub(crate) client_frames: Option<u64>,
+    pub(crate) drain: Duration,
+    pub(crate) goaway_url: Option<String>,
+}
+
+/// A day: who wants longer doesn't want to end.
+const DRAIN_S_MAX: u64 = 86_400;
+
+impl Signaling {
+    /// Fills in the defaults and checks.
+    ///
+    /// # Errors
+    /// One line for the operator, which names the flag.
+    pub(crate) fn of(settings: &Settings) -> Result<Self, String> {
+        Ok(Self {
+            ice_servers: settings.ice_server.iter().map(|server| server.0.clone()).collect(),
+            trusted_proxies: settings.trusted_proxy.iter().map(|proxy| proxy.0).collect(),
+            admission: admission(settings),
+            client_frames: settings.client_frames,
+            drain: checked_drain(settings.drain_s)?,
+            goaway_url: checked_goaway(settings.goaway_url.clone())?,
+        })
+    }
+
+    /// Puts what concerns the server itself into its configuration.
+    pub(crate) fn apply(&self, signal: &mut SignalConfig) {
+        signal.ice.others.clone_from(&self.ice_servers);
+        signal.admission = self.admission.clone();
+        signal.trusted_proxies.clone_from(&self.trusted_proxies);
+        if let Some(per_s) = self.client_frames {
+            (signal.hub.messages_per_s, signal.hub.messages_burst) = (per_s, 4 * per_s);
+            if per_s == 0 {
+                signal.hub.bytes_per_s = 0;
+            }
+        }
+    }
+
+    /// Gives out the lines of a configuration file.
+    pub(crate) fn lines(&self, line: &mut impl FnMut(&str, String)) {
+        line("ice-server", list(self.ice_servers.iter().map(masked)));
+        line("trusted-proxy", list(&self.trusted_proxies));
+        let limits = &self.admission;
+        line("address-connections", limits.address_connections_max.to_string());
+        line("address-joins", limits.address_joins_per_s.to_string());
+        line("joins", limits.joins_per_s.to_string());
+        if let Some(frames) = self.client_frames {
+            line("client-frames", frames.to_string());
+        }
+        line("drain-s", self.drain.as_secs().to_string());
+        if let Some(url) = &self.goaway_url {
+            line("goaway-url", quoted(url));
+        }
+    }
+}
+
+/// The limits of who gets in, with bursts in proportion to the rates.
+fn admission(settings: &Settings) -> AdmissionLimits {
+    let mut limits = AdmissionLimits::default();
+    if let Some(most) = settings.address_connections {
+        limits.address_connections_max = most;
+    }
+    if let Some(per_s) = settings.address_joins {
+        (limits.address_joins_per_s, limits.address_joins_burst) = (per_s, 20 * per_s);
+    }
+    if let Some(per_s) = settings.joins {
+        (limits.joins_per_s, limits.joins_burst) = (per_s, 5 * per_s);
+    }
+    limits
+}
+
+fn checked_drain(drain_s: Option<u64>) -> Result<Duration, String> {
+    match drain_s {
+        Some(seconds) if seconds > DRAIN_S_MAX => {
+            Err(format!("--drain-s {seconds}: needs 0 to {DRAIN_S_MAX}"))
+        }
+        seconds => Ok(Duration::from_secs(seconds.unwrap_or(0))),
+    }
+}
+
+fn checked_goaway(url: Option<String>) -> Result<Option<String>, String> {
+    let is_good = |url: &str| url.starts_with("wss://") || url.starts_with("ws://");
+    match url {
+        Some(url) if !is_good(&url) => Err(format!("--goaway-url {url}: needs wss://HOST")),
+        url => Ok(url),
+    }
+}
+
+/// A server as it is written, but for the password.
+fn masked(server: &IceServer) -> String {
+    let url = server.urls.first().map_or("", String::as_str);
+    match &server.username {
+        Some(username) => format!("{url} {username} ********"),
+        None => url.to_owned(),
+    }
+}
