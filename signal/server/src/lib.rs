@@ -4,9 +4,10 @@
 //! - [`Signal`] is the signaling server: its [router](Signal::router), its shards, its end.
 //!
 //! The way of a frame: `socket` (WebSocket frames) -> `websocket` (one task per client, a
-//! [`signal_core::Edge`] with its ties in `edges`) -> `shard` (one task per [`signal_core::Hub`]) -> `outbox` -> the
-//! other client's task -> its `socket`. `events` (SSE), `poll` and `send` do the same over plain HTTP. A shard never waits for a client, and nobody
-//! for a lock but that of one client's outbox.
+//! [`signal_core::Edge`] with its ties in `edges`) -> `shard` (one task per [`signal_core::Hub`])
+//! -> `outbox` -> the other client's task -> its `socket`. `events` (SSE), `poll` and `send` do the
+//! same over plain HTTP. A shard never waits for a client, and nobody for a lock but that of one
+//! client's outbox.
 
 mod access;
 mod admission;
