@@ -269,7 +269,7 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_JOINS", value_name = "N")]
     pub(crate) joins: Option<u64>,
 
-    /// Frames a second of one signaling client, after a burst of 4 seconds' worth; beyond it a client
+    /// Frames a second of one signaling client, after a burst of 4 seconds' worth; beyond it one
     /// is read from more slowly; 0: no limit, of bytes neither [default: 100]
     #[arg(long, global = true, env = "HELIOGRAPH_CLIENT_FRAMES", value_name = "N")]
     pub(crate) client_frames: Option<u64>,
