@@ -130,7 +130,7 @@ impl Edge {
         self.pace(now, text.len());
         match ClientMessage::parse(text) {
             Ok(ClientMessage { id, ack, frame }) => {
-                self.handle_numbers(ack, &frame);
+                self.handle_ack(ack);
                 self.handle_frame(id, frame);
             }
             Err(unreadable) => self.handle_unreadable(unreadable),
@@ -282,10 +282,8 @@ impl Edge {
     }
 
     /// Passes the frame's `ack` on, of whatever kind it is.
-    fn handle_numbers(&mut self, ack: Option<u64>, frame: &ClientFrame<'_>) {
-        if let (State::Seated(_), Some(seq)) = (&self.state, ack)
-            && !matches!(frame, ClientFrame::Leave)
-        {
+    fn handle_ack(&mut self, ack: Option<u64>) {
+        if let (State::Seated(_), Some(seq)) = (&self.state, ack) {
             self.requests.push_back(Request::Ack(seq));
         }
     }

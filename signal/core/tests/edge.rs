@@ -351,6 +351,8 @@ fn any_frame_may_acknowledge() {
     script.text(r#"{"type":"ack","ack":7}"#).expect_ack(7).expect_no_request();
     script.text(r#"{"type":"ping","ack":8}"#).expect_ack(8).expect_no_request();
     script.text(r#"{"type":"signal","to":"bob","data":1,"ack":9}"#).expect_ack(9);
+    let mut script = Script::seated();
+    script.text(r#"{"type":"leave","ack":10}"#).expect_ack(10).expect_leave(LeaveReason::Left);
 }
 
 #[test]
