@@ -425,6 +425,7 @@ impl Hub {
     pub fn handle_full_edge(&mut self, edge: EdgeId) {
         let Some(place) = self.edges.get(&edge).copied() else { return };
         self.end_slow(place);
+        self.end_overflowing();
     }
 
     /// Whether a numbered request is to be carried out now. From then on it counts as such.

@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::{Value, json};
 use signal_core::protocol::LeaveReason;
-use signal_core::{Config, Detached, Event, Purpose, Request, SessionKey};
+use signal_core::{Config, Detached, EdgeId, Event, Purpose, Request, SessionKey};
 use std::time::Duration;
 use support::{Desk, Seat, told, told_plainly};
 
@@ -245,6 +245,19 @@ fn bytes_that_are_not_acknowledged_are_limited_too_also_of_who_is_away() {
     }
     let told = told_plainly(&desk.signal(1, &bob.peer, &large));
     assert_eq!(told, [(1, json!({"type": "left", "peer": bob.peer.as_str(), "reason": "slow"}))]);
+}
+
+#[test]
+fn an_edge_with_too_much_in_front_of_it_ends_its_session_and_whom_that_brings_over_the_limit() {
+    let (mut desk, ada, bob) = pair();
+    desk.seat(3, "demo");
+    for _ in 0..255 {
+        desk.signal(3, &bob.peer, "1");
+    }
+    desk.hub.handle_full_edge(EdgeId(3));
+    let closed = |(edge, value): &(u64, Value)| value["close"].is_number().then_some(*edge);
+    assert_eq!(told(&desk.drain()).iter().filter_map(closed).collect::<Vec<_>>(), [3, 2]);
+    assert_eq!(desk.hub.roster(&support::room("demo")).collect::<Vec<_>>(), [&ada.peer]);
 }
 
 #[test]
