@@ -162,6 +162,7 @@ impl Hub {
             Request::Detach(how) => self.handle_detach(now.time, edge, how),
         }
         self.end_overflowing();
+        self.forget_timers();
     }
 
     /// Does what is due; to be called when [`poll_timeout`](Self::poll_timeout) says so.
@@ -171,7 +172,10 @@ impl Hub {
                 continue;
             }
             match due {
-                Due::Ack => self.tell_ack(place),
+                Due::Ack => {
+                    self.seats[place].incoming.is_due = false;
+                    self.tell_ack(place);
+                }
                 Due::Away { absence } => self.announce_away(place, absence),
                 Due::Gone { absence } => self.end_absent(place, absence),
                 Due::Silence { edge } => self.look_for_life(now.time, place, edge),
@@ -179,6 +183,7 @@ impl Hub {
             }
         }
         self.end_overflowing();
+        self.forget_timers();
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
@@ -426,6 +431,7 @@ impl Hub {
         let Some(place) = self.edges.get(&edge).copied() else { return };
         self.end_slow(place);
         self.end_overflowing();
+        self.forget_timers();
     }
 
     /// Whether a numbered request is to be carried out now. From then on it counts as such.
@@ -448,7 +454,6 @@ impl Hub {
     /// Tells the client which requests were carried out, if it doesn't know.
     fn tell_ack(&mut self, place: usize) {
         let seat = &mut self.seats[place];
-        seat.incoming.is_due = false;
         let (Some(edge), true) = (seat.edge(), seat.incoming.untold() > 0) else { return };
         let frame = FrameText::encode(&ServerFrame::Ack { ack: seat.incoming.tell() });
         self.output(edge, Event::Frame(Numbered { seq: None, ack: None, frame }));
@@ -595,6 +600,23 @@ impl Hub {
         }
     }
 
+    /// Forgets timers of sessions and absences that are over, if there are many: seldom enough that
+    /// it costs each next to nothing.
+    fn forget_timers(&mut self) {
+        let Self { seats, timers, .. } = self;
+        if !seats.is_empty() && timers.len() <= TIMERS_KEPT + 2 * TIMERS_PER_SEAT * seats.len() {
+            return;
+        }
+        timers.retain(|Timer { place, seat, due, .. }| {
+            let seat = seats.get(*place).filter(|there| there.number == *seat);
+            seat.is_some_and(|seat| match due {
+                Due::Ack | Due::Ice => true,
+                Due::Away { absence } | Due::Gone { absence } => seat.is_in(*absence),
+                Due::Silence { edge } => seat.edge() == Some(*edge),
+            })
+        });
+    }
+
     /// The session with this name, if the key is its own.
     fn session(&self, name: &SessionName, key: &SessionKey) -> Option<usize> {
         let place = self.peers.get(&name.peer).copied()?;
@@ -671,6 +693,12 @@ impl Hub {
         self.outputs.push_back(Output { to, event });
     }
 }
+
+/// So many timers can wait for one seat: one of each kind.
+const TIMERS_PER_SEAT: usize = 5;
+
+/// So few timers are not worth a look.
+const TIMERS_KEPT: usize = 64;
 
 /// With what the connections of a session that ends are closed.
 fn close_code(reason: LeaveReason) -> CloseCode {

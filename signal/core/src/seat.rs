@@ -49,6 +49,11 @@ impl Seat {
         }
     }
 
+    /// Whether this is the absence it is in.
+    pub(crate) fn is_in(&self, which: u64) -> bool {
+        matches!(self.presence, Presence::Gone { absence, .. } if absence == which)
+    }
+
     /// Whether the others know that it is away.
     pub(crate) fn is_away(&self) -> bool {
         matches!(self.presence, Presence::Gone { is_told: true, .. })

@@ -50,6 +50,16 @@ impl Timers {
         self.heap.push(Reverse(Timer { at, seat, place, due }));
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Forgets those that nobody wants any more.
+    pub(crate) fn retain(&mut self, mut is_wanted: impl FnMut(&Timer) -> bool) {
+        self.heap.retain(|Reverse(timer)| is_wanted(timer));
+        self.heap.shrink_to_fit();
+    }
+
     /// When the next one is due.
     pub(crate) fn next(&self) -> Option<Time> {
         self.heap.peek().map(|Reverse(timer)| timer.at)

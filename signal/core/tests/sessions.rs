@@ -261,6 +261,40 @@ fn an_edge_with_too_much_in_front_of_it_ends_its_session_and_whom_that_brings_ov
 }
 
 #[test]
+fn timers_go_with_what_they_are_for() {
+    let timers = |desk: &Desk| format!("{:?}", desk.hub).matches("Timer {").count();
+    let mut desk = Desk::new(Config::default());
+    let mut ada = desk.seat(1, "demo");
+    for edge in 2..2000 {
+        desk.seat(edge, "other");
+        desk.leave(edge, LeaveReason::Left);
+    }
+    assert!(timers(&desk) < 100, "of sessions: {}", timers(&desk));
+    for edge in 2001..4000 {
+        desk.detach(if edge == 2001 { 1 } else { edge - 1 }, Detached::Lost);
+        desk.resume(edge, &ada, 1);
+    }
+    assert!(timers(&desk) < 100, "of absences: {}", timers(&desk));
+    for edge in 4001..6000 {
+        desk.resume_as(
+            edge,
+            &ada,
+            Purpose::Listen { seq: 1, ice: support::ice(), is_oneway: true },
+        );
+    }
+    assert!(timers(&desk) < 100, "of listeners: {}", timers(&desk));
+    ada = desk.seat(4000, "demo");
+    for id in 1..2000 {
+        desk.numbered_signal(5999, &ada.peer, "1", Some(id));
+        desk.ack(4000, id);
+    }
+    assert!(timers(&desk) < 100, "of acknowledgements: {}", timers(&desk));
+    desk.leave(5999, LeaveReason::Left);
+    desk.leave(4000, LeaveReason::Left);
+    assert_eq!(desk.hub.poll_timeout(), None);
+}
+
+#[test]
 fn a_resume_that_cannot_be_complete_gives_the_whole_state() {
     let (mut desk, ada, bob) = pair();
     desk.numbered_signal(1, &bob.peer, "1", Some(1));
