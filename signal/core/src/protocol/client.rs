@@ -1,7 +1,7 @@
 //! Frames from a client to the server.
 
 use super::{ErrorCode, Unreadable};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -107,8 +107,13 @@ struct Envelope<'a> {
     to: Cow<'a, str>,
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     data: Option<&'a RawValue>,
+}
+
+/// Takes any value that is there; by itself an option takes `null` for nothing.
+fn even_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(from).map(Some)
 }
 
 impl<'a> Envelope<'a> {
@@ -162,6 +167,12 @@ mod tests {
         assert_eq!(message.id, Some(7));
         let ClientFrame::Signal { to, data } = message.frame else { panic!("a signal") };
         assert_eq!((&*to, data.get()), ("bob", r#"{"sdp":"a\u0020b", "n":1.0e2 }"#));
+    }
+
+    #[test]
+    fn the_payload_may_be_null() {
+        let text = r#"{"type":"signal","to":"bob","data":null}"#;
+        assert_eq!(ClientMessage::parse(text).unwrap().encode(), text);
     }
 
     #[test]
