@@ -400,9 +400,10 @@ impl Hub {
         self.lose(now, place, how);
     }
 
-    /// Tells an edge that was only for sending what was carried out.
+    /// Tells an edge that was only for sending what was carried out. Whether that comes nobody
+    /// knows, so the client is told by the other edge too.
     fn say_goodbye(&mut self, edge: EdgeId, place: usize) {
-        let ack = self.seats[place].incoming.tell();
+        let ack = self.seats[place].incoming.done();
         self.output(edge, Event::Done { ack });
     }
 

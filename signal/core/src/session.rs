@@ -123,6 +123,11 @@ impl Incoming {
         Turn::Again
     }
 
+    /// The last request that was carried out.
+    pub(crate) fn done(&self) -> u64 {
+        self.done
+    }
+
     /// The last request that was carried out; from now on the client knows.
     pub(crate) fn tell(&mut self) -> u64 {
         self.told = self.done;

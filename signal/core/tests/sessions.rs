@@ -323,10 +323,20 @@ fn a_connection_may_only_send() {
     assert_eq!(told[0].1["data"], 1);
     let goodbye = [(3, json!({"done": 1}))];
     assert_eq!(support::told(&desk.detach(3, Detached::Between)), goodbye);
-    assert!(desk.at(ms(40_000)).is_empty(), "the session goes on");
+    assert_eq!(kinds(&desk.at(ms(40_000))), [(1, "ack".to_owned())], "the session goes on");
     desk.resume_as(4, &ada, Purpose::Send);
     let outputs = desk.leave(4, LeaveReason::Left);
     assert_eq!(kinds(&outputs), [(1, json!({"close": 1000}).to_string()), (2, "left".to_owned())]);
+}
+
+#[test]
+fn who_only_sends_is_answered_and_the_listener_too_since_the_answer_may_get_lost() {
+    let (mut desk, ada, bob) = pair();
+    desk.resume_as(3, &ada, Purpose::Send);
+    desk.numbered_signal(3, &bob.peer, "1", Some(1));
+    assert_eq!(told(&desk.detach(3, Detached::Lost)), [(3, json!({"done": 1}))]);
+    let ack = json!({"type": "ack", "ack": 1});
+    assert_eq!(told(&desk.at(ms(2000))), [(1, ack)]);
 }
 
 #[test]
