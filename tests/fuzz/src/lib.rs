@@ -1,10 +1,14 @@
-//! What the fuzz targets check. Each takes any bytes and panics if the relay breaks a promise.
+//! What the fuzz targets check. Each takes any bytes and panics if the relay or the
+//! signaling breaks a promise.
 //!
 //! The targets themselves, for `cargo fuzz`, are in `libfuzzer/`; `tests/replay.rs` runs the same
 //! checks over the committed corpora on the stable toolchain. docs/fuzzing.md says how.
 
 mod authenticated;
 mod clients;
+mod edge;
+mod frames;
+mod hub;
 mod input;
 mod model;
 mod policy;
@@ -15,6 +19,9 @@ mod wire;
 mod world;
 
 pub use authenticated::authenticated;
+pub use edge::edge;
+pub use frames::frames;
+pub use hub::hub;
 pub use policy::policy;
 pub use stream::stream;
 pub use unauthenticated::unauthenticated;
@@ -24,10 +31,13 @@ pub use wire::wire;
 pub type Check = fn(&[u8]);
 
 /// Every check with the name of its target and corpus.
-pub const CHECKS: [(&str, Check); 5] = [
+pub const CHECKS: [(&str, Check); 8] = [
     ("wire", wire),
     ("stream", stream),
     ("policy", policy),
     ("unauthenticated", unauthenticated),
     ("authenticated", authenticated),
+    ("frames", frames),
+    ("edge", edge),
+    ("hub", hub),
 ];
