@@ -1,18 +1,20 @@
 //! Rooms and sessions: who sits where, who is told what, and what is told again.
 
+mod ends;
+mod welcome;
+
 use crate::protocol::{
-    CloseCode, ErrorCode, ErrorFrame, Heartbeat, IceServer, IceUpdate, LeaveReason, Limits,
-    ServerFrame, Welcome,
+    CloseCode, ErrorCode, ErrorFrame, IceUpdate, LeaveReason, ServerFrame, Welcome,
 };
 use crate::seat::{Presence, Seat};
 use crate::session::{Incoming, Origin, Outgoing, Sent, Turn};
 use crate::timers::{Due, Timer, Timers};
 use crate::{
-    Bucket, Config, Detached, EdgeId, Event, FrameText, IceUrls, Join, Numbered, PeerId, Purpose,
-    Request, Resume, RoomId, SessionKey, SessionName, Signal, TurnKey,
+    Bucket, Config, EdgeId, Event, FrameText, Join, Numbered, PeerId, Purpose, Request, Resume,
+    RoomId, SessionKey, SessionName, Signal, TurnKey,
 };
 use ahash::RandomState;
-use heliograph_base::{Credentials, Now, SeatName, Time};
+use heliograph_base::{Now, Time};
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use slab::Slab;
@@ -380,61 +382,6 @@ impl Hub {
         }
     }
 
-    /// Ends the session of the edge, if it has one, and tells the others why. The edge itself is
-    /// told nothing.
-    fn handle_leave(&mut self, edge: EdgeId, reason: LeaveReason) {
-        if let Some(place) = self.edges.remove(&edge) {
-            self.end(place, reason);
-        }
-    }
-
-    /// Takes note that a connection is gone: the session waits for another one.
-    fn handle_detach(&mut self, now: Time, edge: EdgeId, how: Detached) {
-        let Some(place) = self.edges.remove(&edge) else { return };
-        shrink(&mut self.edges);
-        let seat = &mut self.seats[place];
-        seat.senders.retain(|sender| *sender != edge);
-        if seat.edge() != Some(edge) {
-            return self.say_goodbye(edge, place);
-        }
-        self.lose(now, place, how);
-    }
-
-    /// Tells an edge that was only for sending what was carried out. Whether that comes nobody
-    /// knows, so the client is told by the other edge too.
-    fn say_goodbye(&mut self, edge: EdgeId, place: usize) {
-        let ack = self.seats[place].incoming.done();
-        self.output(edge, Event::Done { ack });
-    }
-
-    /// From now on the session has no connection.
-    fn lose(&mut self, now: Time, place: usize, how: Detached) {
-        let seat = &mut self.seats[place];
-        self.last_absence += 1;
-        let absence = self.last_absence;
-        let (reason, delay) = match how {
-            Detached::Lost => (LeaveReason::Lost, self.config.away_delay),
-            Detached::Vanished => (LeaveReason::Vanished, Duration::ZERO),
-            Detached::Between => (LeaveReason::Vanished, self.config.heartbeat_timeout),
-        };
-        seat.presence = Presence::Gone { absence, reason, is_told: false };
-        let number = seat.number;
-        self.timers.set(now + self.config.grace, place, number, Due::Gone { absence });
-        if delay.is_zero() {
-            self.announce_away(place, absence);
-        } else {
-            self.timers.set(now + delay, place, number, Due::Away { absence });
-        }
-    }
-
-    /// Takes note that too much waits in front of the edge: its session ends.
-    pub fn handle_full_edge(&mut self, edge: EdgeId) {
-        let Some(place) = self.edges.get(&edge).copied() else { return };
-        self.end_slow(place);
-        self.end_overflowing();
-        self.forget_timers();
-    }
-
     /// Whether a numbered request is to be carried out now. From then on it counts as such.
     fn take_turn(&mut self, now: Time, (edge, place): (EdgeId, usize), id: u64) -> bool {
         let seat = &mut self.seats[place];
@@ -458,38 +405,6 @@ impl Hub {
         let (Some(edge), true) = (seat.edge(), seat.incoming.untold() > 0) else { return };
         let frame = FrameText::encode(&ServerFrame::Ack { ack: seat.incoming.tell() });
         self.output(edge, Event::Frame(Numbered { seq: None, ack: None, frame }));
-    }
-
-    fn announce_away(&mut self, place: usize, which: u64) {
-        match &mut self.seats[place].presence {
-            Presence::Gone { absence, is_told, .. } if *absence == which && !*is_told => {
-                *is_told = true;
-                self.announce(place, |peer| ServerFrame::Away { peer });
-            }
-            Presence::Here(_) | Presence::Gone { .. } => {}
-        }
-    }
-
-    fn end_absent(&mut self, place: usize, which: u64) {
-        match self.seats[place].presence {
-            Presence::Gone { absence, reason, .. } if absence == which => self.end(place, reason),
-            Presence::Here(_) | Presence::Gone { .. } => {}
-        }
-    }
-
-    /// Gives up an edge by which nothing comes, if nothing came otherwise either.
-    fn look_for_life(&mut self, now: Time, place: usize, edge: EdgeId) {
-        let seat = &self.seats[place];
-        if seat.edge() != Some(edge) {
-            return;
-        }
-        let due = seat.heard + self.config.heartbeat_timeout;
-        if now < due {
-            return self.timers.set(due, place, seat.number, Due::Silence { edge });
-        }
-        self.edges.remove(&edge);
-        self.output(edge, Event::Close(CloseCode::Vanished));
-        self.lose(now, place, Detached::Vanished);
     }
 
     fn renew_ice(&mut self, now: Now, place: usize) {
@@ -548,59 +463,6 @@ impl Hub {
         self.send(place, FrameText::encode(&ServerFrame::Error(error)), None);
     }
 
-    fn end_overflowing(&mut self) {
-        while let Some((place, seat)) = self.overflowing.pop() {
-            if self.seats.get(place).is_some_and(|there| there.number == seat) {
-                self.end_slow(place);
-            }
-        }
-    }
-
-    fn end_slow(&mut self, place: usize) {
-        self.counts.slow += 1;
-        self.end(place, LeaveReason::Slow);
-    }
-
-    /// Ends a session: its seat is free, its edges are closed, the others are told, and so are the
-    /// senders of what never came.
-    fn end(&mut self, place: usize, reason: LeaveReason) {
-        let seat = self.seats.remove(place);
-        self.peers.remove(&seat.peer);
-        let room = self.rooms.get_mut(&seat.room).expect("a seat is in a room");
-        room.members.retain(|member| *member != place);
-        if room.members.is_empty() {
-            self.rooms.remove(&seat.room);
-        }
-        for edge in seat.edge().into_iter().chain(seat.senders.iter().copied()) {
-            // The one that asked for it is no longer known.
-            if self.edges.remove(&edge).is_some() {
-                self.output(edge, Event::Close(close_code(reason)));
-            }
-        }
-        let Seat { room, peer, number, mut outgoing, .. } = seat;
-        let left = ServerFrame::Left { peer: peer.as_str().into(), reason };
-        self.broadcast(&room, place, &FrameText::encode(&left));
-        self.tell_undelivered(outgoing.drain());
-        self.departures.push_back(Departure { room, peer, seat: number, reason });
-        shrink(&mut self.rooms);
-        shrink(&mut self.peers);
-        shrink(&mut self.edges);
-        if self.seats.is_empty() {
-            self.seats.shrink_to_fit();
-        }
-    }
-
-    /// Tells the senders of frames that never came.
-    fn tell_undelivered(&mut self, frames: VecDeque<Sent>) {
-        for Origin { seat, place, id } in frames.into_iter().filter_map(|sent| sent.origin) {
-            if self.seats.get(place).is_some_and(|there| there.number == seat) {
-                self.counts.undelivered += 1;
-                let code = ErrorCode::Undelivered;
-                self.send_error(place, id, (code, code.advice()));
-            }
-        }
-    }
-
     /// Forgets timers of sessions and absences that are over, if there are many: seldom enough that
     /// it costs each next to nothing.
     fn forget_timers(&mut self) {
@@ -639,53 +501,6 @@ impl Hub {
         }
     }
 
-    fn welcome(&self, now: Now, place: usize) -> Welcome<'_> {
-        let seat = &self.seats[place];
-        Welcome {
-            ice_servers: self.ice_servers(now, seat),
-            ice_ttl_s: self.turn.as_ref().map_or(0, |turn| turn.ttl.as_secs()),
-            ..self.state(seat)
-        }
-    }
-
-    /// What a seat is told of its room, but no ICE servers.
-    fn state<'a>(&'a self, seat: &'a Seat) -> Welcome<'a> {
-        let members = self.rooms.get(&seat.room).into_iter().flat_map(|room| &room.members);
-        let members = members.map(|place| &self.seats[*place]);
-        let others = members.filter(|other| other.number != seat.number);
-        let name = SessionName { room: seat.room.clone(), peer: seat.peer.clone() };
-        Welcome {
-            room: seat.room.as_str().into(),
-            peer: seat.peer.as_str().into(),
-            session: name.to_string().into(),
-            key: seat.key.text().into(),
-            grace_s: self.config.grace.as_secs(),
-            ack: 0,
-            members: others.map(|other| other.seen_by(seat.number)).collect(),
-            ice_servers: Vec::new(),
-            ice_ttl_s: 0,
-            heartbeat: heartbeat(&self.config),
-            limits: limits(&self.config),
-        }
-    }
-
-    fn ice_servers(&self, now: Now, seat: &Seat) -> Vec<IceServer> {
-        let IceUrls { stun, turn: urls, others } = &*seat.ice;
-        let mut servers = Vec::new();
-        if !stun.is_empty() {
-            servers.push(IceServer { urls: stun.clone(), username: None, credential: None });
-        }
-        if let Some(turn) = self.turn.as_ref().filter(|_| !urls.is_empty()) {
-            let (room, peer) = (seat.room.as_str(), seat.peer.as_str());
-            let holder = SeatName { room, peer, seat: seat.number };
-            let minted = Credentials::mint(&turn.secret, now.unix + turn.ttl, holder);
-            let (username, credential) = (Some(minted.username), Some(minted.password));
-            servers.push(IceServer { urls: urls.clone(), username, credential });
-        }
-        servers.extend(others.iter().cloned());
-        servers
-    }
-
     fn refuse(&mut self, to: EdgeId, code: ErrorCode, id: Option<u64>) {
         self.output(to, Event::Refused { code, id, retry_after: None });
     }
@@ -701,36 +516,9 @@ const TIMERS_PER_SEAT: usize = 5;
 /// So few timers are not worth a look.
 const TIMERS_KEPT: usize = 64;
 
-/// With what the connections of a session that ends are closed.
-fn close_code(reason: LeaveReason) -> CloseCode {
-    match reason {
-        LeaveReason::Slow => CloseCode::SlowReader,
-        LeaveReason::Lost | LeaveReason::Vanished => CloseCode::Vanished,
-        LeaveReason::Left | LeaveReason::Misbehaved | LeaveReason::Unknown => CloseCode::Normal,
-    }
-}
-
 /// When credentials are renewed: early enough that no refresh of an allocation meets expired ones.
 fn renewal_after(ttl: Duration) -> Duration {
     ttl * 3 / 4
-}
-
-fn heartbeat(config: &Config) -> Heartbeat {
-    let seconds_up = |time: Duration| time.as_millis().div_ceil(1000) as u64;
-    Heartbeat {
-        interval_s: seconds_up(config.heartbeat_interval),
-        timeout_s: seconds_up(config.heartbeat_timeout),
-    }
-}
-
-fn limits(config: &Config) -> Limits {
-    Limits {
-        frame_bytes_max: config.frame_bytes_max,
-        metadata_bytes_max: config.metadata_bytes_max,
-        members_max: config.room_members_max,
-        unacked_frames_max: config.unacked_frames_max,
-        unacked_bytes_max: config.unacked_bytes_max,
-    }
 }
 
 /// Gives back the memory of a table that once was much fuller; seldom enough that it costs each

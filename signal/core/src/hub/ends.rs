@@ -1,0 +1,162 @@
+//! How connections and sessions end, and who is told.
+
+use super::{Departure, Hub, shrink};
+use crate::protocol::{CloseCode, ErrorCode, LeaveReason, ServerFrame};
+use crate::seat::{Presence, Seat};
+use crate::session::{Origin, Sent};
+use crate::timers::Due;
+use crate::{Detached, EdgeId, Event, FrameText};
+use heliograph_base::Time;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+impl Hub {
+    /// Ends the session of the edge, if it has one, and tells the others why. The edge itself is
+    /// told nothing.
+    pub(super) fn handle_leave(&mut self, edge: EdgeId, reason: LeaveReason) {
+        if let Some(place) = self.edges.remove(&edge) {
+            self.end(place, reason);
+        }
+    }
+
+    /// Takes note that a connection is gone: the session waits for another one.
+    pub(super) fn handle_detach(&mut self, now: Time, edge: EdgeId, how: Detached) {
+        let Some(place) = self.edges.remove(&edge) else { return };
+        shrink(&mut self.edges);
+        let seat = &mut self.seats[place];
+        seat.senders.retain(|sender| *sender != edge);
+        if seat.edge() != Some(edge) {
+            return self.say_goodbye(edge, place);
+        }
+        self.lose(now, place, how);
+    }
+
+    /// Tells an edge that was only for sending what was carried out. Whether that comes nobody
+    /// knows, so the client is told by the other edge too.
+    fn say_goodbye(&mut self, edge: EdgeId, place: usize) {
+        let ack = self.seats[place].incoming.done();
+        self.output(edge, Event::Done { ack });
+    }
+
+    /// From now on the session has no connection.
+    fn lose(&mut self, now: Time, place: usize, how: Detached) {
+        let seat = &mut self.seats[place];
+        self.last_absence += 1;
+        let absence = self.last_absence;
+        let (reason, delay) = match how {
+            Detached::Lost => (LeaveReason::Lost, self.config.away_delay),
+            Detached::Vanished => (LeaveReason::Vanished, Duration::ZERO),
+            Detached::Between => (LeaveReason::Vanished, self.config.heartbeat_timeout),
+        };
+        seat.presence = Presence::Gone { absence, reason, is_told: false };
+        let number = seat.number;
+        self.timers.set(now + self.config.grace, place, number, Due::Gone { absence });
+        if delay.is_zero() {
+            self.announce_away(place, absence);
+        } else {
+            self.timers.set(now + delay, place, number, Due::Away { absence });
+        }
+    }
+
+    /// Takes note that too much waits in front of the edge: its session ends.
+    pub fn handle_full_edge(&mut self, edge: EdgeId) {
+        let Some(place) = self.edges.get(&edge).copied() else { return };
+        self.end_slow(place);
+        self.end_overflowing();
+        self.forget_timers();
+    }
+
+    pub(super) fn announce_away(&mut self, place: usize, which: u64) {
+        match &mut self.seats[place].presence {
+            Presence::Gone { absence, is_told, .. } if *absence == which && !*is_told => {
+                *is_told = true;
+                self.announce(place, |peer| ServerFrame::Away { peer });
+            }
+            Presence::Here(_) | Presence::Gone { .. } => {}
+        }
+    }
+
+    pub(super) fn end_absent(&mut self, place: usize, which: u64) {
+        match self.seats[place].presence {
+            Presence::Gone { absence, reason, .. } if absence == which => self.end(place, reason),
+            Presence::Here(_) | Presence::Gone { .. } => {}
+        }
+    }
+
+    /// Gives up an edge by which nothing comes, if nothing came otherwise either.
+    pub(super) fn look_for_life(&mut self, now: Time, place: usize, edge: EdgeId) {
+        let seat = &self.seats[place];
+        if seat.edge() != Some(edge) {
+            return;
+        }
+        let due = seat.heard + self.config.heartbeat_timeout;
+        if now < due {
+            return self.timers.set(due, place, seat.number, Due::Silence { edge });
+        }
+        self.edges.remove(&edge);
+        self.output(edge, Event::Close(CloseCode::Vanished));
+        self.lose(now, place, Detached::Vanished);
+    }
+
+    pub(super) fn end_overflowing(&mut self) {
+        while let Some((place, seat)) = self.overflowing.pop() {
+            if self.seats.get(place).is_some_and(|there| there.number == seat) {
+                self.end_slow(place);
+            }
+        }
+    }
+
+    fn end_slow(&mut self, place: usize) {
+        self.counts.slow += 1;
+        self.end(place, LeaveReason::Slow);
+    }
+
+    /// Ends a session: its seat is free, its edges are closed, the others are told, and so are the
+    /// senders of what never came.
+    fn end(&mut self, place: usize, reason: LeaveReason) {
+        let seat = self.seats.remove(place);
+        self.peers.remove(&seat.peer);
+        let room = self.rooms.get_mut(&seat.room).expect("a seat is in a room");
+        room.members.retain(|member| *member != place);
+        if room.members.is_empty() {
+            self.rooms.remove(&seat.room);
+        }
+        for edge in seat.edge().into_iter().chain(seat.senders.iter().copied()) {
+            // The one that asked for it is no longer known.
+            if self.edges.remove(&edge).is_some() {
+                self.output(edge, Event::Close(close_code(reason)));
+            }
+        }
+        let Seat { room, peer, number, mut outgoing, .. } = seat;
+        let left = ServerFrame::Left { peer: peer.as_str().into(), reason };
+        self.broadcast(&room, place, &FrameText::encode(&left));
+        self.tell_undelivered(outgoing.drain());
+        self.departures.push_back(Departure { room, peer, seat: number, reason });
+        shrink(&mut self.rooms);
+        shrink(&mut self.peers);
+        shrink(&mut self.edges);
+        if self.seats.is_empty() {
+            self.seats.shrink_to_fit();
+        }
+    }
+
+    /// Tells the senders of frames that never came.
+    pub(super) fn tell_undelivered(&mut self, frames: VecDeque<Sent>) {
+        for Origin { seat, place, id } in frames.into_iter().filter_map(|sent| sent.origin) {
+            if self.seats.get(place).is_some_and(|there| there.number == seat) {
+                self.counts.undelivered += 1;
+                let code = ErrorCode::Undelivered;
+                self.send_error(place, id, (code, code.advice()));
+            }
+        }
+    }
+}
+
+/// With what the connections of a session that ends are closed.
+fn close_code(reason: LeaveReason) -> CloseCode {
+    match reason {
+        LeaveReason::Slow => CloseCode::SlowReader,
+        LeaveReason::Lost | LeaveReason::Vanished => CloseCode::Vanished,
+        LeaveReason::Left | LeaveReason::Misbehaved | LeaveReason::Unknown => CloseCode::Normal,
+    }
+}

@@ -1,0 +1,75 @@
+//! What a seat is told of its room, its servers and its limits.
+
+use super::Hub;
+use crate::protocol::{Heartbeat, IceServer, Limits, Welcome};
+use crate::seat::Seat;
+use crate::{Config, IceUrls, SessionName};
+use heliograph_base::{Credentials, Now, SeatName};
+use std::time::Duration;
+
+impl Hub {
+    pub(super) fn welcome(&self, now: Now, place: usize) -> Welcome<'_> {
+        let seat = &self.seats[place];
+        Welcome {
+            ice_servers: self.ice_servers(now, seat),
+            ice_ttl_s: self.turn.as_ref().map_or(0, |turn| turn.ttl.as_secs()),
+            ..self.state(seat)
+        }
+    }
+
+    /// What a seat is told of its room, but no ICE servers.
+    pub(super) fn state<'a>(&'a self, seat: &'a Seat) -> Welcome<'a> {
+        let members = self.rooms.get(&seat.room).into_iter().flat_map(|room| &room.members);
+        let members = members.map(|place| &self.seats[*place]);
+        let others = members.filter(|other| other.number != seat.number);
+        let name = SessionName { room: seat.room.clone(), peer: seat.peer.clone() };
+        Welcome {
+            room: seat.room.as_str().into(),
+            peer: seat.peer.as_str().into(),
+            session: name.to_string().into(),
+            key: seat.key.text().into(),
+            grace_s: self.config.grace.as_secs(),
+            ack: 0,
+            members: others.map(|other| other.seen_by(seat.number)).collect(),
+            ice_servers: Vec::new(),
+            ice_ttl_s: 0,
+            heartbeat: heartbeat(&self.config),
+            limits: limits(&self.config),
+        }
+    }
+
+    pub(super) fn ice_servers(&self, now: Now, seat: &Seat) -> Vec<IceServer> {
+        let IceUrls { stun, turn: urls, others } = &*seat.ice;
+        let mut servers = Vec::new();
+        if !stun.is_empty() {
+            servers.push(IceServer { urls: stun.clone(), username: None, credential: None });
+        }
+        if let Some(turn) = self.turn.as_ref().filter(|_| !urls.is_empty()) {
+            let (room, peer) = (seat.room.as_str(), seat.peer.as_str());
+            let holder = SeatName { room, peer, seat: seat.number };
+            let minted = Credentials::mint(&turn.secret, now.unix + turn.ttl, holder);
+            let (username, credential) = (Some(minted.username), Some(minted.password));
+            servers.push(IceServer { urls: urls.clone(), username, credential });
+        }
+        servers.extend(others.iter().cloned());
+        servers
+    }
+}
+
+fn heartbeat(config: &Config) -> Heartbeat {
+    let seconds_up = |time: Duration| time.as_millis().div_ceil(1000) as u64;
+    Heartbeat {
+        interval_s: seconds_up(config.heartbeat_interval),
+        timeout_s: seconds_up(config.heartbeat_timeout),
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        frame_bytes_max: config.frame_bytes_max,
+        metadata_bytes_max: config.metadata_bytes_max,
+        members_max: config.room_members_max,
+        unacked_frames_max: config.unacked_frames_max,
+        unacked_bytes_max: config.unacked_bytes_max,
+    }
+}
