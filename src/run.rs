@@ -35,8 +35,8 @@ const SIGNAL_SHUTDOWN: Duration = Duration::from_secs(5);
 /// server. It takes them at once; more are closed.
 const HTTPS_QUEUE_MAX: usize = 1024;
 
-/// The ALPN protocol of HTTPS.
-const ALPN_HTTP: &[u8] = b"http/1.1";
+/// The ALPN protocols of HTTPS, the better one first.
+const ALPN_HTTP: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Runs until SIGTERM or Ctrl-C, and then returns; a second one ends the process at once.
 ///
@@ -203,7 +203,7 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 
 fn https_acceptor(tls: &Arc<Certificate>) -> TlsAcceptor {
     let mut server = (*tls.server()).clone();
-    server.alpn_protocols = vec![ALPN_HTTP.to_vec()];
+    server.alpn_protocols = ALPN_HTTP.map(<[u8]>::to_vec).to_vec();
     TlsAcceptor::from(Arc::new(server))
 }
 
@@ -267,7 +267,10 @@ fn relay_config(
         allocations_per_user_max: config.user_quota.unwrap_or(defaults.allocations_per_user_max),
         ..defaults
     };
+    let limits = HttpLimits::default();
     let take = move |HttpsStream { stream, peer, local }: HttpsStream| {
+        // A connection that is broken already shows that again when it is read.
+        let _ = signal_server::tune(stream.get_ref().0, &limits);
         // One for which there is no room is closed.
         let _ = https.try_send(Accepted { stream, peer, local });
     };

@@ -136,10 +136,11 @@ fn turn_https_and_websocket_share_a_tls_port_and_the_certificate_is_renewed() {
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer[..2], [1, 1], "a Binding success response");
     }
-    for alpn in [&[][..], &[&b"h2"[..], b"http/1.1"]] {
+    for alpn in [&[][..], &[&b"http/1.1"[..]]] {
         let answer = get_over(&mut tls.connect(address, alpn), "localhost", "/livez");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
+    speaks_http2(tls.connect(address, &[b"http/1.1", b"h2"]));
 
     let before = tls.shown(address);
     let renewed = tls.renew();
@@ -162,7 +163,21 @@ fn https_has_a_port_of_its_own_if_it_is_not_shared() {
     let address: SocketAddr = https.trim_end_matches('/').parse().unwrap();
     let answer = get_over(&mut tls.connect(address, &[b"http/1.1"]), "localhost", "/");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("<title>"), "{answer}");
+    speaks_http2(tls.connect(address, &[b"http/1.1", b"h2"]));
     assert!(!banner.contains("turns:"), "{banner}");
+}
+
+/// Expects that a connection whose client leaves the choice is HTTP/2, and knows WebSockets over it.
+fn speaks_http2(mut stream: support::TlsClient) {
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(head[3], 4, "the first frame is SETTINGS");
+    let mut settings = vec![0; usize::from(head[2])];
+    stream.read_exact(&mut settings).unwrap();
+    assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
+    let connect = settings.chunks(6).find(|setting| setting[..2] == [0, 8]);
+    assert_eq!(connect.unwrap()[2..], [0, 0, 0, 1], "SETTINGS_ENABLE_CONNECT_PROTOCOL");
 }
 
 #[test]

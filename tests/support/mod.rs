@@ -144,6 +144,9 @@ pub(crate) fn get(http: SocketAddr, path: &str) -> String {
     get_over(&mut TcpStream::connect(http).expect("it listens"), &http.to_string(), path)
 }
 
+/// A TLS connection of a client.
+pub(crate) type TlsClient = StreamOwned<ClientConnection, TcpStream>;
+
 /// A stream of bytes, plain or not.
 pub(crate) trait ReadWrite: Read + Write {}
 
@@ -202,11 +205,7 @@ impl TestTls {
     }
 
     /// A connection whose client trusts the certificate that is in the file now.
-    pub(crate) fn connect(
-        &self,
-        address: SocketAddr,
-        alpn: &[&[u8]],
-    ) -> StreamOwned<ClientConnection, TcpStream> {
+    pub(crate) fn connect(&self, address: SocketAddr, alpn: &[&[u8]]) -> TlsClient {
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_file(&self.cert).expect("a certificate");
         roots.add(certificate).expect("a certificate");

@@ -195,13 +195,14 @@ pub struct TurnListener {
 pub struct HttpLimits {
     /// For how long a TLS handshake may take: 10 s, ample for the slowest line.
     pub handshake_timeout: Duration,
-    /// How many connections there may be, WebSockets included; the next is answered with 503 and
-    /// closed.
+    /// How many connections there may be, WebSockets and requests over HTTP/2 included; the next
+    /// is answered with 503 and closed.
     ///
     /// 100,000: bounds memory, the kernel's included. The process' file descriptors may be fewer.
     pub connections_max: usize,
     /// How long a client may take for a request's head, the wait for its next request included;
-    /// then it is closed.
+    /// then it is closed. Over HTTP/2: how long nothing may be under way; up to twice that if
+    /// something was.
     ///
     /// 10 s: ample for the slowest line, and bounds what half-open requests cost.
     pub header_read_timeout: Duration,
@@ -213,6 +214,13 @@ pub struct HttpLimits {
     ///
     /// 64: browsers send 20.
     pub headers_max: usize,
+    /// For how long a client may take nothing of what it is sent; then it is cut. A little more
+    /// than 30 s by TCP itself, up to twice that for answers over HTTP/2.
+    ///
+    /// 30 s: outlasts a change of networks, and whoever doesn't read holds no memory for ever.
+    pub untaken_timeout: Duration,
+    /// What holds for connections that speak HTTP/2.
+    pub http2: Http2Limits,
     /// For how long requests under way may take to finish when the server ends; then they are cut.
     ///
     /// 5 s: all of them are short.
@@ -227,7 +235,64 @@ impl Default for HttpLimits {
             header_read_timeout: Duration::from_secs(10),
             header_bytes_max: 16 << 10,
             headers_max: 64,
+            untaken_timeout: Duration::from_secs(30),
+            http2: Http2Limits::default(),
             shutdown_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What an HTTP/2 connection must keep to, besides what holds for all.
+#[derive(Clone, Debug)]
+pub struct Http2Limits {
+    /// How many requests may be under way at once, WebSockets included; each takes a place among
+    /// [`HttpLimits::connections_max`] too. A client keeps to it and lets the next one wait.
+    ///
+    /// 100: the least that RFC 9113 §6.5.2 recommends. The tabs of a browser share a connection.
+    pub streams_max: u32,
+    /// How much of one request may wait to be read, in bytes.
+    ///
+    /// 64 KiB: the largest frame of a session fits, and its WebSocket is read at once.
+    pub stream_window_bytes: u32,
+    /// How much of all requests together may wait to be read, in bytes.
+    ///
+    /// 256 KiB: some that wait don't hold up the others.
+    pub connection_window_bytes: u32,
+    /// How much of one answer may wait to be sent, in bytes, beyond a frame.
+    ///
+    /// 64 KiB: ample, since answers come in small pieces.
+    pub send_buffer_bytes: usize,
+    /// How many requests that the client took back at once may wait to be noticed; one that takes
+    /// back more is cut (CVE-2023-44487).
+    ///
+    /// 20: a page that is left takes back a few.
+    pub resets_pending_max: usize,
+    /// How many requests may be reset because of the client's errors; then it is cut
+    /// (CVE-2025-8671).
+    ///
+    /// 100: a client without errors has none.
+    pub error_resets_max: usize,
+    /// After how long the client is asked for a sign of life.
+    ///
+    /// 20 s: NATs and proxies forget silent connections after 30 s and more.
+    pub ping_interval: Duration,
+    /// How long it may take to answer; then it is cut.
+    ///
+    /// 10 s: ample for the slowest line.
+    pub ping_timeout: Duration,
+}
+
+impl Default for Http2Limits {
+    fn default() -> Self {
+        Self {
+            streams_max: 100,
+            stream_window_bytes: 64 << 10,
+            connection_window_bytes: 256 << 10,
+            send_buffer_bytes: 64 << 10,
+            resets_pending_max: 20,
+            error_resets_max: 100,
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(10),
         }
     }
 }

@@ -4,13 +4,11 @@
 //! thousand half-open requests would stop it.
 
 use crate::HttpLimits;
+use crate::activity::UnderWay;
+use crate::serving::Serving;
 use axum::Router;
 use heliograph_base::Sample;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -36,6 +34,9 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nr
     content-type: text/plain\r\ncontent-length: 54\r\n\r\n\
     The server has as many connections as it may have now\n";
 
+const OPEN: &str = "Connections there are, WebSockets and requests over HTTP/2 included.";
+const REQUESTS: &str = "Requests, WebSockets included.";
+
 /// Binds a TCP listener, ready for many connections at once.
 ///
 /// # Errors
@@ -51,6 +52,16 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// Sets what every connection has: small messages leave at once, and a client that takes nothing is
+/// cut. For who accepts connections and hands them over; listeners of our own do it by themselves.
+///
+/// # Errors
+/// What the system says, such as that the connection is broken.
+pub fn tune(stream: &TcpStream, limits: &HttpLimits) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_user_timeout(Some(limits.untaken_timeout))
+}
+
 /// The connection that a request came by: an extension of each request, for handlers to take.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -59,7 +70,24 @@ pub struct Connection {
     /// This end: the address that the client reached.
     pub local: SocketAddr,
     /// Given back when the last clone is dropped, so a WebSocket keeps its place.
-    _place: Arc<OwnedSemaphorePermit>,
+    place: Arc<Place>,
+}
+
+/// A place among the server's connections.
+#[derive(Debug)]
+struct Place {
+    permit: OwnedSemaphorePermit,
+    /// Of one request over HTTP/2. Boxed, since most have none.
+    _under_way: Option<Box<UnderWay>>,
+}
+
+impl Connection {
+    /// The same for one of several requests at once, with a place of its own, if there is one.
+    pub(crate) fn stream(&self, under_way: UnderWay) -> Option<Self> {
+        let permit = self.place.permit.semaphore().clone().try_acquire_owned().ok()?;
+        let place = Place { permit, _under_way: Some(Box::new(under_way)) };
+        Some(Self { place: Arc::new(place), ..self.clone() })
+    }
 }
 
 /// A connection that somebody else accepted, such as who shares the port.
@@ -76,11 +104,20 @@ pub struct Accepted<S> {
 /// The HTTP server.
 #[derive(Debug)]
 pub struct Http {
-    limits: HttpLimits,
+    limits: Arc<HttpLimits>,
     places: Arc<Semaphore>,
+    counts: Arc<Counts>,
+}
+
+/// What all listeners and connections count.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
     accepted: AtomicU64,
-    refused: AtomicU64,
+    pub(crate) refused: AtomicU64,
     failed: AtomicU64,
+    /// Requests over HTTP/1.1, and over HTTP/2.
+    pub(crate) http1: AtomicU64,
+    pub(crate) http2: AtomicU64,
 }
 
 impl Http {
@@ -90,10 +127,8 @@ impl Http {
         let places = limits.connections_max.min(Semaphore::MAX_PERMITS);
         Self {
             places: Arc::new(Semaphore::new(places)),
-            limits,
-            accepted: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
+            limits: Arc::new(limits),
+            counts: Arc::default(),
         }
     }
 
@@ -126,19 +161,19 @@ impl Http {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (stopping, watching) = watch::channel(false);
+        let (stopping, serving) = self.serving(router);
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
                 Some(Accepted { stream, peer, local }) = accepted.recv() => {
                     if let Some(connection) = self.place(peer, local) {
-                        self.spawn(stream, connection, &router, &watching);
+                        tokio::spawn(serving.clone().serve(stream, connection));
                     }
                 }
                 _ = shutdown.as_mut() => break,
             }
         }
-        drop((accepted, watching));
+        drop((accepted, serving));
         self.finish(&stopping).await;
     }
 
@@ -149,21 +184,28 @@ impl Http {
         router: Router,
         shutdown: impl Future,
     ) {
-        let (stopping, watching) = watch::channel(false);
+        let (stopping, serving) = self.serving(router);
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        self.admit(stream, peer, tls.as_ref(), &router, &watching);
+                        self.admit(stream, peer, tls.as_ref(), &serving);
                     }
                     Err(error) => self.note_failure(&error).await,
                 },
                 _ = shutdown.as_mut() => break,
             }
         }
-        drop((listener, watching));
+        drop((listener, serving));
         self.finish(&stopping).await;
+    }
+
+    /// What the connections of a listener have in common, and what tells them of its end.
+    fn serving(&self, router: Router) -> (watch::Sender<bool>, Serving) {
+        let (sender, stopping) = watch::channel(false);
+        let (limits, counts) = (self.limits.clone(), self.counts.clone());
+        (sender, Serving { limits, counts, router, stopping })
     }
 
     async fn finish(&self, stopping: &watch::Sender<bool>) {
@@ -177,13 +219,16 @@ impl Http {
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counts = &self.counts;
         let all = self.limits.connections_max.min(Semaphore::MAX_PERMITS);
         let open = all.saturating_sub(self.places.available_permits()) as u64;
         vec![
-            Sample::gauge("http_connections", "Connections there are, WebSockets included.", open),
-            Sample::counter("http_accepted", "Connections accepted.", load(&self.accepted)),
-            Sample::counter("http_refused", "Connections over the limit.", load(&self.refused)),
-            Sample::counter("http_accept_failures", "Failures to accept.", load(&self.failed)),
+            Sample::gauge("http_connections", OPEN, open),
+            Sample::counter("http_accepted", "Connections accepted.", load(&counts.accepted)),
+            Sample::counter("http_refused", "Connections over the limit.", load(&counts.refused)),
+            Sample::counter("http_accept_failures", "Failures to accept.", load(&counts.failed)),
+            Sample::counter("http_requests", REQUESTS, load(&counts.http1)).labelled("http", "1.1"),
+            Sample::counter("http_requests", REQUESTS, load(&counts.http2)).labelled("http", "2"),
         ]
     }
 
@@ -192,14 +237,13 @@ impl Http {
         stream: TcpStream,
         peer: SocketAddr,
         tls: Option<&TlsAcceptor>,
-        router: &Router,
-        stopping: &watch::Receiver<bool>,
+        serving: &Serving,
     ) {
         // A connection that is broken already shows that again when it is read.
         let Ok(local) = stream.local_addr() else {
             return;
         };
-        let _ = stream.set_nodelay(true);
+        let _ = tune(&stream, &self.limits);
         let Some(connection) = self.place(peer, local) else {
             if tls.is_none() {
                 // Best effort: the client learns why, if its socket takes that much at once, as a
@@ -208,15 +252,15 @@ impl Http {
             }
             return;
         };
+        let serving = serving.clone();
         let Some(tls) = tls.cloned() else {
-            return self.spawn(stream, connection, router, stopping);
+            tokio::spawn(serving.serve(stream, connection));
+            return;
         };
-        let (limits, router, stopping) = (self.limits.clone(), router.clone(), stopping.clone());
+        let limit = self.limits.handshake_timeout;
         tokio::spawn(async move {
-            match timeout(limits.handshake_timeout, tls.accept(stream)).await {
-                Ok(Ok(stream)) => {
-                    serve_connection(limits, stream, connection, router, stopping).await;
-                }
+            match timeout(limit, tls.accept(stream)).await {
+                Ok(Ok(stream)) => serving.serve(stream, connection).await,
                 Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
                 Err(_) => debug!("a TLS handshake took too long"),
             }
@@ -225,30 +269,13 @@ impl Http {
 
     /// A place for one more connection, if there is one.
     fn place(&self, peer: SocketAddr, local: SocketAddr) -> Option<Connection> {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+        let Ok(permit) = self.places.clone().try_acquire_owned() else {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        self.accepted.fetch_add(1, Ordering::Relaxed);
-        Some(Connection { peer, local, _place: Arc::new(place) })
-    }
-
-    fn spawn<S>(
-        &self,
-        stream: S,
-        connection: Connection,
-        router: &Router,
-        stopping: &watch::Receiver<bool>,
-    ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        tokio::spawn(serve_connection(
-            self.limits.clone(),
-            stream,
-            connection,
-            router.clone(),
-            stopping.clone(),
-        ));
+        self.counts.accepted.fetch_add(1, Ordering::Relaxed);
+        let place = Place { permit, _under_way: None };
+        Some(Connection { peer, local, place: Arc::new(place) })
     }
 
     async fn note_failure(&self, error: &io::Error) {
@@ -257,44 +284,9 @@ impl Http {
         if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
             return;
         }
-        if self.failed.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
+        if self.counts.failed.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
             warn!(%error, "can't accept connections; more open files (ulimit -n) may help");
         }
         sleep(ACCEPT_PAUSE).await;
-    }
-}
-
-async fn serve_connection<S>(
-    limits: HttpLimits,
-    stream: S,
-    connection: Connection,
-    router: Router,
-    mut stopping: watch::Receiver<bool>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let routes = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(connection.clone());
-        routes.call(request)
-    });
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_read_timeout)
-        .max_buf_size(limits.header_bytes_max)
-        .max_headers(limits.headers_max)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut serving = pin!(serving);
-    let stop = async { stopping.wait_for(|stopping| *stopping).await.is_ok() };
-    let served = tokio::select! {
-        served = serving.as_mut() => served,
-        _ = stop => {
-            serving.as_mut().graceful_shutdown();
-            timeout(limits.shutdown_timeout, serving).await.unwrap_or(Ok(()))
-        }
-    };
-    if let Err(error) = served {
-        debug!(%error, "a connection ended early");
     }
 }

@@ -10,6 +10,7 @@
 //! client's outbox.
 
 mod access;
+mod activity;
 mod admission;
 mod client_address;
 mod config;
@@ -23,6 +24,7 @@ mod ice;
 mod outbox;
 mod page;
 mod poll;
+mod serving;
 mod shard;
 mod signal;
 mod socket;
@@ -30,9 +32,10 @@ mod websocket;
 
 pub use client_address::{InvalidNetwork, Network};
 pub use config::{
-    AdmissionLimits, HttpLimits, IceConfig, OnDeparture, SignalConfig, TurnListener, TurnTransport,
+    AdmissionLimits, Http2Limits, HttpLimits, IceConfig, OnDeparture, SignalConfig, TurnListener,
+    TurnTransport,
 };
-pub use http::{Accepted, Connection, Http, bind};
+pub use http::{Accepted, Connection, Http, bind, tune};
 pub use signal::Signal;
 pub use signal_core::Departure;
 pub use signal_core::protocol::IceServer;

@@ -4,11 +4,13 @@
 
 mod support;
 
+use serde_json::json;
+use signal_core::Config;
 use signal_server::{HttpLimits, SignalConfig};
 use std::time::Duration;
 use support::{Server, patiently, read_to_end};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 async fn server() -> Server {
     Server::start(SignalConfig::default()).await
@@ -146,4 +148,37 @@ async fn a_request_under_way_may_finish() {
     let answer = read_to_end(&mut stream).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(patiently(stopping).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut() {
+    let hour = Duration::from_secs(3600);
+    let limits = HttpLimits {
+        header_read_timeout: hour,
+        untaken_timeout: Duration::from_millis(300),
+        ..HttpLimits::default()
+    };
+    let hub = Config { heartbeat_timeout: hour, ..Config::default() };
+    let config = SignalConfig { hub, ..SignalConfig::default() };
+    let server = Server::start_limited(config, limits).await;
+    let (mut bob, _) = server.join("demo").await;
+    let (ada, welcome) = server.join("demo").await;
+    let text = |field: &str| welcome[field].as_str().unwrap().to_owned();
+    let events = format!("/v1/events?session={}&key={}&seq=1", text("session"), text("key"));
+    let mut deaf = Vec::new();
+    for path in ["/style.css", &events] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(2048).unwrap();
+        let mut stream = socket.connect(server.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        deaf.push(stream);
+    }
+    ada.expect_close(4101).await;
+    assert_eq!(bob.next().await["type"], "joined");
+    for _ in 0..100 {
+        bob.signal(&text("peer"), json!("x".repeat(2000))).await;
+    }
+    server.expect_counter("http_connections", 1).await;
+    assert_eq!(bob.next().await["type"], "away");
 }

@@ -46,8 +46,8 @@ use tokio_rustls::TlsAcceptor;
 /// The ALPN protocols of TURN over TLS, RFC 7443.
 const ALPN_TURN: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
 
-/// The ALPN protocol of a listener that serves HTTPS too.
-const ALPN_HTTP: &[u8] = b"http/1.1";
+/// The ALPN protocols of a listener that serves HTTPS too, the better one first.
+const ALPN_HTTP: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// How long to wait when a connection can't be accepted: the cause, such as no file descriptors
 /// left, needs time to go.
@@ -163,8 +163,8 @@ impl Streams {
 
 fn acceptor(config: &StreamConfig, is_shared: bool) -> Option<TlsAcceptor> {
     let mut server = config.server.as_deref()?.clone();
-    let turn = ALPN_TURN.map(<[u8]>::to_vec).into_iter();
-    server.alpn_protocols = turn.chain(is_shared.then(|| ALPN_HTTP.to_vec())).collect();
+    let http = is_shared.then_some(ALPN_HTTP).into_iter().flatten();
+    server.alpn_protocols = ALPN_TURN.into_iter().chain(http).map(<[u8]>::to_vec).collect();
     Some(TlsAcceptor::from(Arc::new(server)))
 }
 
@@ -287,7 +287,7 @@ async fn serve_tls(
 /// zero bits, RFC 8489 §5.
 async fn wants_http(stream: &mut TlsStream) -> bool {
     if let Some(protocol) = stream.get_ref().1.alpn_protocol() {
-        return protocol == ALPN_HTTP;
+        return ALPN_HTTP.contains(&protocol);
     }
     let first = stream.fill_buf().await.ok().and_then(|bytes| bytes.first().copied());
     first.is_some_and(|byte| byte.is_ascii_alphabetic())

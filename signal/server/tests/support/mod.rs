@@ -10,7 +10,7 @@ use signal_server::{AdmissionLimits, Http, HttpLimits, Signal, SignalConfig, bin
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -106,8 +106,8 @@ impl Server {
 }
 
 /// A client that reads only when told to, and acknowledges what it reads.
-pub(crate) struct Client {
-    pub(crate) socket: WebSocketStream<TcpStream>,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) socket: WebSocketStream<S>,
     /// The number of the last frame that came.
     pub(crate) seq: u64,
     acked: u64,
@@ -134,8 +134,10 @@ impl Client {
         let (socket, _) = patiently(client_async(url, stream)).await.unwrap();
         Self::of(socket)
     }
+}
 
-    pub(crate) fn of(socket: WebSocketStream<TcpStream>) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(crate) fn of(socket: WebSocketStream<S>) -> Self {
         Self { socket, seq: 0, acked: 0 }
     }
 
