@@ -1,6 +1,6 @@
 // Starts the binary and browsers, and looks at pages as a reader does.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, mkdirSync } from "node:fs";
 import { connect, createServer } from "node:net";
@@ -349,6 +349,17 @@ export class Visitor {
 export function only({ people }) {
   if (people.length !== 1) throw new Error(`one other person expected: ${JSON.stringify(people)}`);
   return people[0];
+}
+
+/** A certificate for `localhost` that nobody has signed, and its key: files in a new folder. */
+export function certificate() {
+  const folder = mkdtempSync(join(tmpdir(), "heliograph-certificate-"));
+  const [cert, key] = ["cert.pem", "key.pem"].map((file) => join(folder, file));
+  const request =
+    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost " +
+    `-addext subjectAltName=DNS:localhost -keyout ${key} -out ${cert}`;
+  execFileSync("openssl", request.split(" "), { stdio: "pipe" });
+  return { folder, cert, key };
 }
 
 /** A folder for screenshots. */

@@ -1,11 +1,8 @@
 // Pages that reach the relay by TCP and TLS, as from networks that let out nothing else.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { only, scenario, startBrowser, startServer, visit } from "./support.js";
+import { rmSync } from "node:fs";
+import { certificate, only, scenario, startBrowser, startServer, visit } from "./support.js";
 
 /** Two pages of a server with these flags chat over the relay, reached only by `relayBy`. */
 async function meetOverRelay({ add, browser }, flags, relayBy) {
@@ -27,12 +24,7 @@ scenario("pages whose network lets out only TCP meet over the relay", async (sta
 });
 
 scenario("pages whose network lets out only TLS meet over the relay", async ({ add }) => {
-  const folder = mkdtempSync(join(tmpdir(), "heliograph-certificate-"));
-  const [cert, key] = ["cert.pem", "key.pem"].map((file) => join(folder, file));
-  const request =
-    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost " +
-    `-addext subjectAltName=DNS:localhost -keyout ${key} -out ${cert}`;
-  execFileSync("openssl", request.split(" "), { stdio: "pipe" });
+  const { folder, cert, key } = certificate();
   // Nobody has signed the certificate; which one a page trusts is not what this is about.
   const browser = await startBrowser("--ignore-certificate-errors");
   try {
