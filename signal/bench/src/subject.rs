@@ -1,0 +1,180 @@
+//! The servers that are measured, each as a child process with one CPU.
+
+use crate::crowd::Language;
+use crate::sys;
+use anyhow::{Context as _, ensure};
+use std::fmt;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// Ours.
+    Heliograph,
+    /// Ours, with signals that have no ids, which it needn't acknowledge.
+    HeliographNoIds,
+    /// What people write by hand with axum.
+    Naive,
+    /// The same with small buffers and TCP_NODELAY.
+    NaiveSmall,
+    /// A heliograph that runs already: see --external.
+    External,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Heliograph => "heliograph",
+            Self::HeliographNoIds => "heliograph-no-ids",
+            Self::Naive => "naive",
+            Self::NaiveSmall => "naive-small",
+            Self::External => "external",
+        }
+    }
+
+    /// Whether it promises to end clients that don't read.
+    pub(crate) fn ends_the_stalled(self) -> bool {
+        match self {
+            Self::Heliograph | Self::HeliographNoIds | Self::External => true,
+            Self::Naive | Self::NaiveSmall => false,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    pub(crate) heliograph: PathBuf,
+    /// Address and process of a server that runs already.
+    pub(crate) external: Option<(SocketAddrV4, u32)>,
+}
+
+impl Programs {
+    /// Why a subject can't be measured here, if it can't.
+    pub(crate) fn missing(&self, kind: Kind) -> Option<String> {
+        match kind {
+            Kind::Heliograph | Kind::HeliographNoIds => {
+                let mut probe = Command::new(&self.heliograph);
+                probe.arg("--version").stdin(Stdio::null()).stdout(Stdio::null());
+                let error = probe.status().err()?;
+                Some(format!("{kind} is left out: {}: {error}", self.heliograph.display()))
+            }
+            Kind::External if self.external.is_none() => {
+                Some("external is left out: no --external".to_owned())
+            }
+            Kind::External | Kind::Naive | Kind::NaiveSmall => None,
+        }
+    }
+}
+
+/// A running server; killed when dropped.
+pub(crate) struct Subject {
+    pub(crate) language: Language,
+    /// Where it listens.
+    pub(crate) address: SocketAddrV4,
+    process: Process,
+    /// Kept open, so that the server may go on to print.
+    _stdout: Option<BufReader<ChildStdout>>,
+}
+
+enum Process {
+    Ours(Child),
+    External(u32),
+}
+
+/// The CPU of the server, and that of the benchmark.
+const SERVER_CPU: usize = 0;
+pub(crate) const OWN_CPU: usize = 1;
+
+impl Subject {
+    /// Starts a server on a free port, and waits until it listens.
+    pub(crate) fn start(kind: Kind, programs: &Programs) -> anyhow::Result<Self> {
+        let started = match kind {
+            Kind::Heliograph => heliograph(&programs.heliograph, true),
+            Kind::HeliographNoIds => heliograph(&programs.heliograph, false),
+            Kind::Naive => naive(&[]),
+            Kind::NaiveSmall => naive(&["--small"]),
+            Kind::External => external(programs.external),
+        };
+        started.with_context(|| format!("{kind} doesn't start"))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        match &self.process {
+            Process::Ours(child) => child.id(),
+            Process::External(pid) => *pid,
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Self::Ours(child) = self {
+            // It fails only if the server has ended.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn heliograph(program: &Path, ids: bool) -> anyhow::Result<Subject> {
+    let mut command = Command::new(program);
+    command.args(["signal", "--http", "127.0.0.1:0", "--log", "error"]);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HELIOGRAPH_") {
+            command.env_remove(name);
+        }
+    }
+    let (process, mut stdout) = spawn(command)?;
+    let mut address = None;
+    loop {
+        let line = next_line(&mut stdout)?;
+        let value = line.split_whitespace().nth(1).unwrap_or_default();
+        let url = value.strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/v1/ws"));
+        if let Some(url) = url {
+            address = Some(url.parse()?);
+        }
+        if line.contains("Ctrl-C") {
+            let (address, _stdout) = (address.context("it says no address")?, Some(stdout));
+            let language = Language::Heliograph { ids };
+            return Ok(Subject { language, address, process, _stdout });
+        }
+    }
+}
+
+fn naive(more: &[&str]) -> anyhow::Result<Subject> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("naive").args(more);
+    let (process, mut stdout) = spawn(command)?;
+    let address = next_line(&mut stdout)?.trim().parse()?;
+    Ok(Subject { language: Language::Plain, address, process, _stdout: Some(stdout) })
+}
+
+fn external(server: Option<(SocketAddrV4, u32)>) -> anyhow::Result<Subject> {
+    let (address, pid) = server.context("no --external")?;
+    let (language, process) = (Language::Heliograph { ids: true }, Process::External(pid));
+    Ok(Subject { language, address, process, _stdout: None })
+}
+
+/// Starts a program that says when it is ready.
+fn spawn(mut command: Command) -> anyhow::Result<(Process, BufReader<ChildStdout>)> {
+    sys::confine(&mut command, SERVER_CPU);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let stdout = child.stdout.take().context("no standard output")?;
+    Ok((Process::Ours(child), BufReader::new(stdout)))
+}
+
+fn next_line(stdout: &mut BufReader<ChildStdout>) -> anyhow::Result<String> {
+    let mut line = String::new();
+    ensure!(stdout.read_line(&mut line)? > 0, "it ended");
+    Ok(line)
+}
