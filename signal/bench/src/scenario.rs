@@ -67,9 +67,9 @@ impl Scenario {
     pub(crate) fn run(&self, kind: Kind, options: &Options) -> anyhow::Result<Sample> {
         let subject = Subject::start(kind, &options.programs)?;
         let clock = Clock::start();
-        let count = match self.work {
-            Work::Session => 2,
-            _ => options.clients.unwrap_or(self.clients),
+        let count = match matches!(self.work, Work::Session) {
+            true => 2,
+            false => options.clients.unwrap_or(self.clients),
         };
         // One more than there are: for who comes and goes.
         let mut crowd = Crowd::new(subject.address, subject.language, count + 1, clock)?;
