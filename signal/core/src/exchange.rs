@@ -9,6 +9,7 @@ use crate::{PeerId, RoomId, SessionKey, SessionName};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::fmt;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,17 +175,31 @@ impl Numbered {
     /// The frame with its numbers in it.
     #[must_use]
     pub fn text(&self) -> FrameText {
-        let numbers = match (self.seq, self.ack) {
-            (None, None) => return self.frame.clone(),
-            (Some(seq), None) => format!("{{\"seq\":{seq},"),
-            (None, Some(ack)) => format!("{{\"ack\":{ack},"),
-            (Some(seq), Some(ack)) => format!("{{\"seq\":{seq},\"ack\":{ack},"),
-        };
-        let rest = &self.frame.as_str()[1..];
-        let mut text = String::with_capacity(numbers.len() + rest.len());
-        text.push_str(&numbers);
-        text.push_str(rest);
+        if (self.seq, self.ack) == (None, None) {
+            return self.frame.clone();
+        }
+        let mut text = Vec::with_capacity(self.bytes_max());
+        self.write(&mut text);
         FrameText(text.into())
+    }
+
+    /// Appends that text.
+    pub fn write(&self, text: &mut Vec<u8>) {
+        text.push(b'{');
+        for (name, number) in [("seq", self.seq), ("ack", self.ack)] {
+            if let Some(number) = number {
+                // Writing to a Vec doesn't fail.
+                let _ = write!(text, "\"{name}\":{number},");
+            }
+        }
+        text.extend_from_slice(&self.frame.0[1..]);
+    }
+
+    /// The most bytes that it can have.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        const NUMBERS_BYTES_MAX: usize = 2 * r#""seq":18446744073709551615,"#.len();
+        self.frame.len() + NUMBERS_BYTES_MAX
     }
 }
 

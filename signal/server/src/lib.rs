@@ -18,6 +18,7 @@ mod counters;
 mod drain;
 mod edges;
 mod events;
+mod framing;
 mod handshake;
 mod http;
 mod ice;

@@ -1,24 +1,23 @@
 //! A client's WebSocket as its session sees it: whole frames in, frames out, and an end that the
 //! client learns of.
+//!
+//! Bytes are read into the stack and written from a buffer that is given back once it is written
+//! out, so a quiet connection holds no memory for them.
 
-use futures_util::{Sink, SinkExt as _, Stream};
+use crate::framing::{self, Decoder, Incoming};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use signal_core::FrameText;
 use signal_core::protocol::CloseCode;
+use signal_core::{FrameText, Numbered};
 use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-/// What the reading buffer of a quiet connection holds. Frames over it are read into a buffer of
-/// their own size.
-const READ_BUFFER_BYTES: usize = 2048;
+/// How much is read at once.
+const READ_BYTES: usize = 4096;
 
 /// How much is collected for one write.
 const WRITE_BUFFER_BYTES: usize = 4096;
@@ -32,18 +31,23 @@ const LINGER_BYTES_MAX: usize = 1 << 20;
 /// own: a caller sends only while [`takes_more`](Self::takes_more).
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: WebSocketStream<TokioIo<Upgraded>>,
-    unflushed: usize,
+    stream: TokioIo<Upgraded>,
+    decoder: Decoder,
+    /// What is to be written; what is before `written` is.
+    out: Vec<u8>,
+    written: usize,
+    /// The answer to the last ping: that to others before it may be left out (RFC 6455 §5.5.3).
+    pong: Option<Box<[u8]>>,
 }
 
 /// What happened on the socket.
 #[derive(Debug)]
 pub(crate) enum SocketEvent {
     /// A text frame.
-    Text(Utf8Bytes),
+    Text(String),
     /// A binary frame.
     Binary,
-    /// A ping (already answered) or a pong.
+    /// A ping (to be answered by itself) or a pong.
     SignOfLife,
     /// All that was sent is written out.
     Flushed,
@@ -56,31 +60,35 @@ pub(crate) enum SocketEvent {
 }
 
 impl Socket {
-    pub(crate) async fn new(upgraded: Upgraded, frame_bytes_max: usize) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(WRITE_BUFFER_BYTES)
-            .max_frame_size(Some(frame_bytes_max))
-            .max_message_size(Some(frame_bytes_max));
-        let io = TokioIo::new(upgraded);
-        let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        Self { stream, unflushed: 0 }
+    pub(crate) fn new(upgraded: Upgraded, frame_bytes_max: usize) -> Self {
+        Self {
+            stream: TokioIo::new(upgraded),
+            decoder: Decoder::new(frame_bytes_max),
+            out: Vec::new(),
+            written: 0,
+            pong: None,
+        }
     }
 
     /// Whether to send more: not while a write is stuck.
     pub(crate) fn takes_more(&self) -> bool {
-        self.unflushed < WRITE_BUFFER_BYTES
+        self.out.len() - self.written < WRITE_BUFFER_BYTES
     }
 
     /// Sends a text frame.
     pub(crate) fn send_text(&mut self, text: &FrameText) {
-        let frame = Frame::message(text.bytes(), OpCode::Data(Data::Text), true);
-        self.send(Message::Frame(frame), text.len());
+        framing::write_text(&mut self.out, |out| out.extend_from_slice(text.as_str().as_bytes()));
+    }
+
+    /// Sends a text frame with its numbers.
+    pub(crate) fn send_frame(&mut self, frame: &Numbered) {
+        self.out.reserve(frame.bytes_max() + framing::HEAD_BYTES_MAX);
+        framing::write_text(&mut self.out, |out| frame.write(out));
     }
 
     /// Asks the client for a sign of life.
     pub(crate) fn send_ping(&mut self) {
-        self.send(Message::Ping(Vec::new().into()), 0);
+        framing::write_ping(&mut self.out);
     }
 
     /// Writes out what was sent and waits for what comes; with `read` false only for the former.
@@ -91,37 +99,27 @@ impl Socket {
 
     /// Tells the client that this is the end, and waits until it is gone too. To be called under a
     /// timeout.
-    pub(crate) async fn close(mut self, code: Option<CloseCode>) {
-        // Errors change nothing: whoever can't be told isn't.
-        let _ = match code.map(close_frame) {
-            Some(frame) => self.stream.send(Message::Close(Some(frame))).await,
-            None => self.stream.flush().await,
-        };
-        let connection = self.stream.get_mut();
-        if connection.shutdown().await.is_ok() {
-            let mut rest = connection.take(LINGER_BYTES_MAX as u64);
-            let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+    pub(crate) async fn close(&mut self, code: Option<CloseCode>) {
+        if let Some(code) = code {
+            framing::write_close(&mut self.out, code.number(), code.text());
         }
-    }
-
-    fn send(&mut self, message: Message, bytes: usize) {
-        self.unflushed += bytes + 1;
-        // An error shows again when the buffer is written out.
-        let _ = Pin::new(&mut self.stream).start_send(message);
+        // Errors change nothing: whoever can't be told isn't.
+        let mut left = LINGER_BYTES_MAX;
+        let _ = poll_fn(|cx| {
+            ready!(self.poll_flush(cx))?;
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.poll_discard(cx, &mut left)
+        })
+        .await;
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<SocketEvent> {
-        let mut flushed = false;
-        if self.unflushed > 0 {
-            match Pin::new(&mut self.stream).poll_flush(cx) {
-                Poll::Ready(Ok(())) => {
-                    self.unflushed = 0;
-                    flushed = true;
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(SocketEvent::Broken),
-                Poll::Pending => {}
-            }
-        }
+        let had_to_write = !self.out.is_empty() || self.pong.is_some();
+        let flushed = match self.poll_flush(cx) {
+            Poll::Ready(Ok(())) => had_to_write,
+            Poll::Ready(Err(_)) => return Poll::Ready(SocketEvent::Broken),
+            Poll::Pending => false,
+        };
         if read && let Poll::Ready(event) = self.poll_read(cx) {
             return Poll::Ready(event);
         }
@@ -129,38 +127,75 @@ impl Socket {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
-        Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
-            Some(Ok(Message::Text(text))) => SocketEvent::Text(text),
-            Some(Ok(Message::Binary(_) | Message::Frame(_))) => SocketEvent::Binary,
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => SocketEvent::SignOfLife,
-            Some(Ok(Message::Close(frame))) => {
-                SocketEvent::Closed(frame.map(|frame| frame.code.into()))
+        let mut decoded = match self.decoder.has_more() {
+            true => self.decoder.decode(&[]),
+            false => Ok(None),
+        };
+        loop {
+            match decoded {
+                Ok(None) => {}
+                Ok(Some(message)) => return Poll::Ready(self.handle_message(message)),
+                Err(code) => return Poll::Ready(SocketEvent::Wrong(code)),
             }
-            None => SocketEvent::Closed(None),
-            Some(Err(error)) => failure(&error),
-        })
+            let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(SocketEvent::Broken);
+            }
+            decoded = self.decoder.decode(buffer.filled());
+        }
     }
-}
 
-fn failure(error: &Error) -> SocketEvent {
-    use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
-    match error {
-        Error::Capacity(_) => SocketEvent::Wrong(CloseCode::TooBig),
-        Error::Utf8(_) => SocketEvent::Wrong(CloseCode::NotUtf8),
-        Error::Protocol(ResetWithoutClosingHandshake) => SocketEvent::Broken,
-        Error::Protocol(_) => SocketEvent::Wrong(CloseCode::NotWebSocket),
-        Error::ConnectionClosed
-        | Error::AlreadyClosed
-        | Error::Io(_)
-        | Error::Tls(_)
-        | Error::WriteBufferFull(_)
-        | Error::AttackAttempt
-        | Error::Url(_)
-        | Error::Http(_)
-        | Error::HttpFormat(_) => SocketEvent::Broken,
+    fn handle_message(&mut self, message: Incoming) -> SocketEvent {
+        match message {
+            Incoming::Text(text) => SocketEvent::Text(text),
+            Incoming::Binary => SocketEvent::Binary,
+            Incoming::Ping(payload) => {
+                self.pong = Some(payload);
+                SocketEvent::SignOfLife
+            }
+            Incoming::Pong => SocketEvent::SignOfLife,
+            Incoming::Close(code) => {
+                framing::write_close_answer(&mut self.out, code);
+                SocketEvent::Closed(code)
+            }
+        }
     }
-}
 
-fn close_frame(code: CloseCode) -> CloseFrame {
-    CloseFrame { code: code.number().into(), reason: Utf8Bytes::from_static(code.text()) }
+    /// Writes all out.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.takes_more()
+            && let Some(payload) = self.pong.take()
+        {
+            framing::write_pong(&mut self.out, &payload);
+        }
+        if self.out.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while self.written < self.out.len() {
+            let rest = &self.out[self.written..];
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                bytes => self.written += bytes,
+            }
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        (self.out, self.written) = (Vec::new(), 0);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads until the client has closed, or has sent too much.
+    fn poll_discard(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<io::Result<()>> {
+        loop {
+            let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            match buffer.filled().len() {
+                0 => return Poll::Ready(Ok(())),
+                count if count > *left => return Poll::Ready(Ok(())),
+                count => *left -= count,
+            }
+        }
+    }
 }

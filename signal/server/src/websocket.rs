@@ -25,7 +25,7 @@ pub(crate) async fn run(
     stopping: watch::Receiver<bool>,
 ) {
     if let Ok(upgraded) = upgrade.await {
-        let socket = Socket::new(upgraded, edges.limits.frame_bytes_max).await;
+        let socket = Socket::new(upgraded, edges.limits.frame_bytes_max);
         let end = serve(Ties::new(&edges, origin), socket, stopping).await;
         debug!(?end, "the connection ended");
     }
@@ -94,7 +94,7 @@ fn handle_socket(ties: &mut Ties, event: SocketEvent) {
 fn fill(ties: &mut Ties, socket: &mut Socket) {
     while socket.takes_more() {
         match ties.edge.poll_transmit() {
-            Some(Transmit::Frame(frame)) => socket.send_text(&frame.text()),
+            Some(Transmit::Frame(frame)) => socket.send_frame(&frame),
             Some(Transmit::Refusal(code, frame)) => {
                 ties.edges.counters.count_refusal(code);
                 debug!(%code, "refused");
