@@ -218,12 +218,12 @@ impl Edge {
 
     /// Gives out the next request to the hub.
     pub fn poll_request(&mut self) -> Option<Request> {
-        self.requests.pop_front()
+        pop(&mut self.requests)
     }
 
     /// Gives out the next thing to send to the client.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        pop(&mut self.transmits)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout); never, once it has ended.
@@ -409,6 +409,15 @@ impl Edge {
             self.requests.push_back(farewell);
         }
     }
+}
+
+/// Takes the first one out. A queue that is empty holds no memory, as nearly all are nearly always.
+fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front();
+    if queue.is_empty() {
+        *queue = VecDeque::new();
+    }
+    first
 }
 
 /// Close codes from here on are a client's own (RFC 6455 §7.4.2).

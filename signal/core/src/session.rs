@@ -54,7 +54,7 @@ impl Outgoing {
             self.bytes -= sent.frame.len();
             self.acked += 1;
         }
-        if self.frames.is_empty() && self.frames.capacity() > KEPT_FRAMES {
+        if self.frames.is_empty() {
             self.frames = VecDeque::new();
         }
         true
@@ -82,9 +82,6 @@ impl Outgoing {
         self.frames.len() > 1 && (self.frames.len() > frames_max || self.bytes > bytes_max)
     }
 }
-
-/// A queue that grew beyond this is not kept once it is empty.
-const KEPT_FRAMES: usize = 4;
 
 /// Which numbered requests of a client were carried out.
 #[derive(Debug, Default)]

@@ -51,9 +51,6 @@ struct Waiting {
     is_edge_gone: bool,
 }
 
-/// A queue that grew beyond this is not kept once it is empty.
-const KEPT_EVENTS: usize = 8;
-
 impl Line {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing panics while it is locked; if it did, the queue would be as good as it was.
@@ -103,7 +100,7 @@ impl Inbox {
     pub(crate) fn try_event(&mut self) -> Option<Event> {
         let mut waiting = self.0.lock();
         let event = waiting.events.pop_front();
-        if waiting.events.is_empty() && waiting.events.capacity() > KEPT_EVENTS {
+        if waiting.events.is_empty() {
             waiting.events = VecDeque::new();
         }
         event

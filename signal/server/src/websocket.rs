@@ -24,16 +24,17 @@ pub(crate) async fn run(
     upgrade: OnUpgrade,
     stopping: watch::Receiver<bool>,
 ) {
-    if let Ok(upgraded) = upgrade.await {
-        let socket = Socket::new(upgraded, edges.limits.frame_bytes_max);
-        let end = serve(Ties::new(&edges, origin), socket, stopping).await;
-        debug!(?end, "the connection ended");
-    }
+    let Ok(upgraded) = upgrade.await else { return };
+    let mut socket = Socket::new(upgraded, edges.limits.frame_bytes_max);
+    // Lent to what follows, since a future holds what is moved into it twice.
+    let mut ties = Ties::new(&edges, origin);
+    let end = serve(&mut ties, &mut socket, stopping).await;
+    debug!(?end, "the connection ended");
     drop(connection);
 }
 
 /// Carries frames until the connection ends, then closes the socket.
-async fn serve(mut ties: Ties, mut socket: Socket, mut stopping: watch::Receiver<bool>) -> End {
+async fn serve(ties: &mut Ties, socket: &mut Socket, mut stopping: watch::Receiver<bool>) -> End {
     let mut stop = pin!(async move { stopping.wait_for(|stopping| *stopping).await.is_ok() });
     let edges = ties.edges.clone();
     let mut goaway = pin!(edges.goaway());
@@ -42,7 +43,7 @@ async fn serve(mut ties: Ties, mut socket: Socket, mut stopping: watch::Receiver
     let mut alarm = Alarm::new(timer);
     let end = loop {
         ties.pass_requests().await;
-        fill(&mut ties, &mut socket);
+        fill(ties, socket);
         if let Some(end) = ties.edge.ended() {
             // What the end gave the hub to do; then the client is told.
             ties.pass_requests().await;
@@ -51,7 +52,7 @@ async fn serve(mut ties: Ties, mut socket: Socket, mut stopping: watch::Receiver
         alarm.set(ties.edges.now(), ties.edge.poll_timeout());
         let (reads, takes) = (ties.edge.wants_frames(), socket.takes_more());
         tokio::select! {
-            event = socket.event(reads) => handle_socket(&mut ties, event),
+            event = socket.event(reads) => handle_socket(ties, event),
             event = ties.event(takes) => ties.handle_event(event),
             () = alarm.timer.as_mut() => {
                 alarm.is_off();
