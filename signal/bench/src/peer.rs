@@ -1,10 +1,11 @@
 //! One client: its socket, and what the protocol has it remember.
 
-use crate::websocket;
+use crate::{sys, websocket};
 use anyhow::Context as _;
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::os::fd::AsFd as _;
 
 /// Whether it is on the way in, in, or on the way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,9 +126,12 @@ impl Peer {
             socket.set_recv_buffer_size(bytes)?;
         }
         socket.set_tcp_nodelay(true)?;
-        socket.bind(&SocketAddrV4::new(from, 0).into()).context("no port left")?;
+        sys::choose_port_late(socket.as_fd())?;
+        socket.bind(&SocketAddrV4::new(from, 0).into())?;
         match socket.connect(&server.into()) {
-            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error)?,
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {
+                return Err(error).context("no connection, not even a port");
+            }
             _ => {}
         }
         // What is still acknowledged or sent belongs to a connection before.

@@ -103,6 +103,20 @@ impl Poller {
     }
 }
 
+/// Has a socket that is bound to an address get its port only when it connects: any that isn't in
+/// use between just these two addresses, not one that is free altogether, which takes long to find
+/// once thousands of connections have ended a moment ago.
+pub(crate) fn choose_port_late(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let (on, bytes): (c_int, _) = (1, size_of::<c_int>() as libc::socklen_t);
+    let name = libc::IP_BIND_ADDRESS_NO_PORT;
+    // SAFETY: the pointer is to a c_int that outlives the call, and the length is its length.
+    check(unsafe {
+        let value = (&raw const on).cast();
+        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, name, value, bytes)
+    })?;
+    Ok(())
+}
+
 /// Gives the calling thread one CPU.
 pub(crate) fn pin(cpu: usize) -> io::Result<()> {
     // SAFETY: all zeros is the empty set, and CPU_SET checks the bounds.
