@@ -39,7 +39,7 @@ fn every_transport_goes_through_caddy_with_tls_under_a_path() {
 #[test]
 fn where_the_proxy_lets_no_websocket_through_streams_and_polls_do() {
     let site = Site::nginx("nginx.conf", "if ($http_upgrade) { return 403; }");
-    let refused = site.try_websocket().expect_err("it is blocked");
+    let refused = site.try_websocket().err().expect("it is blocked");
     assert!(refused.contains("403"), "{refused}");
     let mut ada = Polling::join(&site);
     let bob = Polling::join(&site);
