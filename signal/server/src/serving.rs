@@ -24,8 +24,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
 
-/// The largest piece of an answer: HTTP/2 takes pieces as the client does, and one that it has taken
-/// is in memory until it is sent.
+/// The largest piece of an answer: HTTP/2 takes pieces as the client does, and one that it has
+/// taken is in memory until it is sent.
 const PIECE_BYTES: usize = 4096;
 
 const BUSY: &str = "The server has as many connections as it may have now\n";
