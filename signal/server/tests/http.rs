@@ -132,7 +132,7 @@ async fn connections_over_the_limit_are_told_to_come_back() {
 
     drop(bob);
     assert_eq!(ada.next().await["type"], "joined");
-    assert_eq!(ada.next().await["type"], "left");
+    assert_eq!(ada.next().await["type"], "away");
     server.expect_counter("http_connections", 1).await;
     server.join("demo").await;
 }
