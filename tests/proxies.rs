@@ -15,8 +15,8 @@ use std::time::Duration;
 use support::{Heliograph, ReadWrite, TestTls, wait_until};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-/// What comes through a proxy that holds nothing back comes at once; its buffers would hold it until
-/// the stream ends, after 9 s without a word from its client.
+/// What comes through a proxy that holds nothing back comes at once; its buffers would hold it
+/// until the stream ends, after 9 s without a word from its client.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[test]
