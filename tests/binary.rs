@@ -167,7 +167,7 @@ fn https_has_a_port_of_its_own_if_it_is_not_shared() {
     assert!(!banner.contains("turns:"), "{banner}");
 }
 
-/// Expects that a connection whose client leaves the choice is HTTP/2, with WebSockets over it.
+/// Expects that a connection whose client leaves the choice is HTTP/2, WebSockets included.
 fn speaks_http2(mut stream: support::TlsClient) {
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
     let mut head = [0; 9];

@@ -14,11 +14,12 @@ use hyper::upgrade::OnUpgrade;
 use signal_core::protocol::SUBPROTOCOL;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-const NOT_ASKED: &str = "This is a WebSocket endpoint: open it as new WebSocket(url) does. If you did, a proxy \
-     between us drops the headers Connection and Upgrade: tell it to pass them on.\n";
+const NOT_ASKED: &str = "This is a WebSocket endpoint: open it as new WebSocket(url) does. \
+     If you did, a proxy between us drops the headers Connection and Upgrade: tell it to pass \
+     them on.\n";
 
-const NOT_CONNECTED: &str = "This is a WebSocket endpoint: open it as new WebSocket(url) does, over HTTP/2 with an \
-     extended CONNECT (RFC 8441).\n";
+const NOT_CONNECTED: &str = "This is a WebSocket endpoint: open it as new WebSocket(url) does, \
+     over HTTP/2 with an extended CONNECT (RFC 8441).\n";
 
 const OTHER_VERSION: &str =
     "This server speaks version 13 of the protocol: send Sec-WebSocket-Version: 13.\n";
