@@ -1,4 +1,4 @@
-//! A signaling relay as people write it by hand with axum, to compare with: a reading task, a channel
+//! A signaling relay as people write it by hand with axum, to compare: a reading task, a channel
 //! and a writing task for each peer, one lock around all rooms, each frame taken apart as JSON.
 //!
 //! It speaks the part of the protocol that there is in every such relay: `hello`, `welcome`,

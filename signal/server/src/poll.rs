@@ -20,6 +20,9 @@ const WAIT_S: u64 = 25;
 /// The longest that a poll may wait: proxies cut what is silent for longer.
 const WAIT_S_MAX: u64 = 55;
 
+/// How long the body of a request may take to come: ample for the largest on the slowest line.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The most frames of one request.
 const FRAMES_MAX: usize = 64;
 
@@ -88,7 +91,13 @@ pub(crate) async fn send(
         None => Ties::new(&edges, origin),
     };
     // As much as may wait for one client.
-    let Ok(body) = to_bytes(body, edges.limits.unacked_bytes_max).await else {
+    let body = timeout(BODY_TIMEOUT, to_bytes(body, edges.limits.unacked_bytes_max)).await;
+    let Ok(body) = body else {
+        let mut answer = refusal(ErrorCode::BadFrame, "the body took too long to come");
+        *answer.status_mut() = StatusCode::REQUEST_TIMEOUT;
+        return answer;
+    };
+    let Ok(body) = body else {
         let text = format!("at most {} bytes in one request", edges.limits.unacked_bytes_max);
         let mut answer = refusal(ErrorCode::BadFrame, &text);
         *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
