@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What is spoken with the server.
@@ -61,6 +62,8 @@ pub(crate) struct Crowd {
     pub(crate) first_wrong: Option<String>,
     /// Whether requests are refused that no server can carry out.
     pub(crate) expects_errors: bool,
+    /// Begins the names of rooms: a server that runs on still has the sessions of runs before.
+    rooms: String,
     server: SocketAddrV4,
     language: Language,
     clock: Clock,
@@ -80,6 +83,8 @@ const ADDRESS_PEERS: usize = 4096;
 
 const BUFFER_BYTES: usize = 1 << 16;
 
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
 /// What takes longer doesn't come.
 const PATIENCE_NS: u64 = 30_000_000_000;
 const WAIT_MS: i32 = 5;
@@ -97,6 +102,7 @@ impl Crowd {
             wrong: 0,
             first_wrong: None,
             expects_errors: false,
+            rooms: format!("{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed)),
             server,
             language,
             clock,
@@ -334,7 +340,7 @@ impl Crowd {
         let peer = &mut self.peers[number];
         peer.state = State::Greeting;
         let text = self.writer.start();
-        write!(text, "{{\"type\":\"hello\",\"room\":\"room-{}\"", peer.room)?;
+        write!(text, "{{\"type\":\"hello\",\"room\":\"{}-{}\"", self.rooms, peer.room)?;
         write!(text, ",\"metadata\":{{\"name\":\"peer {number}\"}}}}")?;
         self.send(number, websocket::TEXT)
     }

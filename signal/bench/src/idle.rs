@@ -16,7 +16,7 @@ const CLEARED: Duration = Duration::from_secs(1);
 pub(crate) fn run(run: &Run, crowd: &mut Crowd) -> anyhow::Result<Sample> {
     run.check_pairs()?;
     // What is made once isn't any client's.
-    join(crowd, 0..2, UNDER_WAY, |_| 0)?;
+    join(crowd, 0..2, UNDER_WAY, |_| run.count)?;
     crowd.empty()?;
     let before = run.resident_kib()?;
 

@@ -129,6 +129,10 @@ impl Drop for Process {
 fn heliograph(program: &Path, ids: bool) -> anyhow::Result<Subject> {
     let mut command = Command::new(program);
     command.args(["signal", "--http", "127.0.0.1:0", "--log", "error"]);
+    // All clients come from one machine, at once, and say as much as goes.
+    for limit in ["--address-connections", "--address-joins", "--joins", "--client-frames"] {
+        command.args([limit, "0"]);
+    }
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HELIOGRAPH_") {
             command.env_remove(name);

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use heliograph_base::Clock;
-use signal_server::{Http, HttpLimits, Signal, SignalConfig, bind};
+use signal_server::{AdmissionLimits, Http, HttpLimits, Signal, SignalConfig, bind};
 use std::process::Command;
 
 /// A line of the CSV file, by its columns.
@@ -33,7 +33,8 @@ fn bench(name: &str, arguments: &[&str]) -> (String, Vec<Row>) {
     let text = std::fs::read_to_string(&csv).unwrap();
     std::fs::remove_file(&csv).unwrap();
     let row = |line: &str| Row(line.split(',').map(str::to_owned).collect());
-    (String::from_utf8(output.stdout).unwrap(), text.lines().skip(1).map(row).collect())
+    let table = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (table, text.lines().skip(1).map(row).collect())
 }
 
 const WORKS: [&str; 8] = [
@@ -68,7 +69,7 @@ fn small_buffers_make_the_naive_relay_another_subject() {
 fn ours_is_put_to_every_work_and_ends_those_that_stall() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let address = runtime.block_on(async {
-        let signal = Signal::start(SignalConfig::default(), Clock::start()).unwrap();
+        let signal = Signal::start(unlimited(), Clock::start()).unwrap();
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -84,6 +85,19 @@ fn ours_is_put_to_every_work_and_ends_those_that_stall() {
         row.assert_sound(work, "external");
     }
     assert!(table.contains("2 of 2 closed with 4001; 44 of 44 told"), "{table}");
+}
+
+/// As the benchmark starts the program.
+fn unlimited() -> SignalConfig {
+    let admission = AdmissionLimits {
+        address_connections_max: 0,
+        address_joins_per_s: 0,
+        joins_per_s: 0,
+        ..AdmissionLimits::default()
+    };
+    let mut config = SignalConfig { admission, ..SignalConfig::default() };
+    (config.hub.messages_per_s, config.hub.bytes_per_s) = (0, 0);
+    config
 }
 
 #[test]
