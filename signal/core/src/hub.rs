@@ -429,12 +429,10 @@ impl Hub {
 
     /// Sends a frame to everybody in the room but one.
     fn broadcast(&mut self, room: &RoomId, but: usize, frame: &FrameText) {
-        let members = self.rooms.get(room).map_or(0, |room| room.members.len());
-        for index in 0..members {
-            let place = self.rooms[room].members[index];
-            if place != but {
-                self.send(place, frame.clone(), None);
-            }
+        // A copy, since to send takes the whole hub; to look the room up for each would cost more.
+        let members = self.rooms.get(room).map(|room| room.members.clone());
+        for place in members.into_iter().flatten().filter(|place| *place != but) {
+            self.send(place, frame.clone(), None);
         }
     }
 
