@@ -24,7 +24,8 @@ scenario("pages over HTTPS meet by WebSockets over HTTP/2", async ({ add }) => {
     await ada.meets(["Ben"]);
     await ada.says("over HTTP/2");
     await ben.reads("Ada", "over HTTP/2");
-    assert.deepEqual(handshakes, [200], "101 would be HTTP/1.1");
+    // That of the page before it was loaded again may still be among them.
+    assert.deepEqual([...new Set(handshakes)], [200], "101 would be HTTP/1.1");
     const protocols = await ada.page.evaluate(() =>
       performance.getEntriesByType("resource").map((entry) => entry.nextHopProtocol),
     );
