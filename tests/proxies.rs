@@ -4,7 +4,6 @@
 
 mod support;
 
-use heliograph_base::Clock;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -14,10 +13,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use support::{Heliograph, ReadWrite, TestTls, wait_until};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
-
-/// What comes through a proxy that holds nothing back comes at once; its buffers would hold it
-/// until the stream ends, after 9 s without a word from its client.
-const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[test]
 fn every_transport_goes_through_nginx() {
@@ -63,17 +58,12 @@ fn every_transport(site: &Site) {
     assert_eq!(of_ada["type"], "welcome", "{of_ada}");
     let mut bob = Polling::join(site);
     assert_eq!(next(&mut ada)["type"], "joined");
-    let clock = Clock::start();
-    let started = clock.now().time;
     for number in 1..=20 {
         send(&mut ada, &json!({"type": "signal", "to": bob.welcome["peer"], "data": number}));
         assert_eq!(bob.poll()[0]["data"], number);
         bob.signal(&of_ada["peer"], number);
         assert_eq!(next(&mut ada)["data"], number);
     }
-    // Nothing waits for anything, such as with Nagle's algorithm for a delayed acknowledgement.
-    let elapsed = clock.now().time.since(started);
-    assert!(elapsed < 2 * AT_ONCE, "20 round trips took {elapsed:?}");
 
     let eve = Polling::join(site);
     streams(site, &eve, &bob);
@@ -82,16 +72,15 @@ fn every_transport(site: &Site) {
     }
 }
 
-/// `listener` hears what `sender` says as it says it.
+/// `listener` hears what `sender` says as it says it. A proxy that holds events back gives out the
+/// first one only with the end of the stream, after 9 s without a word from its client, and never
+/// the next.
 fn streams(site: &Site, listener: &Polling, sender: &Polling) {
     let mut events = site.events(&listener.url("/v1/events", "&seq=1"), &listener.bearer());
     assert_eq!(event(&mut events)["type"], "resumed");
     for number in 101..=110 {
         sender.send(&json!({"type": "signal", "to": listener.welcome["peer"], "data": number}));
-        let clock = Clock::start();
-        let started = clock.now().time;
         while event(&mut events)["data"] != number {}
-        assert!(clock.now().time.since(started) < AT_ONCE, "it was held back");
     }
 }
 
