@@ -23,6 +23,36 @@ pub(crate) enum Language {
     Plain,
 }
 
+/// What stands in a frame of the server.
+struct Fields<'a> {
+    seq: Option<u64>,
+    ack: Option<u64>,
+    kind: &'a [u8],
+    who: &'a [u8],
+    data: &'a [u8],
+    reason: &'a [u8],
+    text: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn read(text: &'a [u8]) -> Self {
+        let [kind, who, data, reason] = [&b""[..]; 4];
+        let mut fields = Self { seq: None, ack: None, kind, who, data, reason, text };
+        for (name, value) in json::fields(text) {
+            match name {
+                b"seq" => fields.seq = json::number(value),
+                b"ack" => fields.ack = json::number(value),
+                b"type" => fields.kind = json::text(value),
+                b"peer" | b"from" => fields.who = json::text(value),
+                b"data" | b"members" | b"changes" => fields.data = value,
+                b"reason" => fields.reason = json::text(value),
+                _ => {}
+            }
+        }
+        fields
+    }
+}
+
 /// What a client was told.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event<'a> {
@@ -379,22 +409,23 @@ impl Crowd {
         text: &[u8],
         listener: &mut dyn Listener,
     ) -> anyhow::Result<()> {
-        let (mut seq, mut ack) = (None, None);
-        let [mut kind, mut who, mut data, mut reason] = [&b""[..]; 4];
-        for (name, value) in json::fields(text) {
-            match name {
-                b"seq" => seq = json::number(value),
-                b"ack" => ack = json::number(value),
-                b"type" => kind = json::text(value),
-                b"peer" | b"from" => who = json::text(value),
-                b"data" | b"members" => data = value,
-                b"reason" => reason = json::text(value),
-                _ => {}
-            }
-        }
+        let fields = Fields::read(text);
         if let Language::Heliograph { .. } = self.language {
-            self.handle_numbers(number, kind, seq, ack)?;
+            self.handle_numbers(number, fields.kind, fields.seq, fields.ack)?;
         }
+        if fields.kind != b"presence" {
+            return self.handle_told(number, &fields, listener);
+        }
+        let mut changes = json::values(fields.data);
+        changes.try_for_each(|change| self.handle_told(number, &Fields::read(change), listener))
+    }
+
+    fn handle_told(
+        &mut self,
+        number: usize,
+        &Fields { kind, who, data, reason, text, .. }: &Fields<'_>,
+        listener: &mut dyn Listener,
+    ) -> anyhow::Result<()> {
         let event = match kind {
             b"welcome" => {
                 self.handle_welcome(number, who, data)?;

@@ -65,6 +65,21 @@ pub struct Config {
     pub room_joins_per_s: u64,
     /// 2,048: a full room comes back at once after its server was restarted.
     pub room_joins_burst: u64,
+    /// How many frames a second each member of a room gets about who comes, goes, and loses its
+    /// connection, after a burst of `news_burst`; what more there is waits for the next frame.
+    ///
+    /// 100: nobody notices 10 ms, and a crowd in a full room costs half a core.
+    pub news_per_s: u64,
+    /// 32: rooms of people never wait.
+    pub news_burst: u64,
+    /// How many such changes wait for the next frame; with as many it comes at once.
+    ///
+    /// 64: what a crowd brings in a few milliseconds.
+    pub news_max: usize,
+    /// How many bytes they may have.
+    ///
+    /// 16 KiB: a part of `unacked_bytes_max`, whose limit nobody may meet just since others come.
+    pub news_bytes_max: usize,
     /// The largest frame of a client, in bytes of UTF-8; a larger one closes the connection with
     /// 1009.
     ///
@@ -125,6 +140,10 @@ impl Default for Config {
             bytes_burst: 1 << 20,
             room_joins_per_s: 50,
             room_joins_burst: 2048,
+            news_per_s: 100,
+            news_burst: 32,
+            news_max: 64,
+            news_bytes_max: 16 << 10,
             frame_bytes_max: 64 << 10,
             metadata_bytes_max: 1 << 10,
             room_members_max: 1 << 10,

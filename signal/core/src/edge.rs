@@ -6,12 +6,11 @@ use crate::protocol::{
     Unreadable,
 };
 use crate::{
-    Config, Detached, Event, FrameText, IceUrls, Join, Metadata, Numbered, PeerId, Purpose,
+    Config, Detached, Event, FrameText, IceUrls, Join, Metadata, Numbered, PeerId, Purpose, Queue,
     Request, Resume, RoomId, SessionKey, SessionName, Signal,
 };
 use heliograph_base::Time;
 use serde_json::value::RawValue;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The state of one client's connection.
@@ -38,8 +37,8 @@ pub struct Edge {
     bytes: Bucket,
     /// Until when no frame is taken, since the client sends more than it may.
     rests_until: Option<Time>,
-    requests: VecDeque<Request>,
-    transmits: VecDeque<Transmit>,
+    requests: Queue<Request>,
+    transmits: Queue<Transmit>,
     ended: Option<End>,
 }
 
@@ -90,8 +89,8 @@ impl Edge {
             messages: Bucket::default(),
             bytes: Bucket::default(),
             rests_until: None,
-            requests: VecDeque::new(),
-            transmits: VecDeque::new(),
+            requests: Queue::new(),
+            transmits: Queue::new(),
             ended: None,
         }
     }
@@ -105,7 +104,7 @@ impl Edge {
         };
         let mut edge = Self::new(now, config, ice);
         edge.state = State::Joining;
-        edge.requests.push_back(Request::Resume(resume));
+        edge.requests.push(Request::Resume(resume));
         edge
     }
 
@@ -129,6 +128,11 @@ impl Edge {
         }
         self.pace(now, text.len());
         match ClientMessage::parse(text) {
+            Ok(ClientMessage { id, ack, frame: ClientFrame::Signal { to, data } })
+                if self.peer().is_some() =>
+            {
+                self.signal((id, ack), &to, data);
+            }
             Ok(ClientMessage { id, ack, frame }) => {
                 self.handle_ack(ack);
                 self.handle_frame(id, frame);
@@ -218,12 +222,12 @@ impl Edge {
 
     /// Gives out the next request to the hub.
     pub fn poll_request(&mut self) -> Option<Request> {
-        pop(&mut self.requests)
+        self.requests.pop()
     }
 
     /// Gives out the next thing to send to the client.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        pop(&mut self.transmits)
+        self.transmits.pop()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout); never, once it has ended.
@@ -284,7 +288,7 @@ impl Edge {
     /// Passes the frame's `ack` on, of whatever kind it is.
     fn handle_ack(&mut self, ack: Option<u64>) {
         if let (State::Seated(_), Some(seq)) = (&self.state, ack) {
-            self.requests.push_back(Request::Ack(seq));
+            self.requests.push(Request::Ack(seq));
         }
     }
 
@@ -295,7 +299,7 @@ impl Edge {
             return self.refuse_saying(code, text, id);
         };
         if self.count_refusal(code) {
-            self.requests.push_back(Request::Unreadable { id, code, text });
+            self.requests.push(Request::Unreadable { id, code, text });
         }
     }
 
@@ -304,18 +308,18 @@ impl Edge {
             (State::Greeting, ClientFrame::Hello { room, metadata }) => {
                 self.join(id, &room, metadata);
             }
-            (State::Greeting, ClientFrame::Resume { session, key, seq }) => {
-                self.resume(id, (&session, &key), seq);
+            (State::Greeting, ClientFrame::Resume { session, key, seq, attempt }) => {
+                self.resume(id, (&session, &key), (seq, attempt));
             }
-            (State::Greeting, _) => self.refuse_plainly(ErrorCode::HelloFirst, id),
+            // In a room it is taken before.
+            (_, ClientFrame::Signal { .. }) | (State::Greeting, _) => {
+                self.refuse_plainly(ErrorCode::HelloFirst, id);
+            }
             (
                 State::Joining | State::Seated(_),
                 ClientFrame::Hello { .. } | ClientFrame::Resume { .. },
             ) => self.refuse_plainly(ErrorCode::AlreadyJoined, id),
             (State::Joining | State::Seated(_), ClientFrame::Ack) => {}
-            (State::Joining | State::Seated(_), ClientFrame::Signal { to, data }) => {
-                self.signal(id, &to, data);
-            }
             (State::Joining | State::Seated(_), ClientFrame::Leave) => {
                 self.close(CloseCode::Normal);
             }
@@ -337,28 +341,35 @@ impl Edge {
         };
         self.state = State::Joining;
         let ice = self.ice.clone();
-        self.requests.push_back(Request::Join(Join { room, metadata, ice, id }));
+        self.requests.push(Request::Join(Join { room, metadata, ice, id }));
     }
 
-    fn resume(&mut self, id: Option<u64>, (session, key): (&str, &str), seq: u64) {
+    fn resume(
+        &mut self,
+        id: Option<u64>,
+        (session, key): (&str, &str),
+        (seq, attempt): (u64, Option<u64>),
+    ) {
         let purpose = Purpose::Listen { seq, ice: self.ice.clone(), is_oneway: false };
         match (SessionName::parse(session), SessionKey::parse(key)) {
             (Ok(name), Ok(key)) => {
                 self.state = State::Joining;
-                self.requests.push_back(Request::Resume(Resume { name, key, purpose, id }));
+                let resume = Resume { name, key, attempt, purpose, id };
+                self.requests.push(Request::Resume(resume));
             }
             // What is no name is nobody's name.
             _ => self.refuse_plainly(ErrorCode::NoSuchSession, id),
         }
     }
 
-    fn signal(&mut self, id: Option<u64>, to: &str, data: &RawValue) {
+    fn signal(&mut self, (id, ack): (Option<u64>, Option<u64>), to: &str, data: &RawValue) {
         // What is no id is nobody's id.
         let Ok(to) = PeerId::parse(to) else {
+            self.handle_ack(ack);
             let code = ErrorCode::NoSuchPeer;
             return self.handle_unreadable(Unreadable { code, text: code.advice().into(), id });
         };
-        self.requests.push_back(Request::Signal(Signal { to, data: data.to_owned(), id }));
+        self.requests.push(Request::Signal(Signal { to, data: data.to_owned(), id, ack }));
     }
 
     fn refuse_plainly(&mut self, code: ErrorCode, id: Option<u64>) {
@@ -396,7 +407,7 @@ impl Edge {
         if self.transmits.len() >= self.config.transmits_max() {
             return self.close(CloseCode::SlowReader);
         }
-        self.transmits.push_back(transmit);
+        self.transmits.push(transmit);
     }
 
     /// Ends it, once; tells the hub `farewell`.
@@ -406,18 +417,9 @@ impl Edge {
         }
         self.ended = Some(end);
         if let (State::Joining | State::Seated(_), Some(farewell)) = (&self.state, farewell) {
-            self.requests.push_back(farewell);
+            self.requests.push(farewell);
         }
     }
-}
-
-/// Takes the first one out. A queue that is empty holds no memory, as nearly all are nearly always.
-fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
-    let first = queue.pop_front();
-    if queue.is_empty() {
-        *queue = VecDeque::new();
-    }
-    first
 }
 
 /// Close codes from here on are a client's own (RFC 6455 §7.4.2).

@@ -6,7 +6,6 @@
 
 use crate::protocol::{CloseCode, ErrorCode, IceServer, LeaveReason, ServerFrame};
 use crate::{PeerId, RoomId, SessionKey, SessionName};
-use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::fmt;
 use std::io::Write as _;
@@ -75,6 +74,9 @@ pub struct Resume {
     pub name: SessionName,
     /// Shows that it is the client's.
     pub key: SessionKey,
+    /// Counts the client's attempts, if it counts: one behind another that came is late, and
+    /// changes nothing.
+    pub attempt: Option<u64>,
     /// What the connection is for.
     pub purpose: Purpose,
     /// The client's number for the request.
@@ -106,16 +108,19 @@ pub struct Signal {
     pub data: Box<RawValue>,
     /// The client's number for the request.
     pub id: Option<u64>,
+    /// All frames up to this number have come, as in [`Request::Ack`].
+    pub ack: Option<u64>,
 }
 
 /// Leaves out the payload: signals are never logged.
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { to, data, id } = self;
+        let Self { to, data, id, ack } = self;
         f.debug_struct("Signal")
             .field("to", to)
             .field("bytes", &data.get().len())
             .field("id", id)
+            .field("ack", ack)
             .finish()
     }
 }
@@ -180,6 +185,7 @@ impl Numbered {
         }
         let mut text = Vec::with_capacity(self.bytes_max());
         self.write(&mut text);
+        let text = str::from_utf8(&text).expect("made of a str and digits");
         FrameText(text.into())
     }
 
@@ -192,7 +198,7 @@ impl Numbered {
                 let _ = write!(text, "\"{name}\":{number},");
             }
         }
-        text.extend_from_slice(&self.frame.0[1..]);
+        text.extend_from_slice(&self.frame.0.as_bytes()[1..]);
     }
 
     /// The most bytes that it can have.
@@ -205,7 +211,7 @@ impl Numbered {
 
 /// The text of a frame to a client, encoded once, cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
-pub struct FrameText(Bytes);
+pub struct FrameText(Arc<str>);
 
 impl FrameText {
     /// Writes a frame.
@@ -214,16 +220,19 @@ impl FrameText {
         Self(frame.encode().into())
     }
 
-    /// The text's UTF-8, shared with this.
-    #[must_use]
-    pub fn bytes(&self) -> Bytes {
-        self.0.clone()
+    /// Makes one of several frames that tell of members.
+    pub(crate) fn presence(frames: &[&Self]) -> Self {
+        if let [only] = frames {
+            return (*only).clone();
+        }
+        let texts: Vec<&str> = frames.iter().map(|frame| frame.as_str()).collect();
+        Self(format!(r#"{{"type":"presence","changes":[{}]}}"#, texts.join(",")).into())
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).expect("made of a String")
+        &self.0
     }
 
     /// The text's length in bytes.

@@ -1,6 +1,7 @@
 //! Rooms and sessions: who sits where, who is told what, and what is told again.
 
 mod ends;
+mod news;
 mod welcome;
 
 use crate::protocol::{
@@ -15,6 +16,7 @@ use crate::{
 };
 use ahash::RandomState;
 use heliograph_base::{Now, Time};
+use news::{Gatherings, News};
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use slab::Slab;
@@ -41,6 +43,7 @@ pub struct Hub {
     peers: HashMap<PeerId, usize, RandomState>,
     edges: HashMap<EdgeId, usize, RandomState>,
     timers: Timers,
+    gatherings: Gatherings,
     last_seat: u64,
     last_absence: u64,
     outputs: VecDeque<Output>,
@@ -55,6 +58,7 @@ pub struct Hub {
 struct Room {
     members: Vec<usize>,
     joins: Bucket,
+    news: News,
 }
 
 /// The end of somebody's stay in a room.
@@ -141,6 +145,7 @@ impl Hub {
             peers: HashMap::with_hasher(hasher.clone()),
             edges: HashMap::with_hasher(hasher),
             timers: Timers::default(),
+            gatherings: Gatherings::default(),
             last_seat: u64::from(seed.hub) << 48,
             last_absence: 0,
             outputs: VecDeque::new(),
@@ -160,16 +165,20 @@ impl Hub {
             Request::Unreadable { id, code, text } => {
                 self.handle_unreadable(now.time, edge, id, (code, &text));
             }
-            Request::Leave(reason) => self.handle_leave(edge, reason),
+            Request::Leave(reason) => self.handle_leave(now.time, edge, reason),
             Request::Detach(how) => self.handle_detach(now.time, edge, how),
         }
-        self.end_overflowing();
+        self.end_overflowing(now.time);
         self.forget_timers();
     }
 
     /// Does what is due; to be called when [`poll_timeout`](Self::poll_timeout) says so.
     pub fn handle_timeout(&mut self, now: Now) {
-        while let Some(Timer { place, seat, due, .. }) = self.timers.pop(now.time) {
+        while let Some(due) = self.poll_timeout().filter(|due| *due <= now.time) {
+            let Some(Timer { place, seat, due, .. }) = self.timers.pop(due) else {
+                self.end_gathering(now.time, due);
+                continue;
+            };
             if self.seats.get(place).is_none_or(|there| there.number != seat) {
                 continue;
             }
@@ -178,20 +187,21 @@ impl Hub {
                     self.seats[place].incoming.is_due = false;
                     self.tell_ack(place);
                 }
-                Due::Away { absence } => self.announce_away(place, absence),
-                Due::Gone { absence } => self.end_absent(place, absence),
+                Due::Away { absence } => self.announce_away(now.time, place, absence),
+                Due::Gone { absence } => self.end_absent(now.time, place, absence),
                 Due::Silence { edge } => self.look_for_life(now.time, place, edge),
                 Due::Ice => self.renew_ice(now, place),
             }
         }
-        self.end_overflowing();
+        self.end_overflowing(now.time);
         self.forget_timers();
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers.next()
+        let gathering = self.gatherings.next();
+        self.timers.next().into_iter().chain(gathering).min()
     }
 
     /// Gives out the next event.
@@ -249,15 +259,17 @@ impl Hub {
             presence: Presence::Here(edge),
             heard: now.time,
             senders: Vec::new(),
+            told: 0,
+            attempt: 0,
         };
         let (peer, number) = (seat.peer.clone(), seat.number);
         // The newcomer is the one with the higher number, for everybody.
-        let joined = FrameText::encode(&ServerFrame::Joined(seat.seen_by(0)));
-        let place = self.seats.insert(seat);
+        self.announce(now.time, &room, number, &ServerFrame::Joined(seat.seen_by(0)));
+        let there = self.rooms.entry(room).or_default();
+        let place = self.seats.insert(Seat { told: there.news.next(), ..seat });
+        there.members.push(place);
         self.peers.insert(peer.clone(), place);
         self.edges.insert(edge, place);
-        self.broadcast(&room, place, &joined);
-        self.rooms.entry(room).or_default().members.push(place);
 
         self.output(edge, Event::Seated { peer });
         let welcome = self.welcome(now, place);
@@ -276,6 +288,11 @@ impl Hub {
         let Some(place) = self.session(&resume.name, &resume.key) else {
             return self.refuse(edge, ErrorCode::NoSuchSession, resume.id);
         };
+        let seat = &mut self.seats[place];
+        if resume.attempt.is_some_and(|attempt| attempt < seat.attempt) {
+            return self.output(edge, Event::Close(CloseCode::Superseded));
+        }
+        seat.attempt = resume.attempt.unwrap_or(seat.attempt);
         self.edges.insert(edge, place);
         let peer = resume.name.peer.clone();
         self.output(edge, Event::Seated { peer });
@@ -288,14 +305,14 @@ impl Hub {
                     let due = Due::Silence { edge };
                     self.timers.set(now + self.config.heartbeat_timeout, place, seat.number, due);
                 }
-                self.attach(edge, place, *seq);
+                self.attach(now, edge, place, *seq);
             }
             Purpose::Send => seat.senders.push(edge),
         }
     }
 
     /// The edge gets all frames of the session from now on, and first those that haven't come.
-    fn attach(&mut self, edge: EdgeId, place: usize, seq: u64) {
+    fn attach(&mut self, now: Time, edge: EdgeId, place: usize, seq: u64) {
         self.counts.resumes += 1;
         let seat = &mut self.seats[place];
         let was_away = seat.is_away();
@@ -305,12 +322,18 @@ impl Hub {
             self.edges.remove(&before);
             self.output(before, Event::Close(CloseCode::Superseded));
         }
+        match can_go_on {
+            true => self.go_on(edge, place, seq),
+            false => self.resync(place),
+        }
+        // At last, since it may bring news for this one too, which come behind what it missed.
         if was_away {
-            self.announce(place, |peer| ServerFrame::Back { peer });
+            self.announce_state(now, place, |peer| ServerFrame::Back { peer });
         }
-        if !can_go_on {
-            return self.resync(place);
-        }
+    }
+
+    /// Sends what hasn't come.
+    fn go_on(&mut self, edge: EdgeId, place: usize, seq: u64) {
         let seat = &mut self.seats[place];
         seat.outgoing.ack(seq);
         let resumed = FrameText::encode(&ServerFrame::Resumed { ack: seat.incoming.tell() });
@@ -328,7 +351,9 @@ impl Hub {
         self.counts.resyncs += 1;
         let lost = self.seats[place].outgoing.drain();
         self.tell_undelivered(lost);
-        let ack = self.seats[place].incoming.tell();
+        let seat = &mut self.seats[place];
+        let (ack, news) = (seat.incoming.tell(), self.rooms.get(&seat.room).map(|it| &it.news));
+        seat.told = news.map_or(0, News::next);
         let state = Welcome { ack, ..self.state(&self.seats[place]) };
         let frame = FrameText::encode(&ServerFrame::Resync(state));
         self.send(place, frame, None);
@@ -340,6 +365,10 @@ impl Hub {
             return self.refuse(edge, ErrorCode::HelloFirst, None);
         };
         self.seats[place].heard = now;
+        self.ack(edge, place, seq);
+    }
+
+    fn ack(&mut self, edge: EdgeId, place: usize, seq: u64) {
         if !self.seats[place].outgoing.ack(seq) {
             self.refuse(edge, ErrorCode::BadFrame, None);
         }
@@ -351,6 +380,9 @@ impl Hub {
             return self.refuse(edge, ErrorCode::HelloFirst, signal.id);
         };
         self.seats[place].heard = now;
+        if let Some(seq) = signal.ack {
+            self.ack(edge, place, seq);
+        }
         if let Some(id) = signal.id
             && !self.take_turn(now, (edge, place), id)
         {
@@ -366,6 +398,8 @@ impl Hub {
                 None => self.refuse(edge, code, None),
             };
         };
+        self.tell_news_of(place, to);
+        let from = &self.seats[place];
         let frame = ServerFrame::Signal { from: from.peer.as_str().into(), data: &signal.data };
         let origin = signal.id.map(|id| Origin { seat: from.number, place, id });
         self.counts.signals += 1;
@@ -416,24 +450,16 @@ impl Hub {
         self.send(place, FrameText::encode(&ServerFrame::Ice(update)), None);
     }
 
-    /// Tells everybody else in the room something about a seat.
-    fn announce(
+    /// Tells everybody else in the room whether a seat has a connection.
+    fn announce_state(
         &mut self,
+        now: Time,
         place: usize,
         what: impl FnOnce(std::borrow::Cow<'static, str>) -> ServerFrame<'static>,
     ) {
         let seat = &self.seats[place];
-        let (room, peer) = (seat.room.clone(), seat.peer.to_string());
-        self.broadcast(&room, place, &FrameText::encode(&what(peer.into())));
-    }
-
-    /// Sends a frame to everybody in the room but one.
-    fn broadcast(&mut self, room: &RoomId, but: usize, frame: &FrameText) {
-        // A copy, since to send takes the whole hub; to look the room up for each would cost more.
-        let members = self.rooms.get(room).map(|room| room.members.clone());
-        for place in members.into_iter().flatten().filter(|place| *place != but) {
-            self.send(place, frame.clone(), None);
-        }
+        let (room, number, peer) = (seat.room.clone(), seat.number, seat.peer.to_string());
+        self.announce(now, &room, number, &what(peer.into()));
     }
 
     /// Sends a frame that is kept until it is acknowledged.

@@ -18,6 +18,7 @@ mod exchange;
 mod hub;
 mod id;
 pub mod protocol;
+mod queue;
 mod seat;
 mod session;
 mod timers;
@@ -31,3 +32,4 @@ pub use exchange::{
 };
 pub use hub::{Counts, Departure, Hub, Output, Seed};
 pub use id::{BadId, ID_BYTES_MAX, PeerId, RoomId, SessionKey, SessionName};
+pub use queue::Queue;

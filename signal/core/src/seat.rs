@@ -23,6 +23,10 @@ pub(crate) struct Seat {
     pub(crate) heard: Time,
     /// Edges that only send.
     pub(crate) senders: Vec<EdgeId>,
+    /// Its place in the news of its room: what stands before it, it knows.
+    pub(crate) told: u64,
+    /// The last attempt to resume that counts.
+    pub(crate) attempt: u64,
 }
 
 /// Whether a client has a connection.

@@ -1,14 +1,13 @@
 //! What a session keeps so that nothing is lost or done twice, whatever happens to its connections.
 
-use crate::FrameText;
-use std::collections::VecDeque;
+use crate::{FrameText, Queue};
 
 /// What one client was sent and has not acknowledged yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     /// The number of the last frame that was acknowledged; 0: none.
     acked: u64,
-    frames: VecDeque<Sent>,
+    frames: Queue<Sent>,
     bytes: usize,
 }
 
@@ -35,7 +34,7 @@ impl Outgoing {
     /// Keeps a frame, and says which number it has.
     pub(crate) fn push(&mut self, sent: Sent) -> u64 {
         self.bytes += sent.frame.len();
-        self.frames.push_back(sent);
+        self.frames.push(sent);
         self.last()
     }
 
@@ -50,12 +49,9 @@ impl Outgoing {
             return false;
         }
         while self.acked < seq {
-            let sent = self.frames.pop_front().expect("the last one isn't acknowledged");
+            let sent = self.frames.pop().expect("the last one isn't acknowledged");
             self.bytes -= sent.frame.len();
             self.acked += 1;
-        }
-        if self.frames.is_empty() {
-            self.frames = VecDeque::new();
         }
         true
     }
@@ -67,11 +63,11 @@ impl Outgoing {
 
     /// The frames that are not acknowledged, with their numbers.
     pub(crate) fn unacked(&self) -> impl Iterator<Item = (u64, &Sent)> {
-        (self.acked + 1..).zip(&self.frames)
+        (self.acked + 1..).zip(self.frames.iter())
     }
 
     /// Takes all frames out; the numbers go on behind them.
-    pub(crate) fn drain(&mut self) -> VecDeque<Sent> {
+    pub(crate) fn drain(&mut self) -> Queue<Sent> {
         self.acked = self.last();
         self.bytes = 0;
         std::mem::take(&mut self.frames)

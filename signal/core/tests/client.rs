@@ -174,7 +174,8 @@ fn what_is_not_acknowledged_is_sent_again_after_a_resume() {
     }
     ada.text(&json!({"type": "ack", "ack": 1}));
     ada.reconnect();
-    let resume = json!({"type": "resume", "session": "demo:me", "key": "k", "seq": 1});
+    let resume = json!({"type": "resume", "session": "demo:me", "key": "k", "seq": 1,
+        "attempt": 1});
     assert_eq!(ada.sent(), resume);
     assert_eq!(ada.signal("4"), Ok(4), "it waits for the answer");
     ada.silent();

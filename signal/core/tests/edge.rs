@@ -350,7 +350,12 @@ fn any_frame_may_acknowledge() {
     let mut script = Script::seated();
     script.text(r#"{"type":"ack","ack":7}"#).expect_ack(7).expect_no_request();
     script.text(r#"{"type":"ping","ack":8}"#).expect_ack(8).expect_no_request();
-    script.text(r#"{"type":"signal","to":"bob","data":1,"ack":9}"#).expect_ack(9);
+    script.text(r#"{"type":"signal","to":"bob","data":1,"ack":9}"#);
+    let request = script.edge.poll_request();
+    assert!(matches!(&request, Some(Request::Signal(it)) if it.ack == Some(9)), "{request:?}");
+    script.expect_no_request();
+    script.text(r#"{"type":"signal","to":"no id","data":1,"id":1,"ack":10}"#).expect_ack(10);
+    script.expect_unreadable(1, ErrorCode::NoSuchPeer);
     let mut script = Script::seated();
     script.text(r#"{"type":"leave","ack":10}"#).expect_ack(10).expect_leave(LeaveReason::Left);
 }

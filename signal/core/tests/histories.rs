@@ -24,6 +24,9 @@ fn config() -> Config {
         unacked_frames_max: 20,
         unacked_bytes_max: 1 << 20,
         ack_every: 8,
+        news_per_s: 2,
+        news_burst: 2,
+        news_max: 5,
         ..Config::default()
     }
 }

@@ -194,7 +194,7 @@ fn signals_and_metadata_do_not_show_in_logs() {
     let secret = support::raw(r#"{"sdp":"10.1.2.3"}"#);
     let metadata = signal_core::Metadata::new(Some(&secret), 1024).unwrap();
     let to = PeerId::parse("bob").unwrap();
-    let signal = signal_core::Signal { to, data: secret, id: None };
+    let signal = signal_core::Signal { to, data: secret, id: None, ack: None };
     let mut desk = desk();
     let peer = desk.seat(1, "demo").peer;
     desk.seat(2, "demo");

@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::{Value, json};
 use signal_core::protocol::LeaveReason;
-use signal_core::{Config, Detached, EdgeId, Event, Purpose, Request, SessionKey};
+use signal_core::{Config, Detached, EdgeId, Event, Purpose, Request, Resume, SessionKey};
 use std::time::Duration;
 use support::{Desk, Seat, told, told_plainly};
 
@@ -68,6 +68,27 @@ fn what_came_but_was_not_acknowledged_is_not_sent_again_and_the_rest_is() {
 }
 
 #[test]
+fn an_attempt_that_comes_late_changes_nothing() {
+    let (mut desk, ada, bob) = pair();
+    let mut attempt = |edge: u64, attempt: Option<u64>| {
+        let (name, key) = (bob.name.clone(), bob.key);
+        let purpose = Purpose::Listen { seq: 1, ice: support::ice(), is_oneway: false };
+        desk.handle(edge, Request::Resume(Resume { name, key, attempt, purpose, id: None }))
+    };
+    let resumed = |edge: u64| (edge, "resumed".to_owned());
+    let closed = |edge: u64| (edge, json!({"close": 4101}).to_string());
+    assert_eq!(kinds(&attempt(4, Some(2))), [closed(2), resumed(4)]);
+    assert_eq!(kinds(&attempt(3, Some(1))), [closed(3)], "the client has given it up");
+    assert_eq!(kinds(&attempt(5, Some(2))), [closed(4), resumed(5)], "such as an EventSource");
+    assert_eq!(kinds(&attempt(6, None)), [closed(5), resumed(6)], "who doesn't count is the last");
+    assert_eq!(kinds(&attempt(7, Some(1))), [closed(7)]);
+    assert!(!desk.hub.knows(EdgeId(3)) && !desk.hub.knows(EdgeId(7)));
+    let signal = (6, "signal".to_owned());
+    assert_eq!(kinds(&desk.signal(1, &bob.peer, "1")), [signal]);
+    assert_eq!(kinds(&desk.signal(6, &ada.peer, "1")), [(1, "signal".to_owned())]);
+}
+
+#[test]
 fn a_wrong_key_changes_nothing() {
     let (mut desk, ada, bob) = pair();
     desk.signal(1, &bob.peer, "1");
@@ -97,7 +118,7 @@ fn the_others_see_who_is_away_back_and_gone() {
     desk.detach(2, Detached::Lost);
     assert!(desk.at(ms(999)).is_empty());
     assert_eq!(told_plainly(&desk.at(ms(1000))), [(1, frame("away"))]);
-    assert_eq!(told_plainly(&desk.resume(3, &bob, 1))[0], (1, frame("back")));
+    assert_eq!(told_plainly(&desk.resume(3, &bob, 1)).last(), Some(&(1, frame("back"))));
     assert!(desk.at(ms(60_000)).iter().all(|(to, _)| *to == 3), "that absence is over");
 
     desk.detach(3, Detached::Vanished);
@@ -254,7 +275,7 @@ fn an_edge_with_too_much_in_front_of_it_ends_its_session_and_whom_that_brings_ov
     for _ in 0..255 {
         desk.signal(3, &bob.peer, "1");
     }
-    desk.hub.handle_full_edge(EdgeId(3));
+    desk.hub.handle_full_edge(desk.now.time, EdgeId(3));
     let closed = |(edge, value): &(u64, Value)| value["close"].is_number().then_some(*edge);
     assert_eq!(told(&desk.drain()).iter().filter_map(closed).collect::<Vec<_>>(), [3, 2]);
     assert_eq!(desk.hub.roster(&support::room("demo")).collect::<Vec<_>>(), [&ada.peer]);

@@ -29,7 +29,8 @@ const CLOSE = { LEFT: 1000, NOT_UTF8: 1007, TOO_LARGE: 1009, NEVER_FROM: 4100, G
 const LOST_TRACK = ["hello_first", "out_of_order"];
 
 /** Frames of the server that are passed on. */
-const TOLD = ["joined", "left", "away", "back", "signal", "ice", "error"];
+const PRESENCE = ["joined", "left", "away", "back"];
+const TOLD = [...PRESENCE, "signal", "ice", "error"];
 
 /** Whether the protocol asks a client to come back after this close code. */
 export function mayReconnect(code) {
@@ -57,6 +58,8 @@ export class Session extends EventTarget {
     this.backoff = backoff;
     this.state = { name: "connecting" };
     this.socket = null;
+    /** How often it has asked for a session again. */
+    this.attempt = 0;
     this.timers = { retry: null, answer: null, stable: null, liveness: null, ack: null };
     this.onNetwork = () => this.#networkChanged();
     this.#forget();
@@ -124,7 +127,9 @@ export class Session extends EventTarget {
   #ask() {
     if (this.seat) {
       const { session, key } = this.seat;
-      this.#send({ type: "resume", session, key, seq: this.came.tell() });
+      this.attempt += 1;
+      const seq = this.came.tell();
+      this.#send({ type: "resume", session, key, seq, attempt: this.attempt });
     } else {
       this.#send({ type: "hello", room: this.room, metadata: this.metadata });
     }
@@ -150,7 +155,14 @@ export class Session extends EventTarget {
     } else if (this.#takes(frame, text.length)) {
       if (frame.type === "error" && LOST_TRACK.includes(frame.code)) this.#lost(0, "");
       else if (TOLD.includes(frame.type)) this.#emit(frame.type, frame);
+      else if (frame.type === "presence") this.#tellAll(frame.changes);
     }
+  }
+
+  /** Many come and go: several frames in one. */
+  #tellAll(changes) {
+    const known = changes.filter(({ type }) => PRESENCE.includes(type));
+    for (const change of known) this.#emit(change.type, change);
   }
 
   /** Whether a frame hasn't come before. A gap can only be mended by a resume. */

@@ -22,6 +22,8 @@ pub(crate) struct Access {
     key: Option<String>,
     /// The number of the last frame that came.
     pub(crate) seq: Option<u64>,
+    /// Counts the client's attempts to listen.
+    attempt: Option<u64>,
     /// For how many seconds to wait for a frame.
     pub(crate) wait_s: Option<u64>,
 }
@@ -62,7 +64,9 @@ impl Asked {
         let key = bearer.or(self.access.key.as_deref());
         let key = key.ok_or_else(|| lacks("this needs the header Authorization: Bearer KEY"))?;
         match (SessionName::parse(session), SessionKey::parse(key.trim())) {
-            (Ok(name), Ok(key)) => Ok(Resume { name, key, purpose, id: None }),
+            (Ok(name), Ok(key)) => {
+                Ok(Resume { name, key, attempt: self.access.attempt, purpose, id: None })
+            }
             _ => Err(Box::new(plain_refusal(ErrorCode::NoSuchSession))),
         }
     }
@@ -134,7 +138,7 @@ pub(crate) fn too_much(refused: Refused) -> Response<Body> {
 
 /// An error frame as the whole answer.
 pub(crate) fn refused_with(code: ErrorCode, frame: FrameText) -> Response<Body> {
-    let mut response = json(status(code), frame.bytes());
+    let mut response = json(status(code), frame.as_str().to_owned());
     if let Ok(ServerFrame::Error(ErrorFrame { retry_after_ms: Some(ms), .. })) =
         ServerFrame::parse(frame.as_str())
     {

@@ -1,7 +1,9 @@
 //! The end that is announced: clients are told one after the other, and joins go elsewhere.
 
 use signal_core::Edge;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -38,6 +40,35 @@ impl Drain {
     /// Tells a client.
     pub(crate) fn tell(&self, edge: &mut Edge) {
         edge.handle_goaway(self.left().as_secs(), self.url.as_deref());
+    }
+}
+
+/// A future that is done only once the server is about to end, and is asked no sooner: to ask it
+/// each time that a task wakes would cost more than most of what tasks wake for.
+///
+/// To be awaited in one task only, which is the one that it wakes.
+pub(crate) struct Seldom<'a, F> {
+    future: Pin<&'a mut F>,
+    /// Turns true before the future's cause comes about.
+    is_near: &'a AtomicBool,
+    has_asked: bool,
+}
+
+impl<'a, F> Seldom<'a, F> {
+    pub(crate) fn new(future: Pin<&'a mut F>, is_near: &'a AtomicBool) -> Self {
+        Self { future, is_near, has_asked: false }
+    }
+}
+
+impl<F: Future> Future for Seldom<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        if self.has_asked && !self.is_near.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        self.has_asked = true;
+        self.future.as_mut().poll(cx)
     }
 }
 

@@ -17,7 +17,7 @@ use signal_core::{Config, Edge, EdgeId, Event, IceUrls, Request, Resume, RoomId}
 use std::collections::HashMap;
 use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tracing::{Span, debug};
@@ -36,6 +36,8 @@ pub(crate) struct Edges {
     /// Turns true when the server ends. Each edge holds a receiver, so it is also known when all
     /// have ended.
     pub(crate) stopping: watch::Sender<bool>,
+    /// Whether one of these two is about to tell of the end.
+    pub(crate) is_ending: AtomicBool,
     /// The announced end, if there is one.
     pub(crate) draining: watch::Sender<Option<Arc<Drain>>>,
     pub(crate) last_edge: AtomicU64,
@@ -167,12 +169,20 @@ impl Ties {
             let message = self.message(request);
             match wish {
                 Some((wish, id)) => self.ask(wish, id, message),
-                None => {
-                    if self.edges.shards[self.shard].begun.send(message).await.is_err() {
-                        self.edge.close(CloseCode::Shutdown);
-                    }
-                }
+                None => self.pass(message).await,
             }
+        }
+    }
+
+    /// Hands over a request of a session, as soon as there is room.
+    async fn pass(&mut self, message: Message) {
+        let begun = &self.edges.shards[self.shard].begun;
+        let passed = match begun.try_send(message) {
+            Err(mpsc::error::TrySendError::Full(message)) => begun.send(message).await.is_ok(),
+            passed => passed.is_ok(),
+        };
+        if !passed {
+            self.edge.close(CloseCode::Shutdown);
         }
     }
 

@@ -12,6 +12,7 @@
 mod access;
 mod activity;
 mod admission;
+mod alarm;
 mod client_address;
 mod config;
 mod counters;

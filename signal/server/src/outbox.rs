@@ -5,9 +5,8 @@
 //! as long as it takes to push or pop; an empty one holds no memory.
 
 use futures_util::task::AtomicWaker;
-use signal_core::Event;
 use signal_core::protocol::CloseCode;
-use std::collections::VecDeque;
+use signal_core::{Event, Queue};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -44,7 +43,7 @@ struct Line {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    events: VecDeque<Event>,
+    events: Queue<Event>,
     /// Overtakes all events.
     cut: Option<CloseCode>,
     is_shard_gone: bool,
@@ -68,7 +67,7 @@ impl Outbox {
         if waiting.events.len() >= self.0.events_max {
             return Err(NotTaken::Full);
         }
-        waiting.events.push_back(event);
+        waiting.events.push(event);
         drop(waiting);
         self.0.waker.wake();
         Ok(())
@@ -98,12 +97,7 @@ impl Inbox {
 
     /// Takes the next event if there is one.
     pub(crate) fn try_event(&mut self) -> Option<Event> {
-        let mut waiting = self.0.lock();
-        let event = waiting.events.pop_front();
-        if waiting.events.is_empty() {
-            waiting.events = VecDeque::new();
-        }
-        event
+        self.0.lock().events.pop()
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>, take: bool) -> Poll<Event> {
@@ -130,7 +124,7 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         let mut waiting = self.0.lock();
         waiting.is_edge_gone = true;
-        waiting.events = VecDeque::new();
+        waiting.events = Queue::new();
     }
 }
 

@@ -1,5 +1,6 @@
 //! A shard: one task that owns one hub, and the outboxes of the edges of its sessions.
 
+use crate::alarm::Alarm;
 use crate::edges::Lanes;
 use crate::outbox::{NotTaken, Outbox};
 use crate::{OnDeparture, SignalConfig};
@@ -7,8 +8,9 @@ use ahash::RandomState;
 use heliograph_base::{Clock, Now};
 use signal_core::{Counts, Detached, EdgeId, Event, Hub, Output, Request};
 use std::collections::HashMap;
-use std::future::pending;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -91,18 +93,14 @@ pub(crate) async fn run(
     let hasher = RandomState::with_seeds(1, 2, 3, 4);
     let mut shard = Shard { hub, outboxes: HashMap::with_hasher(hasher), on_departure };
     let mut batch = Vec::with_capacity(BATCH_MAX);
+    let timer = pin!(sleep(Duration::ZERO));
+    let mut alarm = Alarm::new(timer);
     loop {
-        let due = shard.hub.poll_timeout().map(|due| due.since(clock.now().time));
-        let timer = async {
-            match due {
-                Some(wait) => sleep(wait).await,
-                None => pending().await,
-            }
-        };
+        alarm.set(clock.now().time, shard.hub.poll_timeout());
         tokio::select! {
             biased;
             is_open = queues.receive(&mut batch) => if !is_open { return },
-            () = timer => {}
+            () = alarm.ring() => {}
         }
         let now = clock.now();
         for message in batch.drain(..) {
@@ -163,7 +161,7 @@ impl Shard {
         }
         match outbox.push(event) {
             Ok(()) => {}
-            Err(NotTaken::Full) => self.hub.handle_full_edge(to),
+            Err(NotTaken::Full) => self.hub.handle_full_edge(now.time, to),
             Err(NotTaken::Gone) => {
                 self.outboxes.remove(&to);
                 self.hub.handle(now, to, Request::Detach(Detached::Lost));

@@ -15,13 +15,13 @@ use axum::routing::{any, get, post};
 use heliograph_base::{Clock, Sample};
 use signal_core::{Config, Hub, Seed, TurnKey};
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::field::Empty;
-use tracing::{Instrument as _, info_span};
+use tracing::{Instrument as _, debug_span};
 
 /// A signaling server with its rooms. Clones are handles of the same server.
 #[derive(Clone, Debug)]
@@ -69,6 +69,7 @@ impl Signal {
             hasher: RandomState::with_seeds(word(0), word(1), word(2), word(3)),
             counters: EdgeCounters::default(),
             stopping: watch::Sender::new(false),
+            is_ending: AtomicBool::new(false),
             draining: watch::Sender::new(None),
             last_edge: AtomicU64::new(0),
             ice: Mutex::default(),
@@ -107,6 +108,7 @@ impl Signal {
     /// seat from now on is refused. Sessions go on until [`shutdown`](Self::shutdown).
     pub fn drain(&self, within: Duration, url: Option<String>) {
         let drain = Drain::new(within, url, self.edges.config.goaway_per_s);
+        self.edges.is_ending.store(true, Ordering::Release);
         self.edges.draining.send_replace(Some(Arc::new(drain)));
     }
 
@@ -120,6 +122,7 @@ impl Signal {
     ///
     /// Returns whether all were gone in time.
     pub async fn shutdown(&self, within: Duration) -> bool {
+        self.edges.is_ending.store(true, Ordering::Release);
         self.edges.stopping.send_replace(true);
         timeout(within, self.edges.stopping.closed()).await.is_ok()
     }
@@ -137,7 +140,7 @@ async fn open(State(edges): State<Arc<Edges>>, mut request: Request<Body>) -> Re
         Err(answer) => return *answer,
     };
     let stopping = edges.stopping.subscribe();
-    let span = info_span!("session", room = Empty, peer = Empty);
+    let span = debug_span!("session", room = Empty, peer = Empty);
     tokio::spawn(websocket::run(edges, connection, origin, upgrade, stopping).instrument(span));
     answer
 }

@@ -49,7 +49,7 @@ pub(crate) enum SocketEvent {
     Binary,
     /// A ping (to be answered by itself) or a pong.
     SignOfLife,
-    /// All that was sent is written out.
+    /// A write that was stuck is done: there is room for more.
     Flushed,
     /// The client closed in order, with this code.
     Closed(Option<u16>),
@@ -114,9 +114,9 @@ impl Socket {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<SocketEvent> {
-        let had_to_write = !self.out.is_empty() || self.pong.is_some();
+        let was_stuck = !self.takes_more();
         let flushed = match self.poll_flush(cx) {
-            Poll::Ready(Ok(())) => had_to_write,
+            Poll::Ready(Ok(())) => was_stuck,
             Poll::Ready(Err(_)) => return Poll::Ready(SocketEvent::Broken),
             Poll::Pending => false,
         };

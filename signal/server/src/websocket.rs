@@ -2,16 +2,17 @@
 //! shard of its room.
 
 use crate::Connection;
+use crate::alarm::Alarm;
+use crate::drain::Seldom;
 use crate::edges::{Edges, Origin, Ties};
 use crate::socket::{Socket, SocketEvent};
-use heliograph_base::Time;
 use hyper::upgrade::OnUpgrade;
 use signal_core::protocol::CloseCode;
 use signal_core::{End, Transmit};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 /// Waits for a connection to become a WebSocket, and serves it until it ends.
@@ -35,9 +36,11 @@ pub(crate) async fn run(
 
 /// Carries frames until the connection ends, then closes the socket.
 async fn serve(ties: &mut Ties, socket: &mut Socket, mut stopping: watch::Receiver<bool>) -> End {
-    let mut stop = pin!(async move { stopping.wait_for(|stopping| *stopping).await.is_ok() });
+    let stop = pin!(async move { stopping.wait_for(|stopping| *stopping).await.is_ok() });
     let edges = ties.edges.clone();
-    let mut goaway = pin!(edges.goaway());
+    let mut stop = Seldom::new(stop, &edges.is_ending);
+    let goaway = pin!(edges.goaway());
+    let mut goaway = Seldom::new(goaway, &edges.is_ending);
     let mut is_told = false;
     let timer = pin!(sleep(ties.edges.limits.hello_timeout));
     let mut alarm = Alarm::new(timer);
@@ -51,19 +54,21 @@ async fn serve(ties: &mut Ties, socket: &mut Socket, mut stopping: watch::Receiv
         }
         alarm.set(ties.edges.now(), ties.edge.poll_timeout());
         let (reads, takes) = (ties.edge.wants_frames(), socket.takes_more());
+        // A client that sends without end holds up nothing else: what is before it here is looked
+        // at first, and what is behind it after a few dozen of its frames (tokio's budget).
         tokio::select! {
-            event = socket.event(reads) => handle_socket(ties, event),
+            biased;
             event = ties.event(takes) => ties.handle_event(event),
-            () = alarm.timer.as_mut() => {
-                alarm.is_off();
+            event = socket.event(reads) => handle_socket(ties, event),
+            () = alarm.ring() => {
                 let now = ties.edges.now();
                 ties.edge.handle_timeout(now);
             }
-            drain = goaway.as_mut(), if !is_told => {
+            drain = &mut goaway, if !is_told => {
                 is_told = true;
                 drain.tell(&mut ties.edge);
             }
-            _ = stop.as_mut() => ties.edge.close(CloseCode::Shutdown),
+            _ = &mut stop => ties.edge.close(CloseCode::Shutdown),
         }
     };
     let close_timeout = ties.edges.config.close_timeout;
@@ -107,31 +112,5 @@ fn fill(ties: &mut Ties, socket: &mut Socket) {
                 None => return,
             },
         }
-    }
-}
-
-/// A timer that is set anew only when it must ring earlier: most deadlines move on before they
-/// come.
-struct Alarm<'a> {
-    timer: Pin<&'a mut Sleep>,
-    at: Option<Time>,
-}
-
-impl<'a> Alarm<'a> {
-    fn new(timer: Pin<&'a mut Sleep>) -> Self {
-        Self { timer, at: None }
-    }
-
-    fn set(&mut self, now: Time, deadline: Option<Time>) {
-        let Some(deadline) = deadline else { return };
-        if self.at.is_none_or(|at| deadline < at) {
-            self.timer.as_mut().reset(Instant::now() + deadline.since(now));
-            self.at = Some(deadline);
-        }
-    }
-
-    /// Takes note that it rang.
-    fn is_off(&mut self) {
-        self.at = None;
     }
 }

@@ -134,7 +134,7 @@ test("a lost session is resumed, sends again what didn't arrive, and tells nothi
   assert.equal(session.state.name, "waiting");
   assert.equal(session.signal("bob", 4), true, "it waits");
   reconnect();
-  assert.deepEqual(last().take(), [{ type: "resume", session: "demo:me", key: "k", seq: 2 }]);
+  assert.deepEqual(last().take(), [{ type: "resume", session: "demo:me", key: "k", seq: 2, attempt: 1 }]);
   last().says({ type: "resumed", ack: 2 });
   assert.deepEqual(
     last()

@@ -96,7 +96,7 @@ impl Watch {
                 let name = SessionName::parse("demo:me").expect("it is one");
                 let key = SessionKey::from_random([1; 16]);
                 let purpose = Purpose::Listen { seq: 1, ice, is_oneway: false };
-                let resume = Resume { name, key, purpose, id: None };
+                let resume = Resume { name, key, attempt: None, purpose, id: None };
                 Edge::resuming(Time::START, config.clone(), resume)
             }
             _ => Edge::new(Time::START, config.clone(), ice),

@@ -67,6 +67,9 @@ impl Watch {
             ack_every: 4,
             room_joins_per_s: 2,
             room_joins_burst: 5,
+            news_per_s: 4,
+            news_burst: 3,
+            news_max: 5,
             ..Config::default()
         };
         let secret = Secret::from_text("north").expect("it is long enough");
@@ -137,7 +140,13 @@ impl Watch {
             0 => Purpose::Send,
             is_oneway => Purpose::Listen { seq, ice: ice(), is_oneway: is_oneway == 1 },
         };
-        Some(Request::Resume(Resume { name: name.clone(), key, purpose, id: Some(2) }))
+        Some(Request::Resume(Resume {
+            name: name.clone(),
+            key,
+            attempt: None,
+            purpose,
+            id: Some(2),
+        }))
     }
 
     /// The number of a frame of the edge's session, or about that.
@@ -162,7 +171,8 @@ impl Watch {
         };
         let data = format!("\"{}\"", "x".repeat(usize::from(input.byte()) * 4));
         let data = RawValue::from_string(data).expect("it is JSON");
-        Request::Signal(Signal { to, data, id })
+        let ack = (kind % 16 == 15).then(|| session.map_or(0, |session| session.last));
+        Request::Signal(Signal { to, data, id, ack })
     }
 
     fn handle(&mut self, edge: u64, request: Request) {
@@ -178,10 +188,10 @@ impl Watch {
         let before = wrong.then(|| format!("{:?}", self.hub));
         self.acks = match &request {
             Request::Ack(seq) => Some(*seq),
+            Request::Signal(signal) => signal.ack,
             Request::Resume(Resume { purpose: Purpose::Listen { seq, .. }, .. }) => Some(*seq),
             Request::Join(_)
             | Request::Resume(_)
-            | Request::Signal(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
             | Request::Detach(_) => None,
@@ -189,6 +199,10 @@ impl Watch {
         let is_ack = matches!(request, Request::Ack(_));
         if matches!(request, Request::Leave(_) | Request::Detach(_)) {
             self.edges.remove(&edge);
+        }
+        if matches!(request, Request::Signal(_)) {
+            // It acknowledges only what has come, so that can't be refused.
+            self.take_ack(edge);
         }
         self.hub.handle(self.now, EdgeId(edge), request);
         self.observe(Some(edge));
@@ -211,7 +225,7 @@ impl Watch {
     }
 
     fn full(&mut self, edge: u64) {
-        self.hub.handle_full_edge(EdgeId(edge));
+        self.hub.handle_full_edge(self.now.time, EdgeId(edge));
         self.observe(None);
     }
 

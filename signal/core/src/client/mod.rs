@@ -44,6 +44,8 @@ pub struct Session {
     dice: StdRng,
     state: State,
     backoff: Backoff,
+    /// How often it has asked for a session again.
+    attempt: u64,
     held: Option<Held>,
     outputs: VecDeque<Output>,
 }
@@ -93,6 +95,7 @@ impl Session {
             dice: StdRng::seed_from_u64(seed),
             state: State::Connecting,
             backoff: Backoff::default(),
+            attempt: 0,
             held: None,
             outputs: VecDeque::from([Output::Connect]),
         }
@@ -107,7 +110,9 @@ impl Session {
         let Some(held) = &mut self.held else { return self.say_hello() };
         let seq = held.came.tell_all();
         let (session, key) = (held.name.as_str().into(), held.key.as_str().into());
-        let resume = encode(ClientFrame::Resume { session, key, seq }, None, None);
+        self.attempt += 1;
+        let attempt = Some(self.attempt);
+        let resume = encode(ClientFrame::Resume { session, key, seq, attempt }, None, None);
         self.outputs.push_back(Output::Send(resume));
     }
 
@@ -324,6 +329,7 @@ impl Session {
             | ServerFrame::Away { .. }
             | ServerFrame::Back { .. }
             | ServerFrame::Left { .. }
+            | ServerFrame::Presence { .. }
             | ServerFrame::Signal { .. }
             | ServerFrame::Ice(_) => {
                 self.end(Loss::Unreadable("something else came before its answer".to_owned()));
@@ -372,6 +378,9 @@ impl Session {
             ServerFrame::Back { peer } => self.tell(Event::PeerBack(PeerId::parse(peer)?)),
             ServerFrame::Left { peer, reason } => {
                 self.tell(Event::PeerLeft { peer: PeerId::parse(peer)?, reason: *reason });
+            }
+            ServerFrame::Presence { changes } => {
+                return changes.iter().try_for_each(|change| self.handle_frame(now, change));
             }
             ServerFrame::Signal { from, data } => {
                 let from = PeerId::parse(from)?;

@@ -5,17 +5,16 @@ use crate::protocol::{CloseCode, ErrorCode, LeaveReason, ServerFrame};
 use crate::seat::{Presence, Seat};
 use crate::session::{Origin, Sent};
 use crate::timers::Due;
-use crate::{Detached, EdgeId, Event, FrameText};
+use crate::{Detached, EdgeId, Event, Queue};
 use heliograph_base::Time;
-use std::collections::VecDeque;
 use std::time::Duration;
 
 impl Hub {
     /// Ends the session of the edge, if it has one, and tells the others why. The edge itself is
     /// told nothing.
-    pub(super) fn handle_leave(&mut self, edge: EdgeId, reason: LeaveReason) {
+    pub(super) fn handle_leave(&mut self, now: Time, edge: EdgeId, reason: LeaveReason) {
         if let Some(place) = self.edges.remove(&edge) {
-            self.end(place, reason);
+            self.end(now, place, reason);
         }
     }
 
@@ -52,33 +51,35 @@ impl Hub {
         let number = seat.number;
         self.timers.set(now + self.config.grace, place, number, Due::Gone { absence });
         if delay.is_zero() {
-            self.announce_away(place, absence);
+            self.announce_away(now, place, absence);
         } else {
             self.timers.set(now + delay, place, number, Due::Away { absence });
         }
     }
 
     /// Takes note that too much waits in front of the edge: its session ends.
-    pub fn handle_full_edge(&mut self, edge: EdgeId) {
+    pub fn handle_full_edge(&mut self, now: Time, edge: EdgeId) {
         let Some(place) = self.edges.get(&edge).copied() else { return };
-        self.end_slow(place);
-        self.end_overflowing();
+        self.end_slow(now, place);
+        self.end_overflowing(now);
         self.forget_timers();
     }
 
-    pub(super) fn announce_away(&mut self, place: usize, which: u64) {
+    pub(super) fn announce_away(&mut self, now: Time, place: usize, which: u64) {
         match &mut self.seats[place].presence {
             Presence::Gone { absence, is_told, .. } if *absence == which && !*is_told => {
                 *is_told = true;
-                self.announce(place, |peer| ServerFrame::Away { peer });
+                self.announce_state(now, place, |peer| ServerFrame::Away { peer });
             }
             Presence::Here(_) | Presence::Gone { .. } => {}
         }
     }
 
-    pub(super) fn end_absent(&mut self, place: usize, which: u64) {
+    pub(super) fn end_absent(&mut self, now: Time, place: usize, which: u64) {
         match self.seats[place].presence {
-            Presence::Gone { absence, reason, .. } if absence == which => self.end(place, reason),
+            Presence::Gone { absence, reason, .. } if absence == which => {
+                self.end(now, place, reason);
+            }
             Presence::Here(_) | Presence::Gone { .. } => {}
         }
     }
@@ -98,22 +99,22 @@ impl Hub {
         self.lose(now, place, Detached::Vanished);
     }
 
-    pub(super) fn end_overflowing(&mut self) {
+    pub(super) fn end_overflowing(&mut self, now: Time) {
         while let Some((place, seat)) = self.overflowing.pop() {
             if self.seats.get(place).is_some_and(|there| there.number == seat) {
-                self.end_slow(place);
+                self.end_slow(now, place);
             }
         }
     }
 
-    fn end_slow(&mut self, place: usize) {
+    fn end_slow(&mut self, now: Time, place: usize) {
         self.counts.slow += 1;
-        self.end(place, LeaveReason::Slow);
+        self.end(now, place, LeaveReason::Slow);
     }
 
     /// Ends a session: its seat is free, its edges are closed, the others are told, and so are the
     /// senders of what never came.
-    fn end(&mut self, place: usize, reason: LeaveReason) {
+    fn end(&mut self, now: Time, place: usize, reason: LeaveReason) {
         let seat = self.seats.remove(place);
         self.peers.remove(&seat.peer);
         let room = self.rooms.get_mut(&seat.room).expect("a seat is in a room");
@@ -129,7 +130,7 @@ impl Hub {
         }
         let Seat { room, peer, number, mut outgoing, .. } = seat;
         let left = ServerFrame::Left { peer: peer.as_str().into(), reason };
-        self.broadcast(&room, place, &FrameText::encode(&left));
+        self.announce(now, &room, number, &left);
         self.tell_undelivered(outgoing.drain());
         self.departures.push_back(Departure { room, peer, seat: number, reason });
         shrink(&mut self.rooms);
@@ -141,8 +142,9 @@ impl Hub {
     }
 
     /// Tells the senders of frames that never came.
-    pub(super) fn tell_undelivered(&mut self, frames: VecDeque<Sent>) {
-        for Origin { seat, place, id } in frames.into_iter().filter_map(|sent| sent.origin) {
+    pub(super) fn tell_undelivered(&mut self, mut frames: Queue<Sent>) {
+        let frames = std::iter::from_fn(|| frames.pop());
+        for Origin { seat, place, id } in frames.filter_map(|sent| sent.origin) {
             if self.seats.get(place).is_some_and(|there| there.number == seat) {
                 self.counts.undelivered += 1;
                 let code = ErrorCode::Undelivered;

@@ -37,6 +37,9 @@ pub enum ClientFrame<'a> {
         key: Cow<'a, str>,
         /// The number of the last frame that came.
         seq: u64,
+        /// Counts the client's attempts, so that one that it gave up can't take over a later one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        attempt: Option<u64>,
     },
     /// Passes `data` to one other member of the room.
     Signal {
@@ -97,6 +100,7 @@ struct Envelope<'a> {
     id: Option<u64>,
     ack: Option<u64>,
     seq: Option<u64>,
+    attempt: Option<u64>,
     #[serde(borrow, default)]
     session: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -125,7 +129,12 @@ impl<'a> Envelope<'a> {
             "resume" if self.session.is_empty() => Err(missing("resume", "session")),
             "resume" if self.key.is_empty() => Err(missing("resume", "key")),
             "resume" => match self.seq {
-                Some(seq) => Ok(ClientFrame::Resume { session: self.session, key: self.key, seq }),
+                Some(seq) => Ok(ClientFrame::Resume {
+                    session: self.session,
+                    key: self.key,
+                    seq,
+                    attempt: self.attempt,
+                }),
                 None => Err(missing("resume", "seq")),
             },
             "ack" if self.ack.is_none() => Err(missing("ack", "ack")),
@@ -220,9 +229,10 @@ mod tests {
         assert_eq!(bare, r#"{"type":"leave"}"#);
         let ack = ClientMessage { id: None, ack: Some(7), frame: ClientFrame::Ack }.encode();
         assert_eq!(ack, r#"{"type":"ack","ack":7}"#);
-        let resume = ClientFrame::Resume { session: "demo:me".into(), key: "k".into(), seq: 4 };
+        let (session, key) = ("demo:me".into(), "k".into());
+        let resume = ClientFrame::Resume { session, key, seq: 4, attempt: Some(2) };
         let text = ClientMessage { id: None, ack: None, frame: resume }.encode();
-        assert_eq!(text, r#"{"type":"resume","session":"demo:me","key":"k","seq":4}"#);
+        assert_eq!(text, r#"{"type":"resume","session":"demo:me","key":"k","seq":4,"attempt":2}"#);
         assert_eq!(ClientMessage::parse(&text).unwrap().encode(), text);
     }
 }

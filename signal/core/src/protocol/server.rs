@@ -38,6 +38,11 @@ pub enum ServerFrame<'a> {
         /// Why.
         reason: LeaveReason,
     },
+    /// Several of the last four at once, in their order.
+    Presence {
+        /// Frames without numbers.
+        changes: Vec<Self>,
+    },
     /// What another member sent to this one.
     Signal {
         /// The sender's peer id.
@@ -244,6 +249,11 @@ impl<'a> ServerFrame<'a> {
                 let LeftFields { peer, reason } = serde_json::from_str(text)?;
                 Self::Left { peer, reason }
             }
+            "presence" => {
+                let changes = serde_json::from_str::<PresenceFields<'a>>(text)?.changes;
+                let changes = changes.into_iter().map(|change| Self::parse_change(change.get()));
+                Self::Presence { changes: changes.collect::<Result<_, _>>()? }
+            }
             "signal" => {
                 let SignalFields { from, data } = serde_json::from_str(text)?;
                 Self::Signal { from, data }
@@ -262,14 +272,68 @@ impl<'a> ServerFrame<'a> {
         })
     }
 
+    /// Reads what may stand in a `presence`; else it is nothing that this version knows.
+    fn parse_change(text: &'a str) -> Result<Self, serde_json::Error> {
+        let kind: KindField<'a> = serde_json::from_str(text)?;
+        match &*kind.kind {
+            "joined" | "away" | "back" | "left" => Self::parse(text),
+            _ => Ok(Self::Unknown),
+        }
+    }
+
     /// Writes one text frame.
     #[must_use]
     pub fn encode(&self) -> String {
-        serde_json::to_string(self).expect("strings and raw values have a JSON form")
+        let mut text = Vec::with_capacity(self.bytes_hint());
+        serde_json::to_writer(&mut text, self).expect("strings and raw values have a JSON form");
+        String::from_utf8(text).expect("JSON is UTF-8")
+    }
+
+    /// How long the text will be, about: so that writing it doesn't move it.
+    fn bytes_hint(&self) -> usize {
+        match self {
+            Self::Signal { from, data } => SIGNAL_BYTES + from.len() + data.get().len(),
+            Self::Joined(member) => JOINED_BYTES + member.metadata.get().len(),
+            Self::Welcome(state) | Self::Resync(state) => {
+                let members = state.members.iter();
+                let members = members.map(|it| JOINED_BYTES + it.metadata.get().len());
+                STATE_BYTES + members.sum::<usize>()
+            }
+            Self::Ice(_) => STATE_BYTES,
+            Self::Resumed { .. }
+            | Self::Away { .. }
+            | Self::Back { .. }
+            | Self::Left { .. }
+            | Self::Presence { .. }
+            | Self::Error(_)
+            | Self::Ack { .. }
+            | Self::Goaway { .. }
+            | Self::Close { .. }
+            | Self::Pong { .. }
+            | Self::Unknown => OTHER_BYTES,
+        }
     }
 }
 
+/// What stands around the sender and the payload of a signal.
+const SIGNAL_BYTES: usize = r#"{"type":"signal","from":"","data":}"#.len();
+
+/// What stands around the metadata of a member, with ids as the server gives them.
+const JOINED_BYTES: usize = 100;
+
+/// What stands around the members of a welcome, with a few ICE servers.
+const STATE_BYTES: usize = 1024;
+
+/// Most of the others.
+const OTHER_BYTES: usize = 64;
+
 // The fields of the types whose frames are no types of their own.
+
+#[derive(Deserialize)]
+struct PresenceFields<'a> {
+    #[serde(borrow)]
+    changes: Vec<&'a RawValue>,
+}
 
 #[derive(Deserialize)]
 struct KindField<'a> {
@@ -392,6 +456,12 @@ mod tests {
             ServerFrame::Close { code: 4101, text: "bye".into() },
             ServerFrame::Joined(member),
             ServerFrame::Left { peer: "ada".into(), reason: LeaveReason::Vanished },
+            ServerFrame::Presence {
+                changes: vec![
+                    ServerFrame::Away { peer: "ada".into() },
+                    ServerFrame::Left { peer: "bob".into(), reason: LeaveReason::Lost },
+                ],
+            },
             ServerFrame::Signal { from: "ada".into(), data: &raw("[ 1,2 ]") },
             ServerFrame::Error(error),
             ServerFrame::Pong { id: None },
@@ -407,6 +477,9 @@ mod tests {
         let text = r#"{"type":"left","peer":"ada","reason":"bored","at":7}"#;
         let Ok(ServerFrame::Left { reason, .. }) = ServerFrame::parse(text) else { panic!() };
         assert_eq!(reason, LeaveReason::Unknown);
+        let text = r#"{"type":"presence","changes":[{"type":"dance"},{"type":"presence"}]}"#;
+        let Ok(ServerFrame::Presence { changes }) = ServerFrame::parse(text) else { panic!() };
+        assert!(matches!(changes[..], [ServerFrame::Unknown, ServerFrame::Unknown]));
     }
 
     #[test]

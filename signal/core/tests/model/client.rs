@@ -86,7 +86,7 @@ impl Client {
         };
         let session = self.session.as_ref().expect("it resumes it");
         let (session, key) = (session.name.as_str().into(), session.key.as_str().into());
-        encode(None, None, ClientFrame::Resume { session, key, seq })
+        encode(None, None, ClientFrame::Resume { session, key, seq, attempt: None })
     }
 
     /// Waits for frames on a connection behind the last one that came, if it has a session. One
@@ -295,6 +295,10 @@ impl Session {
                 let index = self.roster.iter().position(|known| known.peer == *peer);
                 self.roster.remove(index.expect("only who was there leaves"));
                 self.gone.insert(peer.to_string());
+            }
+            ServerFrame::Presence { changes } => {
+                assert!(changes.len() > 1, "one comes as it is");
+                changes.iter().for_each(|change| self.read(is_numbered, change));
             }
             ServerFrame::Signal { from, data } => {
                 let is_there = self.roster.iter().any(|known| known.peer == *from);

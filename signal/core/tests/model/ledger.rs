@@ -3,7 +3,7 @@
 use heliograph_base::Time;
 use signal_core::protocol::{CloseCode, ErrorCode, LeaveReason, Member as MemberFrame};
 use signal_core::{
-    Config, Departure, Detached, EdgeId, Join, Purpose, Request, Resume, SessionKey, Signal,
+    Bucket, Config, Departure, Detached, EdgeId, Join, Purpose, Request, Resume, SessionKey, Signal,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -29,6 +29,7 @@ pub(crate) enum Kind {
     Away(String),
     Back(String),
     Left(String, LeaveReason),
+    Presence(Vec<Self>),
     Signal(String, String),
     Error(u64, ErrorCode),
     Ice,
@@ -64,6 +65,8 @@ pub(crate) struct Ledger {
     /// In the order of joining.
     pub(crate) members: BTreeMap<u64, Member>,
     pub(crate) edges: BTreeMap<u64, u64>,
+    news: BTreeMap<String, News>,
+    now: Time,
     peers_ever: BTreeSet<String>,
     last_number: u64,
     told: Vec<(u64, Told)>,
@@ -88,6 +91,14 @@ pub(crate) struct Member {
     acked: u64,
     kept: VecDeque<(Kind, Option<Origin>)>,
     ice_at: Time,
+}
+
+/// What members of a room aren't told yet: who knows it, and what it is.
+#[derive(Debug, Default)]
+struct News {
+    waiting: Vec<(BTreeSet<u64>, Kind)>,
+    frames: Bucket,
+    due: Option<Time>,
 }
 
 /// A numbered signal: the sender's number, and that of the request.
@@ -129,6 +140,8 @@ impl Ledger {
             ice_renewal,
             members: BTreeMap::new(),
             edges: BTreeMap::new(),
+            news: BTreeMap::new(),
+            now: Time::START,
             peers_ever: BTreeSet::new(),
             last_number: 0,
             told: Vec::new(),
@@ -144,6 +157,7 @@ impl Ledger {
         request: &Request,
         rolled: Option<Rolled>,
     ) {
+        self.now = now;
         match request {
             Request::Join(join) => self.join(now, edge, join, rolled),
             Request::Resume(resume) => self.resume(now, edge, resume),
@@ -165,7 +179,8 @@ impl Ledger {
     }
 
     /// Too much waits in front of an edge.
-    pub(crate) fn handle_full(&mut self, edge: u64) {
+    pub(crate) fn handle_full(&mut self, now: Time, edge: u64) {
+        self.now = now;
         if let Some(number) = self.edges.get(&edge) {
             self.end(*number, LeaveReason::Slow);
         }
@@ -174,7 +189,12 @@ impl Ledger {
 
     /// Does what is due, the earliest first.
     pub(crate) fn handle_timeout(&mut self, now: Time) {
-        while let Some((at, number, what)) = self.next_due().filter(|(at, ..)| *at <= now) {
+        self.now = now;
+        while let Some(next) = self.timeout().filter(|at| *at <= now) {
+            let Some((at, number, what)) = self.next_due().filter(|(at, ..)| *at <= next) else {
+                self.end_gathering(next);
+                continue;
+            };
             let member = self.members.get_mut(&number).unwrap();
             match what {
                 Due::Away => {
@@ -206,7 +226,8 @@ impl Ledger {
     }
 
     pub(crate) fn timeout(&self) -> Option<Time> {
-        self.next_due().map(|(at, ..)| at)
+        let gathering = self.news.values().filter_map(|news| news.due).min();
+        self.next_due().map(|(at, ..)| at).into_iter().chain(gathering).min()
     }
 
     pub(crate) fn take_told(&mut self) -> Vec<(u64, Told)> {
@@ -280,7 +301,10 @@ impl Ledger {
         self.members.insert(number, member);
         self.edges.insert(edge, number);
         let newcomer = Known { peer: peer.clone(), polite: true, offers: false, away: false };
-        self.broadcast(number, &Kind::Joined(newcomer));
+        if there > 0 {
+            self.know_all(number);
+            self.broadcast(number, &Kind::Joined(newcomer));
+        }
         self.tell(edge, Told::Seated(peer));
         let members = self.seen_by(number);
         self.send(number, Kind::Welcome(members), None);
@@ -311,14 +335,19 @@ impl Ledger {
             self.edges.remove(&before);
             self.tell(before, Told::Close(CloseCode::Superseded));
         }
+        self.catch_up(edge, number, seq);
         if was_away {
             self.broadcast(number, &Kind::Back(resume.name.peer.to_string()));
         }
+    }
+
+    fn catch_up(&mut self, edge: u64, number: u64, seq: u64) {
         let member = self.members.get_mut(&number).unwrap();
         if seq < member.acked || !member.ack(seq) {
             member.acked = member.last();
             let (done, lost) = (member.done, std::mem::take(&mut member.kept));
             (member.told, member.owed_since) = (done, None);
+            self.know_all(number);
             self.undelivered(lost);
             let members = self.seen_by(number);
             return self.send(number, Kind::Resync(done, members), None);
@@ -359,6 +388,9 @@ impl Ledger {
     }
 
     fn signal(&mut self, now: Time, edge: u64, signal: &Signal) {
+        if let Some(seq) = signal.ack.filter(|_| self.edges.contains_key(&edge)) {
+            self.ack(now, edge, seq);
+        }
         if let Some(number) = self.edges.get(&edge) {
             self.members.get_mut(number).unwrap().heard = now;
         }
@@ -367,10 +399,12 @@ impl Ledger {
         let to = self.members.iter().find(|(to, member)| {
             **to != number && member.room == from.room && member.peer == signal.to.as_str()
         });
-        match (to, signal.id) {
-            (Some((to, _)), id) => {
-                let kind = Kind::Signal(from.peer.clone(), signal.data.get().to_owned());
-                self.send(*to, kind, id.map(|id| (number, id)));
+        match (to.map(|(to, _)| *to), signal.id) {
+            (Some(to), id) => {
+                let (peer, room) = (from.peer.clone(), from.room.clone());
+                self.tell_of(&room, &peer, to);
+                let kind = Kind::Signal(peer, signal.data.get().to_owned());
+                self.send(to, kind, id.map(|id| (number, id)));
             }
             (None, Some(id)) => {
                 self.send(number, Kind::Error(id, ErrorCode::NoSuchPeer), None);
@@ -422,10 +456,87 @@ impl Ledger {
     }
 
     fn broadcast_in(&mut self, room: &str, but: u64, kind: &Kind) {
-        let others = self.members.iter().filter(|(number, it)| **number != but && it.room == room);
-        let others: Vec<u64> = others.map(|(number, _)| *number).collect();
-        for other in others {
-            self.send(other, kind.clone(), None);
+        let (now, rate) = (self.now, (self.config.news_per_s, self.config.news_burst));
+        if self.room(room).next().is_none() {
+            self.news.remove(room);
+            return;
+        }
+        let news = self.news.entry(room.to_owned()).or_default();
+        news.waiting.push((BTreeSet::from([but]), kind.clone()));
+        if news.waiting.len() >= self.config.news_max {
+            return self.tell_news(room);
+        }
+        if news.due.is_some() {
+            return;
+        }
+        match news.frames.try_take(now, 1, rate) {
+            Ok(()) => self.tell_news(room),
+            Err(wait) => news.due = Some(now + wait),
+        }
+    }
+
+    fn end_gathering(&mut self, at: Time) {
+        let (now, rate) = (self.now, (self.config.news_per_s, self.config.news_burst));
+        let (room, news) = self.news.iter_mut().find(|(_, news)| news.due == Some(at)).unwrap();
+        news.frames.take(now, 1, rate);
+        let room = room.clone();
+        self.tell_news(&room);
+    }
+
+    fn tell_news(&mut self, room: &str) {
+        let members = self.members.iter().filter(|(_, member)| member.room == room);
+        let members: Vec<u64> = members.map(|(number, _)| *number).collect();
+        let mut told = Vec::new();
+        for &to in &members {
+            told.push((to, self.unknown(room, to)));
+        }
+        let news = self.news.get_mut(room).unwrap();
+        (news.waiting, news.due) = (Vec::new(), None);
+        for (to, kinds) in told {
+            self.send_news(to, kinds);
+        }
+    }
+
+    /// Somebody is told all news, if some of them are of this peer.
+    fn tell_of(&mut self, room: &str, peer: &str, to: u64) {
+        let news = self.news.get(room).map_or(&[][..], |news| &news.waiting);
+        let is_of = |kind: &Kind| match kind {
+            Kind::Joined(known) => known.peer == peer,
+            Kind::Away(other) | Kind::Back(other) | Kind::Left(other, _) => other == peer,
+            Kind::Welcome(_)
+            | Kind::Resync(..)
+            | Kind::Presence(_)
+            | Kind::Signal(..)
+            | Kind::Error(..)
+            | Kind::Ice => panic!("no news: {kind:?}"),
+        };
+        if news.iter().any(|(known, kind)| is_of(kind) && !known.contains(&to)) {
+            let kinds = self.unknown(room, to);
+            self.know_all(to);
+            self.send_news(to, kinds);
+        }
+    }
+
+    fn unknown(&self, room: &str, to: u64) -> Vec<Kind> {
+        let waiting = &self.news[room].waiting;
+        let unknown = waiting.iter().filter(|(known, _)| !known.contains(&to));
+        unknown.map(|(_, kind)| kind.clone()).collect()
+    }
+
+    /// Somebody knows the room as it is.
+    fn know_all(&mut self, number: u64) {
+        let room = &self.members[&number].room;
+        let news = self.news.get_mut(room).into_iter();
+        news.flat_map(|news| &mut news.waiting).for_each(|(known, _)| {
+            known.insert(number);
+        });
+    }
+
+    fn send_news(&mut self, to: u64, mut kinds: Vec<Kind>) {
+        match kinds.len() {
+            0 => {}
+            1 => self.send(to, kinds.remove(0), None),
+            _ => self.send(to, Kind::Presence(kinds), None),
         }
     }
 

@@ -131,8 +131,16 @@ impl Conn {
         }
         self.pump();
         if let Some(ack) = ack {
-            let first = &self.requests[before];
-            assert!(matches!(first, Request::Ack(seq) if *seq == ack), "{ack}: {first:?}");
+            let found = match &self.requests[before] {
+                Request::Ack(seq) => Some(*seq),
+                Request::Signal(signal) => signal.ack,
+                Request::Join(_)
+                | Request::Resume(_)
+                | Request::Unreadable { .. }
+                | Request::Leave(_)
+                | Request::Detach(_) => None,
+            };
+            assert_eq!(found, Some(ack));
         }
         true
     }

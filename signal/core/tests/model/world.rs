@@ -188,9 +188,9 @@ impl World {
                 conn.pump();
             }),
             Step::Full { conn } => self.with(conn, |world, conn| {
-                world.hub.handle_full_edge(EdgeId(conn));
+                world.hub.handle_full_edge(world.now.time, EdgeId(conn));
                 let outputs = world.take_outputs();
-                world.ledger.handle_full(conn);
+                world.ledger.handle_full(world.now.time, conn);
                 world.compare(outputs);
             }),
             Step::Stranger { victim, how } => self.stranger(victim, how),
@@ -411,7 +411,7 @@ impl World {
         let before = format!("{:?}", self.hub);
         self.last_conn += 1;
         let edge = self.last_conn;
-        let request = Request::Resume(Resume { name, key, purpose, id: Some(9) });
+        let request = Request::Resume(Resume { name, key, attempt: None, purpose, id: Some(9) });
         self.hub.handle(self.now, EdgeId(edge), request);
         let answer: Vec<_> = std::iter::from_fn(|| self.hub.poll_output()).collect();
         let [Output { to: EdgeId(to), event: Event::Refused { code, id: Some(9), .. } }] =
@@ -646,7 +646,7 @@ fn check_pair(sender: &Session, to: &str, receiver: Option<&Session>, is_there: 
 fn resume(session: &Session, purpose: Purpose) -> Resume {
     let name = SessionName::parse(&session.name).unwrap();
     let key = SessionKey::parse(&session.key).unwrap();
-    Resume { name, key, purpose, id: None }
+    Resume { name, key, attempt: None, purpose, id: None }
 }
 
 /// The peer id and key of a seat that has just been given.
@@ -672,10 +672,22 @@ fn read(event: &Event) -> (Option<u64>, Option<Told>) {
         Event::Frame(frame) => frame.text(),
     };
     let ServerMessage { seq, ack, frame } = ServerMessage::parse(frame.as_str()).unwrap();
+    if let ServerFrame::Resumed { ack } = frame {
+        return (Some(ack), Some(Told::Resumed(ack)));
+    }
+    if let ServerFrame::Ack { ack } = frame {
+        return (Some(ack), None);
+    }
+    let kind = kind(&frame);
+    // In these it isn't news when they come again.
+    let ack = ack.filter(|_| !matches!(kind, Kind::Welcome(_) | Kind::Resync(..)));
+    (ack, Some(Told::Frame(seq.expect("it is numbered"), kind)))
+}
+
+fn kind(frame: &ServerFrame<'_>) -> Kind {
     let known = |members: &[_]| members.iter().map(Known::of).collect();
-    let kind = match &frame {
-        ServerFrame::Resumed { ack } => return (Some(*ack), Some(Told::Resumed(*ack))),
-        ServerFrame::Ack { ack } => return (Some(*ack), None),
+    match frame {
+        ServerFrame::Presence { changes } => Kind::Presence(changes.iter().map(kind).collect()),
         ServerFrame::Welcome(welcome) => Kind::Welcome(known(&welcome.members)),
         ServerFrame::Resync(state) => Kind::Resync(state.ack, known(&state.members)),
         ServerFrame::Joined(member) => Kind::Joined(Known::of(member)),
@@ -685,14 +697,13 @@ fn read(event: &Event) -> (Option<u64>, Option<Told>) {
         ServerFrame::Signal { from, data } => Kind::Signal(from.to_string(), data.get().to_owned()),
         ServerFrame::Error(error) => Kind::Error(error.id.unwrap(), error.code),
         ServerFrame::Ice(_) => Kind::Ice,
-        ServerFrame::Pong { .. }
+        ServerFrame::Resumed { .. }
+        | ServerFrame::Ack { .. }
+        | ServerFrame::Pong { .. }
         | ServerFrame::Close { .. }
         | ServerFrame::Goaway { .. }
         | ServerFrame::Unknown => {
             panic!("not from a hub: {frame:?}")
         }
-    };
-    // In these it isn't news when they come again.
-    let ack = ack.filter(|_| !matches!(kind, Kind::Welcome(_) | Kind::Resync(..)));
-    (ack, Some(Told::Frame(seq.expect("it is numbered"), kind)))
+    }
 }

@@ -111,7 +111,7 @@ impl Desk {
         data: &str,
         id: Option<u64>,
     ) -> Vec<(u64, Event)> {
-        let signal = Signal { to: to.clone(), data: raw(data), id };
+        let signal = Signal { to: to.clone(), data: raw(data), id, ack: None };
         self.handle(edge, Request::Signal(signal))
     }
 
@@ -126,7 +126,7 @@ impl Desk {
         purpose: Purpose,
     ) -> Vec<(u64, Event)> {
         let (name, key) = (seat.name.clone(), seat.key);
-        self.handle(edge, Request::Resume(Resume { name, key, purpose, id: None }))
+        self.handle(edge, Request::Resume(Resume { name, key, attempt: None, purpose, id: None }))
     }
 
     pub(crate) fn ack(&mut self, edge: u64, seq: u64) -> Vec<(u64, Event)> {
