@@ -10,7 +10,6 @@ use serde_json::value::RawValue;
 use signal_core::client::{Config, Event, Loss, NotTaken, Output, Refusal, Seat, Session};
 use signal_core::{PeerId, RoomId};
 use std::future::pending;
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
@@ -52,8 +51,8 @@ impl Signaling {
         room: RoomId,
         metadata: Option<Box<RawValue>>,
     ) -> Result<(Self, Seat), Error> {
-        // Pauses only have to differ from client to client.
-        let seed = RandomState::new().hash_one(place.address());
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).expect("without it there are no keys for DTLS either");
         let now = Instant::now();
         let mut signaling = Self {
             session: Session::new(Config::default(), room, metadata, seed),

@@ -6,8 +6,8 @@ use crate::protocol::{
     Unreadable,
 };
 use crate::{
-    Config, Detached, Event, FrameText, IceUrls, Join, Metadata, Numbered, PeerId, Purpose, Queue,
-    Request, Resume, RoomId, SessionKey, SessionName, Signal,
+    Config, Detached, Event, FrameText, IceUrls, Join, Metadata, Numbered, Once, PeerId, Purpose,
+    Queue, Request, Resume, RoomId, SessionKey, SessionName, Signal,
 };
 use heliograph_base::Time;
 use serde_json::value::RawValue;
@@ -305,8 +305,8 @@ impl Edge {
 
     fn handle_frame(&mut self, id: Option<u64>, frame: ClientFrame<'_>) {
         match (&self.state, frame) {
-            (State::Greeting, ClientFrame::Hello { room, metadata }) => {
-                self.join(id, &room, metadata);
+            (State::Greeting, ClientFrame::Hello { room, metadata, once }) => {
+                self.join(id, &room, metadata, once.as_deref());
             }
             (State::Greeting, ClientFrame::Resume { session, key, seq, attempt }) => {
                 self.resume(id, (&session, &key), (seq, attempt));
@@ -330,7 +330,13 @@ impl Edge {
         }
     }
 
-    fn join(&mut self, id: Option<u64>, room: &str, metadata: Option<&RawValue>) {
+    fn join(
+        &mut self,
+        id: Option<u64>,
+        room: &str,
+        metadata: Option<&RawValue>,
+        once: Option<&str>,
+    ) {
         let room = match RoomId::parse(room) {
             Ok(room) => room,
             Err(bad) => return self.refuse_saying(ErrorCode::BadRoom, bad.to_string(), id),
@@ -339,9 +345,13 @@ impl Edge {
             Ok(metadata) => metadata,
             Err(bad) => return self.refuse_saying(ErrorCode::BadMetadata, bad.to_string(), id),
         };
+        let once = match once.map(Once::parse).transpose() {
+            Ok(once) => once,
+            Err(bad) => return self.refuse_saying(ErrorCode::BadFrame, bad.to_string(), id),
+        };
         self.state = State::Joining;
         let ice = self.ice.clone();
-        self.requests.push(Request::Join(Join { room, metadata, ice, id }));
+        self.requests.push(Request::Join(Join { room, metadata, once, ice, id }));
     }
 
     fn resume(

@@ -5,7 +5,7 @@
 //! channel or a network lies between them.
 
 use crate::protocol::{CloseCode, ErrorCode, IceServer, LeaveReason, ServerFrame};
-use crate::{PeerId, RoomId, SessionKey, SessionName};
+use crate::{Once, PeerId, RoomId, SessionKey, SessionName};
 use serde_json::value::RawValue;
 use std::fmt;
 use std::io::Write as _;
@@ -61,6 +61,8 @@ pub struct Join {
     pub room: RoomId,
     /// What the others are told about the newcomer.
     pub metadata: Metadata,
+    /// Tells by which tries the client wants the same seat.
+    pub once: Option<Once>,
     /// The STUN and TURN servers at addresses that this client can reach.
     pub ice: Arc<IceUrls>,
     /// The client's number for the request.

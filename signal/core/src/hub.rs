@@ -235,6 +235,9 @@ impl Hub {
 
     /// Gives the client a seat and tells the others, or refuses.
     fn handle_join(&mut self, now: Now, edge: EdgeId, join: Join) {
+        if !self.edges.contains_key(&edge) {
+            self.take_back(now.time, &join.room, join.once.as_ref());
+        }
         if let Some(code) = self.join_refusal(edge, &join.room) {
             return self.refuse(edge, code, join.id);
         }
@@ -244,7 +247,8 @@ impl Hub {
             let (code, id, retry_after) = (ErrorCode::RateLimited, join.id, Some(wait));
             return self.output(edge, Event::Refused { code, id, retry_after });
         }
-        let Join { room, metadata, ice, id: _ } = join;
+        let Join { room, metadata, once, ice, id: _ } = join;
+
         self.last_seat += 1;
         self.counts.joins += 1;
         let seat = Seat {
@@ -260,6 +264,7 @@ impl Hub {
             heard: now.time,
             senders: Vec::new(),
             told: 0,
+            once,
             attempt: 0,
         };
         let (peer, number) = (seat.peer.clone(), seat.number);
@@ -369,9 +374,12 @@ impl Hub {
     }
 
     fn ack(&mut self, edge: EdgeId, place: usize, seq: u64) {
-        if !self.seats[place].outgoing.ack(seq) {
-            self.refuse(edge, ErrorCode::BadFrame, None);
+        let seat = &mut self.seats[place];
+        if !seat.outgoing.ack(seq) {
+            return self.refuse(edge, ErrorCode::BadFrame, None);
         }
+        // It has its welcome.
+        seat.once = None;
     }
 
     /// Passes a payload to its addressee, or refuses.

@@ -63,6 +63,37 @@ impl PeerId {
     }
 }
 
+/// By what a client asks for one seat, however often it must ask: 16 to 64 characters of the
+/// alphabet of a [`RoomId`], chosen at random.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Once(Arc<str>);
+
+/// A text that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"once\" has {ONCE_BYTES_MIN} to {ID_BYTES_MAX} of the characters A-Z a-z 0-9 . _ ~ -")]
+pub struct BadOnce;
+
+/// Too many for two clients to choose the same.
+const ONCE_BYTES_MIN: usize = 16;
+
+impl Once {
+    /// Takes a text as it stands.
+    ///
+    /// # Errors
+    /// [`BadOnce`] if it is too short, too long, or has another character.
+    pub fn parse(text: &str) -> Result<Self, BadOnce> {
+        let checked = check(text).ok().filter(|text| text.len() >= ONCE_BYTES_MIN);
+        checked.map(|text| Self(text.into())).ok_or(BadOnce)
+    }
+}
+
+/// Shows nothing: who knows it could take the seat back.
+impl fmt::Debug for Once {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Once")
+    }
+}
+
 /// Which session it is, as the client is told: the room and the peer id. With it any edge finds the
 /// hub; what shows that it is one's own is the [`SessionKey`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -31,5 +31,5 @@ pub use exchange::{
     Request, Resume, Signal,
 };
 pub use hub::{Counts, Departure, Hub, Output, Seed};
-pub use id::{BadId, ID_BYTES_MAX, PeerId, RoomId, SessionKey, SessionName};
+pub use id::{BadId, BadOnce, ID_BYTES_MAX, Once, PeerId, RoomId, SessionKey, SessionName};
 pub use queue::Queue;

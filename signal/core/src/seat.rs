@@ -2,7 +2,7 @@
 
 use crate::protocol::{LeaveReason, Member as MemberFrame};
 use crate::session::{Incoming, Outgoing};
-use crate::{EdgeId, IceUrls, Metadata, PeerId, RoomId, SessionKey};
+use crate::{EdgeId, IceUrls, Metadata, Once, PeerId, RoomId, SessionKey};
 use heliograph_base::Time;
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub(crate) struct Seat {
     pub(crate) senders: Vec<EdgeId>,
     /// Its place in the news of its room: what stands before it, it knows.
     pub(crate) told: u64,
+    /// By what the client asked for the seat, as long as it may not know that it has it.
+    pub(crate) once: Option<Once>,
     /// The last attempt to resume that counts.
     pub(crate) attempt: u64,
 }

@@ -22,7 +22,9 @@ fn ms(ms: u64) -> Duration {
 }
 
 fn session(seed: u64) -> Session {
-    Session::new(client::Config::default(), room("demo"), None, seed)
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    Session::new(client::Config::default(), room("demo"), None, bytes)
 }
 
 /// A session and the time it lives in; what it says is read as JSON.
@@ -42,7 +44,9 @@ impl Script {
     fn online() -> Self {
         let mut script = Self::new();
         script.open();
-        assert_eq!(script.sent(), json!({"type": "hello", "room": "demo"}));
+        let hello = script.sent();
+        let once = hello["once"].as_str().unwrap();
+        assert_eq!(hello, json!({"type": "hello", "room": "demo", "once": once}));
         script.text(&welcome(1, "welcome"));
         assert!(matches!(script.event(), Event::Joined(_)));
         script
@@ -195,12 +199,22 @@ fn a_session_that_is_over_is_joined_anew_and_knows_nothing_of_the_one_before() {
     assert_eq!(ada.sent()["type"], "resume");
     let error = json!({"type": "error", "code": "no_such_session", "text": "", "retry": false});
     ada.text(&error);
-    assert_eq!(ada.sent()["type"], "hello");
+    let hello = ada.sent();
+    assert_eq!(hello["type"], "hello");
+    ada.reconnect();
+    assert_eq!(ada.sent(), hello, "no answer came: it asks for the same seat");
     assert_eq!(ada.signal("2"), Err(NotTaken::NoSession));
     ada.text(&welcome(1, "welcome"));
     assert!(matches!(ada.event(), Event::Joined(_)));
     ada.silent();
     assert_eq!(ada.signal("3"), Ok(1));
+    ada.sent();
+    ada.reconnect();
+    assert_eq!(ada.sent()["type"], "resume");
+    ada.text(&error);
+    let next = ada.sent();
+    assert_eq!(next["type"], "hello");
+    assert_ne!(next["once"], hello["once"], "another seat");
 }
 
 #[test]

@@ -346,6 +346,18 @@ fn what_is_no_session_or_key_is_refused_without_asking_the_hub() {
 }
 
 #[test]
+fn what_tells_tries_apart_is_long_enough_not_to_be_met_twice() {
+    for bad in ["", "short", "fifteen-letters", "no spaces allowed in it", &"x".repeat(65)] {
+        let hello = format!(r#"{{"type":"hello","room":"demo","once":"{bad}"}}"#);
+        Script::new().text(&hello).expect_error(ErrorCode::BadFrame);
+    }
+    let mut script = Script::new();
+    script.text(r#"{"type":"hello","room":"demo","once":"sixteen-letters."}"#);
+    let request = script.edge.poll_request();
+    assert!(matches!(&request, Some(Request::Join(it)) if it.once.is_some()), "{request:?}");
+}
+
+#[test]
 fn any_frame_may_acknowledge() {
     let mut script = Script::seated();
     script.text(r#"{"type":"ack","ack":7}"#).expect_ack(7).expect_no_request();

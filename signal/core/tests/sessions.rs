@@ -68,6 +68,31 @@ fn what_came_but_was_not_acknowledged_is_not_sent_again_and_the_rest_is() {
 }
 
 #[test]
+fn a_seat_whose_welcome_never_came_is_taken_back_by_the_next_try() {
+    let mut desk = Desk::new(Config { room_members_max: 2, ..Config::default() });
+    let once = "0123456789abcdef";
+    desk.seat(1, "demo");
+    let ghost = desk.join_once(2, "demo", Some(once)).1.unwrap();
+    desk.detach(2, Detached::Lost);
+    assert!(desk.join_once(3, "demo", Some("another-try-of-somebody")).1.is_none(), "it is full");
+    let (outputs, seat) = desk.join_once(4, "demo", Some(once));
+    let left = json!({"type": "left", "peer": ghost.peer.as_str(), "reason": "lost"});
+    assert_eq!(told_plainly(&outputs)[0], (1, left));
+    assert_eq!(kinds(&outputs)[1..], [(1, "joined".to_owned()), (4, "welcome".to_owned())]);
+    let refused = json!({"refused": "no_such_session", "id": null});
+    assert_eq!(told(&desk.resume(5, &ghost, 0)), [(5, refused)]);
+    // It has come: whoever says the same is somebody else.
+    desk.ack(4, 1);
+    desk.leave(1, LeaveReason::Left);
+    let (outputs, other) = desk.join_once(6, "demo", Some(once));
+    assert_eq!(kinds(&outputs)[0], (4, "joined".to_owned()));
+    assert_ne!(other.unwrap().peer, seat.unwrap().peer);
+    // Who asks twice on one connection loses nothing.
+    let refused = json!({"refused": "already_joined", "id": 6});
+    assert_eq!(told(&desk.join_once(6, "demo", Some(once)).0), [(6, refused)]);
+}
+
+#[test]
 fn an_attempt_that_comes_late_changes_nothing() {
     let (mut desk, ada, bob) = pair();
     let mut attempt = |edge: u64, attempt: Option<u64>| {

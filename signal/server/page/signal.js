@@ -32,6 +32,11 @@ const LOST_TRACK = ["hello_first", "out_of_order"];
 const PRESENCE = ["joined", "left", "away", "back"];
 const TOLD = [...PRESENCE, "signal", "ice", "error"];
 
+function random() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** Whether the protocol asks a client to come back after this close code. */
 export function mayReconnect(code) {
   if (code >= CLOSE.NEVER_FROM) return false;
@@ -58,6 +63,8 @@ export class Session extends EventTarget {
     this.backoff = backoff;
     this.state = { name: "connecting" };
     this.socket = null;
+    /** By what the next seat is asked for, however often. */
+    this.once = random();
     /** How often it has asked for a session again. */
     this.attempt = 0;
     this.timers = { retry: null, answer: null, stable: null, liveness: null, ack: null };
@@ -131,7 +138,8 @@ export class Session extends EventTarget {
       const seq = this.came.tell();
       this.#send({ type: "resume", session, key, seq, attempt: this.attempt });
     } else {
-      this.#send({ type: "hello", room: this.room, metadata: this.metadata });
+      const { room, metadata, once } = this;
+      this.#send({ type: "hello", room, metadata, once });
     }
   }
 
@@ -179,7 +187,10 @@ export class Session extends EventTarget {
   /** The answer to `hello` or `resume`. */
   #answered(frame) {
     if (frame.type === "welcome" || frame.type === "resync") {
-      if (frame.type === "welcome") this.kept = new Kept();
+      if (frame.type === "welcome") {
+        this.kept = new Kept();
+        this.once = random();
+      }
       this.seat = frame;
       this.came = new Came(frame.seq ?? 0, frame.limits?.unacked_bytes_max);
       this.#online();

@@ -102,19 +102,16 @@ impl Inbox {
 
     fn poll_event(&mut self, cx: &mut Context<'_>, take: bool) -> Poll<Event> {
         self.0.waker.register(cx.waker());
-        let waiting = self.0.lock();
-        if let Some(code) = waiting.cut {
-            return Poll::Ready(Event::Close(code));
-        }
-        let is_shard_gone = waiting.is_shard_gone;
-        drop(waiting);
-        if !take {
-            return Poll::Pending;
-        }
-        match self.try_event() {
+        let mut waiting = self.0.lock();
+        let event = match waiting.cut {
+            Some(code) => Some(Event::Close(code)),
+            None if take => waiting.events.pop(),
+            None => return Poll::Pending,
+        };
+        match event {
             Some(event) => Poll::Ready(event),
             // Without its shard there is no server.
-            None if is_shard_gone => Poll::Ready(Event::Close(CloseCode::Shutdown)),
+            None if waiting.is_shard_gone => Poll::Ready(Event::Close(CloseCode::Shutdown)),
             None => Poll::Pending,
         }
     }

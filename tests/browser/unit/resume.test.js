@@ -78,7 +78,9 @@ function online() {
     session.addEventListener(type, ({ detail }) => told.push(detail));
   session.start();
   last().opens();
-  assert.deepEqual(last().take(), [{ type: "hello", room: "demo", metadata: {} }]);
+  const [hello] = last().take();
+  assert.deepEqual(hello, { type: "hello", room: "demo", metadata: {}, once: hello.once });
+  assert.match(hello.once, /^[0-9a-f]{32}$/);
   last().says(WELCOME);
   return { session, told };
 }

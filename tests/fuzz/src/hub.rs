@@ -121,7 +121,7 @@ impl Watch {
         let room = input.choose(&["a", "b", "c", "d"]);
         let room = RoomId::parse(room).expect("it is one");
         let metadata = Metadata::new(None, 2).expect("nothing is an object");
-        Request::Join(Join { room, metadata, ice: ice(), id: Some(1) })
+        Request::Join(Join { room, metadata, once: None, ice: ice(), id: Some(1) })
     }
 
     fn resume(&self, input: &mut Input<'_>) -> Option<Request> {

@@ -44,6 +44,8 @@ pub struct Session {
     dice: StdRng,
     state: State,
     backoff: Backoff,
+    /// By what the next seat is asked for.
+    once: u128,
     /// How often it has asked for a session again.
     attempt: u64,
     held: Option<Held>,
@@ -84,15 +86,22 @@ enum State {
 impl Session {
     /// A session that is to begin at once: the first output asks for a connection.
     ///
-    /// `metadata` is what the others are told, a JSON object. `seed` is for the pauses: no secret,
-    /// but another one for each client.
+    /// `metadata` is what the others are told, a JSON object. `seed` is of good randomness: another
+    /// one for each client, and nobody may guess it.
     #[must_use]
-    pub fn new(config: Config, room: RoomId, metadata: Option<Box<RawValue>>, seed: u64) -> Self {
+    pub fn new(
+        config: Config,
+        room: RoomId,
+        metadata: Option<Box<RawValue>>,
+        seed: [u8; 32],
+    ) -> Self {
+        let mut dice = StdRng::from_seed(seed);
         Self {
             config,
             room,
             metadata,
-            dice: StdRng::seed_from_u64(seed),
+            once: dice.random(),
+            dice,
             state: State::Connecting,
             backoff: Backoff::default(),
             attempt: 0,
@@ -271,7 +280,8 @@ impl Session {
 
     fn say_hello(&mut self) {
         let (room, metadata) = (self.room.as_str().into(), self.metadata.as_deref());
-        let hello = encode(ClientFrame::Hello { room, metadata }, None, None);
+        let once = Some(format!("{:032x}", self.once).into());
+        let hello = encode(ClientFrame::Hello { room, metadata, once }, None, None);
         self.outputs.push_back(Output::Send(hello));
     }
 
@@ -310,6 +320,7 @@ impl Session {
             ServerFrame::Welcome(welcome) => {
                 let came = Came::from(seq.unwrap_or(0), bytes, now + self.config.ack_delay);
                 self.held = Some(held(welcome, came)?);
+                self.once = self.dice.random();
                 self.enter(now);
                 self.tell(Event::Joined(Seat::read(welcome)?));
             }

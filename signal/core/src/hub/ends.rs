@@ -5,7 +5,7 @@ use crate::protocol::{CloseCode, ErrorCode, LeaveReason, ServerFrame};
 use crate::seat::{Presence, Seat};
 use crate::session::{Origin, Sent};
 use crate::timers::Due;
-use crate::{Detached, EdgeId, Event, Queue};
+use crate::{Detached, EdgeId, Event, Once, Queue, RoomId};
 use heliograph_base::Time;
 use std::time::Duration;
 
@@ -15,6 +15,16 @@ impl Hub {
     pub(super) fn handle_leave(&mut self, now: Time, edge: EdgeId, reason: LeaveReason) {
         if let Some(place) = self.edges.remove(&edge) {
             self.end(now, place, reason);
+        }
+    }
+
+    /// Ends the session that a client was given by a join before, if the answer never came.
+    pub(super) fn take_back(&mut self, now: Time, room: &RoomId, once: Option<&Once>) {
+        let Some(once) = once else { return };
+        let members = self.rooms.get(room).into_iter().flat_map(|room| &room.members).copied();
+        let mut those = members.filter(|place| self.seats[*place].once.as_ref() == Some(once));
+        if let Some(place) = those.next() {
+            self.end(now, place, LeaveReason::Lost);
         }
     }
 

@@ -28,6 +28,10 @@ pub enum ClientFrame<'a> {
         /// What the others are told about this peer: a JSON object, passed on byte for byte.
         #[serde(skip_serializing_if = "Option::is_none")]
         metadata: Option<&'a RawValue>,
+        /// Random, and the same when the client tries again since no answer came: a seat that it
+        /// was given in vain is then taken back.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        once: Option<Cow<'a, str>>,
     },
     /// Takes a session up again on this connection; the first frame of it.
     Resume {
@@ -111,6 +115,8 @@ struct Envelope<'a> {
     to: Cow<'a, str>,
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    once: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "even_null")]
     data: Option<&'a RawValue>,
 }
@@ -125,7 +131,9 @@ impl<'a> Envelope<'a> {
         match &*self.kind {
             "" => Err(missing("a frame", "type")),
             "hello" if self.room.is_empty() => Err(missing("hello", "room")),
-            "hello" => Ok(ClientFrame::Hello { room: self.room, metadata: self.metadata }),
+            "hello" => {
+                Ok(ClientFrame::Hello { room: self.room, metadata: self.metadata, once: self.once })
+            }
             "resume" if self.session.is_empty() => Err(missing("resume", "session")),
             "resume" if self.key.is_empty() => Err(missing("resume", "key")),
             "resume" => match self.seq {

@@ -82,7 +82,7 @@ impl Client {
         let Some(seq) = self.resume(conn, forgets) else {
             self.link = Link::Asked(conn, None);
             let room = self.room.as_str().into();
-            return encode(None, None, ClientFrame::Hello { room, metadata: None });
+            return encode(None, None, ClientFrame::Hello { room, metadata: None, once: None });
         };
         let session = self.session.as_ref().expect("it resumes it");
         let (session, key) = (session.name.as_str().into(), session.key.as_str().into());

@@ -7,8 +7,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use signal_core::protocol::LeaveReason;
 use signal_core::{
-    Config, Detached, EdgeId, Event, FrameText, Hub, IceUrls, Join, Metadata, PeerId, Purpose,
-    Request, Resume, RoomId, Seed, SessionKey, SessionName, Signal, TurnKey,
+    Config, Detached, EdgeId, Event, FrameText, Hub, IceUrls, Join, Metadata, Once, PeerId,
+    Purpose, Request, Resume, RoomId, Seed, SessionKey, SessionName, Signal, TurnKey,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,9 +78,20 @@ impl Desk {
 
     /// Asks for a seat. The outputs, and the seat if it was given.
     pub(crate) fn join(&mut self, edge: u64, name: &str) -> (Vec<(u64, Event)>, Option<Seat>) {
+        self.join_once(edge, name, None)
+    }
+
+    /// The same, with what tells by which tries it is the same seat.
+    pub(crate) fn join_once(
+        &mut self,
+        edge: u64,
+        name: &str,
+        once: Option<&str>,
+    ) -> (Vec<(u64, Event)>, Option<Seat>) {
+        let once = once.map(|once| Once::parse(once).unwrap());
         let metadata = raw(&format!(r#"{{"edge": {edge}}}"#));
         let metadata = Metadata::new(Some(&metadata), 1024).unwrap();
-        let join = Join { room: room(name), metadata, ice: ice(), id: Some(edge) };
+        let join = Join { room: room(name), metadata, once, ice: ice(), id: Some(edge) };
         let outputs = self.handle(edge, Request::Join(join));
         let own: Vec<_> = outputs.iter().filter(|(to, _)| *to == edge).cloned().collect();
         let welcome = told(&own).into_iter().find(|(_, told)| told["type"] == "welcome");
