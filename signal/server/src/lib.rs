@@ -21,6 +21,7 @@ mod events;
 mod framing;
 mod handshake;
 mod http;
+mod http_client;
 mod ice;
 mod outbox;
 mod page;
@@ -37,6 +38,9 @@ pub use config::{
     TurnTransport,
 };
 pub use http::{Accepted, Connection, Http, bind, tune};
+pub use http_client::{
+    BadUrl, HttpClient, Incoming, Outgoing, OutgoingUrl, SIGNATURE, Unanswered, signature,
+};
 pub use signal::Signal;
 pub use signal_core::Departure;
 pub use signal_core::protocol::IceServer;
