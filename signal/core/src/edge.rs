@@ -6,8 +6,8 @@ use crate::protocol::{
     Unreadable,
 };
 use crate::{
-    Config, Detached, Event, FrameText, IceUrls, Join, Metadata, Numbered, PeerId, Purpose,
-    Request, Resume, RoomId, SessionKey, SessionName, Signal,
+    Config, Detached, Event, FrameText, IceUrls, Join, Metadata, Numbered, PeerId, Purpose, Renew,
+    Request, Resume, RoomId, SessionKey, SessionName, Signal, Token,
 };
 use heliograph_base::Time;
 use serde_json::value::RawValue;
@@ -158,15 +158,13 @@ impl Edge {
         match event {
             Event::Seated { peer } => self.state = State::Seated(peer),
             Event::Frame(frame) => self.transmit(Transmit::Frame(frame)),
-            Event::Refused { code, id, retry_after } => {
+            Event::Refused { code, text, id, retry_after } => {
                 if matches!(self.state, State::Joining) {
                     self.state = State::Greeting;
                 }
                 let retry_after_ms = retry_after.map(|after| after.as_millis() as u64);
-                self.refuse(
-                    Unreadable { code, text: code.advice().to_owned(), id },
-                    retry_after_ms,
-                );
+                let text = text.map_or_else(|| code.advice().to_owned(), Into::into);
+                self.refuse(Unreadable { code, text, id }, retry_after_ms);
             }
             // It ended before.
             Event::Done { .. } => {}
@@ -301,8 +299,8 @@ impl Edge {
 
     fn handle_frame(&mut self, id: Option<u64>, frame: ClientFrame<'_>) {
         match (&self.state, frame) {
-            (State::Greeting, ClientFrame::Hello { room, metadata }) => {
-                self.join(id, &room, metadata);
+            (State::Greeting, ClientFrame::Hello { room, metadata, token }) => {
+                self.join(id, &room, metadata, &token);
             }
             (State::Greeting, ClientFrame::Resume { session, key, seq }) => {
                 self.resume(id, (&session, &key), seq);
@@ -316,6 +314,10 @@ impl Edge {
             (State::Joining | State::Seated(_), ClientFrame::Signal { to, data }) => {
                 self.signal(id, &to, data);
             }
+            (State::Joining | State::Seated(_), ClientFrame::Token { token }) => {
+                let (token, grant) = (Token::new(&token), None);
+                self.requests.push_back(Request::Renew(Renew { token, grant, id }));
+            }
             (State::Joining | State::Seated(_), ClientFrame::Leave) => {
                 self.close(CloseCode::Normal);
             }
@@ -326,7 +328,7 @@ impl Edge {
         }
     }
 
-    fn join(&mut self, id: Option<u64>, room: &str, metadata: Option<&RawValue>) {
+    fn join(&mut self, id: Option<u64>, room: &str, metadata: Option<&RawValue>, token: &str) {
         let room = match RoomId::parse(room) {
             Ok(room) => room,
             Err(bad) => return self.refuse_saying(ErrorCode::BadRoom, bad.to_string(), id),
@@ -337,7 +339,9 @@ impl Edge {
         };
         self.state = State::Joining;
         let ice = self.ice.clone();
-        self.requests.push_back(Request::Join(Join { room, metadata, ice, id }));
+        let token = (!token.is_empty()).then(|| Token::new(token));
+        let join = Join { room, metadata, ice, id, token, grant: None };
+        self.requests.push_back(Request::Join(join));
     }
 
     fn resume(&mut self, id: Option<u64>, (session, key): (&str, &str), seq: u64) {
@@ -433,7 +437,10 @@ fn farewell(code: CloseCode) -> Option<Request> {
         | CloseCode::TooBig
         | CloseCode::Misbehaved => Some(Request::Leave(LeaveReason::Misbehaved)),
         CloseCode::SlowReader => Some(Request::Leave(LeaveReason::Slow)),
-        CloseCode::HelloTimeout | CloseCode::Superseded => Some(Request::Detach(Detached::Lost)),
+        // These the hub itself has ended.
+        CloseCode::Expired | CloseCode::HelloTimeout | CloseCode::Superseded => {
+            Some(Request::Detach(Detached::Lost))
+        }
         CloseCode::Vanished => Some(Request::Detach(Detached::Vanished)),
         CloseCode::Shutdown => None,
     }

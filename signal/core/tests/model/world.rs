@@ -687,6 +687,7 @@ fn read(event: &Event) -> (Option<u64>, Option<Told>) {
         ServerFrame::Ice(_) => Kind::Ice,
         ServerFrame::Pong { .. }
         | ServerFrame::Close { .. }
+        | ServerFrame::Token { .. }
         | ServerFrame::Goaway { .. }
         | ServerFrame::Unknown => {
             panic!("not from a hub: {frame:?}")

@@ -7,8 +7,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use signal_core::protocol::LeaveReason;
 use signal_core::{
-    Config, Detached, EdgeId, Event, FrameText, Hub, IceUrls, Join, Metadata, PeerId, Purpose,
-    Request, Resume, RoomId, Seed, SessionKey, SessionName, Signal, TurnKey,
+    Config, Detached, EdgeId, Event, FrameText, Grant, Hub, IceUrls, Join, Metadata, PeerId,
+    Purpose, Request, Resume, RoomId, Seed, SessionKey, SessionName, Signal, TurnKey,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,9 +78,21 @@ impl Desk {
 
     /// Asks for a seat. The outputs, and the seat if it was given.
     pub(crate) fn join(&mut self, edge: u64, name: &str) -> (Vec<(u64, Event)>, Option<Seat>) {
+        self.join_with(edge, name, None)
+    }
+
+    /// The same with what a token permits.
+    pub(crate) fn join_with(
+        &mut self,
+        edge: u64,
+        name: &str,
+        grant: Option<Grant>,
+    ) -> (Vec<(u64, Event)>, Option<Seat>) {
+        let grant = grant.map(Box::new);
         let metadata = raw(&format!(r#"{{"edge": {edge}}}"#));
         let metadata = Metadata::new(Some(&metadata), 1024).unwrap();
-        let join = Join { room: room(name), metadata, ice: ice(), id: Some(edge) };
+        let join =
+            Join { room: room(name), metadata, ice: ice(), id: Some(edge), token: None, grant };
         let outputs = self.handle(edge, Request::Join(join));
         let own: Vec<_> = outputs.iter().filter(|(to, _)| *to == edge).cloned().collect();
         let welcome = told(&own).into_iter().find(|(_, told)| told["type"] == "welcome");
