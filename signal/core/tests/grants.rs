@@ -222,6 +222,13 @@ fn a_renewed_session_may_come_back() {
 }
 
 #[test]
+fn a_token_is_not_shown() {
+    let renew = Request::Renew(Renew { token: Token::new("a.b.c"), grant: None, id: None });
+    let shown = format!("{renew:?}");
+    assert!(shown.contains("Token(5 bytes)") && !shown.contains("a.b.c"), "{shown}");
+}
+
+#[test]
 fn what_a_grant_holds_is_dropped_with_the_seat() {
     let mut desk = Desk::new(Config { room_members_max: 1, ..Config::default() });
     let held = Arc::new(());

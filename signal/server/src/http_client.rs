@@ -37,7 +37,7 @@ pub const SIGNATURE: &str = "heliograph-signature";
 /// Makes requests. Clones share their connections.
 #[derive(Clone)]
 pub struct HttpClient {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Arc<Client<HttpsConnector<HttpConnector>, Body>>,
 }
 
 impl fmt::Debug for HttpClient {
@@ -136,7 +136,7 @@ impl HttpClient {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .build(connector);
-        Ok(Self { client })
+        Ok(Self { client: Arc::new(client) })
     }
 
     /// Makes a request and gives the whole answer. Not tried again.

@@ -12,6 +12,8 @@
 mod access;
 mod activity;
 mod admission;
+mod auth;
+mod checking;
 mod client_address;
 mod config;
 mod counters;
@@ -32,6 +34,10 @@ mod signal;
 mod socket;
 mod websocket;
 
+pub use auth::{
+    AuthConfig, BadKey, KeySource, KeyUrl, Keys, Mint, MintKey, TokenConfig, WebhookConfig,
+    check_token,
+};
 pub use client_address::{InvalidNetwork, Network};
 pub use config::{
     AdmissionLimits, Http2Limits, HttpLimits, IceConfig, OnDeparture, SignalConfig, TurnListener,

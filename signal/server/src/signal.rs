@@ -1,6 +1,7 @@
 //! The signaling server as a whole: start, routes, counters, end.
 
 use crate::admission::Admission;
+use crate::auth::Auth;
 use crate::counters::EdgeCounters;
 use crate::drain::Drain;
 use crate::edges::Edges;
@@ -61,6 +62,7 @@ impl Signal {
             |index: usize| u64::from_le_bytes(std::array::from_fn(|byte| key[index * 8 + byte]));
         let edges = Edges {
             limits: Arc::new(config.hub.clone()),
+            auth: Arc::new(Auth::start(config.auth.clone(), clock)),
             admission: Arc::new(Admission::new(config.admission.clone())),
             config,
             clock,
@@ -92,7 +94,9 @@ impl Signal {
     /// What the server has counted.
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
-        self.edges.counters.samples(&self.edges.shard_counts)
+        let mut samples = self.edges.counters.samples(&self.edges.shard_counts);
+        samples.extend(self.edges.auth.samples());
+        samples
     }
 
     /// Whether a shard ended by a panic, which the log tells. Nobody can join its rooms: end the
