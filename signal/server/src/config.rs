@@ -1,6 +1,6 @@
 //! The limits of the signaling server: each with its default, unit and reason.
 
-use crate::{AuthConfig, Network};
+use crate::{AuthConfig, Network, Origins};
 use heliograph_base::Secret;
 use signal_core::Departure;
 use signal_core::protocol::IceServer;
@@ -36,6 +36,8 @@ pub struct SignalConfig {
     pub join_queue_max: usize,
     /// Who is let in at all.
     pub auth: AuthConfig,
+    /// Pages of which origins are served.
+    pub origins: Origins,
     /// How many get in, and how fast.
     pub admission: AdmissionLimits,
     /// The proxies that are believed when they say whom a request comes from
@@ -75,6 +77,7 @@ impl Default for SignalConfig {
             resume_queue_max: 512,
             join_queue_max: 512,
             auth: AuthConfig::default(),
+            origins: Origins::default(),
             admission: AdmissionLimits::default(),
             trusted_proxies: Vec::new(),
             goaway_per_s: 500,

@@ -25,6 +25,7 @@ mod handshake;
 mod http;
 mod http_client;
 mod ice;
+mod origin;
 mod outbox;
 mod page;
 mod poll;
@@ -47,6 +48,7 @@ pub use http::{Accepted, Connection, Http, bind, tune};
 pub use http_client::{
     BadUrl, HttpClient, Incoming, Outgoing, OutgoingUrl, SIGNATURE, Unanswered, signature,
 };
+pub use origin::{BadOrigin, Origins, WebOrigin};
 pub use signal::Signal;
 pub use signal_core::Departure;
 pub use signal_core::protocol::IceServer;

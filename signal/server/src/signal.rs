@@ -6,12 +6,13 @@ use crate::counters::EdgeCounters;
 use crate::drain::Drain;
 use crate::edges::Edges;
 use crate::shard::{self, SharedCounts};
-use crate::{Connection, SignalConfig, events, handshake, page, poll, websocket};
+use crate::{Connection, SignalConfig, events, handshake, origin, page, poll, websocket};
 use ahash::RandomState;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use heliograph_base::{Clock, Sample};
 use signal_core::{Config, Hub, Seed, TurnKey};
@@ -86,6 +87,7 @@ impl Signal {
             .route("/v1/events", get(events::events))
             .route("/v1/poll", get(poll::poll))
             .route("/v1/send", post(poll::send))
+            .route_layer(from_fn_with_state(self.edges.clone(), origin::check))
             .route("/", get(page::index))
             .route("/{*name}", get(page::asset))
             .with_state(self.edges.clone())
