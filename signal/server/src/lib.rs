@@ -50,6 +50,6 @@ pub use http_client::{
 };
 pub use origin::{BadOrigin, Origins, WebOrigin};
 pub use signal::Signal;
-pub use signal_core::Departure;
 pub use signal_core::protocol::IceServer;
+pub use signal_core::{AtExpiry, Departure, PeerTaken};
 pub use tokio_rustls::TlsAcceptor;

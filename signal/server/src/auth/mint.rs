@@ -4,6 +4,7 @@ use super::keys::{BadKey, is_pem, read, trimmed};
 use heliograph_base::UnixTime;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value, json};
+use signal_core::{ID_BYTES_MAX, PeerId, Role, RoomId};
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -41,6 +42,28 @@ pub struct Mint {
     pub key_id: Option<String>,
     /// For how long it is good.
     pub ttl: Duration,
+}
+
+impl Mint {
+    /// Whether a token that says this would be taken.
+    fn check(&self) -> Result<(), String> {
+        for room in &self.rooms {
+            let prefix = room.strip_suffix('*').unwrap_or(room);
+            if room != "*" && RoomId::parse(prefix).is_err() {
+                return Err(format!("{room} is no room id and no pattern such as game-*"));
+            }
+        }
+        let is_peer = self.peer.as_deref().is_none_or(|peer| PeerId::parse(peer).is_ok());
+        let is_role = self.role.as_deref().is_none_or(|role| Role::parse(role).is_ok());
+        match (is_peer, is_role) {
+            (true, true) => Ok(()),
+            (false, _) => Err(format!("a peer id has 1 to {ID_BYTES_MAX} of A-Z a-z 0-9 . _ ~ -")),
+            (true, false) => {
+                let most = Role::BYTES_MAX;
+                Err(format!("a role has 1 to {most} of A-Z a-z 0-9 . _ ~ -"))
+            }
+        }
+    }
 }
 
 impl MintKey {
@@ -91,8 +114,9 @@ impl MintKey {
     /// Makes a token.
     ///
     /// # Errors
-    /// If the key can't sign.
+    /// If the key can't sign, or the token would be no good.
     pub fn mint(&self, now: UnixTime, mint: &Mint) -> Result<String, BadKey> {
+        mint.check().map_err(BadKey)?;
         let mut header = Header::new(self.algorithm);
         header.kid.clone_from(&mint.key_id);
         let expires = (now + mint.ttl).seconds;
