@@ -3,6 +3,7 @@
 //! A flag beats the environment, the environment beats the file, the file beats the default. What
 //! the settings mean together is decided in `config.rs`.
 
+use crate::auth::{AuthModeText, ExpiryText, OriginText, PeerTakenText, TokenArgs, UrlText};
 use heliograph_base::Secret;
 use relay_core::{Cidr, StaticUser};
 use serde::Deserialize;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Relay,
     /// Make a TURN user for a relay, good for a limited time
     Credentials(CredentialsArgs),
+    /// Make a token (JWT) with which a client is let in to rooms, and print it
+    Token(TokenArgs),
 }
 
 /// What `heliograph credentials` takes beside `--turn-secret`.
@@ -221,7 +224,7 @@ pub(crate) struct Settings {
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) deny_peer: Vec<CidrText>,
 
-    /// Let everybody who reaches --http make and join rooms, though it isn't only this machine
+    /// Short for --auth open
     #[arg(
         long,
         global = true,
@@ -232,6 +235,81 @@ pub(crate) struct Settings {
         require_equals = true
     )]
     pub(crate) open: Option<bool>,
+
+    /// Who may make and join rooms: open (everybody), jwt (who has a signed token) or webhook (whom a
+    /// service lets in) [default: open, as long as only this machine can reach it]
+    #[arg(long, global = true, env = "HELIOGRAPH_AUTH", value_name = "MODE")]
+    pub(crate) auth: Option<AuthModeText>,
+
+    /// A public key that signs tokens, PEM, or a JWK Set; may be repeated
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_JWT_KEY",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) jwt_key: Vec<PathBuf>,
+
+    /// A file with the secret that signs tokens (HS256), at least 32 bytes
+    #[arg(long, global = true, env = "HELIOGRAPH_JWT_SECRET_FILE", value_name = "FILE")]
+    pub(crate) jwt_secret_file: Option<PathBuf>,
+
+    /// Where the keys that sign tokens are published (JWK Set)
+    #[arg(long, global = true, env = "HELIOGRAPH_JWKS_URL", value_name = "URL")]
+    pub(crate) jwks_url: Option<UrlText>,
+
+    /// Who may have issued a token (iss); may be repeated [default: whoever has the key]
+    #[arg(long, global = true, env = "HELIOGRAPH_JWT_ISSUER", value_name = "NAME")]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) jwt_issuer: Vec<String>,
+
+    /// For whom a token must be (aud); may be repeated
+    #[arg(long, global = true, env = "HELIOGRAPH_JWT_AUDIENCE", value_name = "NAME")]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) jwt_audience: Vec<String>,
+
+    /// The service that is asked whom to let in
+    #[arg(long, global = true, env = "HELIOGRAPH_AUTH_WEBHOOK", value_name = "URL")]
+    pub(crate) auth_webhook: Option<UrlText>,
+
+    /// A file with the secret that signs what it is asked
+    #[arg(long, global = true, env = "HELIOGRAPH_AUTH_WEBHOOK_SECRET_FILE", value_name = "FILE")]
+    pub(crate) auth_webhook_secret_file: Option<PathBuf>,
+
+    /// Whether a session ends with its token or may be kept: end or keep [default: end]
+    #[arg(long, global = true, env = "HELIOGRAPH_AUTH_EXPIRY", value_name = "WHAT")]
+    pub(crate) auth_expiry: Option<ExpiryText>,
+
+    /// Who comes with a token for a peer id that is in the room: refuse it, or replace the one that
+    /// is there [default: refuse]
+    #[arg(long, global = true, env = "HELIOGRAPH_PEER_TAKEN", value_name = "WHAT")]
+    pub(crate) peer_taken: Option<PeerTakenText>,
+
+    /// Pages of this origin may use signaling, beside those of this server; *: all; may be repeated
+    /// [default: all with --auth open, else none]
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_ALLOW_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) allow_origin: Vec<OriginText>,
+
+    /// More authorities whose certificates are believed when services are asked, PEM
+    #[arg(long, global = true, env = "HELIOGRAPH_OUTGOING_CA", value_name = "FILE")]
+    pub(crate) outgoing_ca: Option<PathBuf>,
+
+    /// The most sessions of one subject, or of one token without; 0: no limit [default: 100]
+    #[arg(long, global = true, env = "HELIOGRAPH_SUBJECT_SESSIONS", value_name = "N")]
+    pub(crate) subject_sessions: Option<usize>,
+
+    /// Joins a second of one, after a burst of 20 seconds' worth; 0: no limit [default: 5]
+    #[arg(long, global = true, env = "HELIOGRAPH_SUBJECT_JOINS", value_name = "N")]
+    pub(crate) subject_joins: Option<u64>,
 
     /// One more STUN or TURN server that clients are told of: a URL, and for TURN a username and a
     /// password behind it, with spaces between; may be repeated
@@ -339,6 +417,22 @@ impl Settings {
             allow_peer: or(self.allow_peer, other.allow_peer),
             deny_peer: or(self.deny_peer, other.deny_peer),
             open: self.open.or(other.open),
+            auth: self.auth.or(other.auth),
+            jwt_key: or(self.jwt_key, other.jwt_key),
+            jwt_secret_file: self.jwt_secret_file.or(other.jwt_secret_file),
+            jwks_url: self.jwks_url.or(other.jwks_url),
+            jwt_issuer: or(self.jwt_issuer, other.jwt_issuer),
+            jwt_audience: or(self.jwt_audience, other.jwt_audience),
+            auth_webhook: self.auth_webhook.or(other.auth_webhook),
+            auth_webhook_secret_file: self
+                .auth_webhook_secret_file
+                .or(other.auth_webhook_secret_file),
+            auth_expiry: self.auth_expiry.or(other.auth_expiry),
+            peer_taken: self.peer_taken.or(other.peer_taken),
+            allow_origin: or(self.allow_origin, other.allow_origin),
+            outgoing_ca: self.outgoing_ca.or(other.outgoing_ca),
+            subject_sessions: self.subject_sessions.or(other.subject_sessions),
+            subject_joins: self.subject_joins.or(other.subject_joins),
             ice_server: or(self.ice_server, other.ice_server),
             trusted_proxy: or(self.trusted_proxy, other.trusted_proxy),
             address_connections: self.address_connections.or(other.address_connections),

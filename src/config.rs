@@ -76,7 +76,6 @@ pub(crate) struct Config {
     pub(crate) users: Vec<StaticUser>,
     pub(crate) allow_peer: Vec<Cidr>,
     pub(crate) deny_peer: Vec<Cidr>,
-    pub(crate) open: bool,
     pub(crate) signaling: Signaling,
     pub(crate) log: String,
 }
@@ -98,8 +97,7 @@ impl Config {
         let http_default = halves.signal().then(|| SocketAddr::new(loopback, HTTP_PORT));
         let http = settings.http.or(http_default);
         let https = settings.https;
-        let open = settings.open.unwrap_or(false);
-        if halves.signal() && !open {
+        if halves.signal() && signaling.auth.mode.is_none() {
             check_only_this_machine("--http", http)?;
             check_only_this_machine("--https", https)?;
         }
@@ -160,7 +158,6 @@ impl Config {
             users,
             allow_peer: settings.allow_peer.into_iter().map(|cidr| cidr.0).collect(),
             deny_peer: settings.deny_peer.into_iter().map(|cidr| cidr.0).collect(),
-            open,
             signaling,
             log: settings.log.unwrap_or_else(|| "info".to_owned()),
         })
@@ -228,7 +225,6 @@ impl Config {
             line("deny-peer", list(&self.deny_peer));
         }
         if self.halves.signal() {
-            line("open", self.open.to_string());
             self.signaling.lines(&mut line);
         }
         line("log", quoted(&self.log));
@@ -236,12 +232,12 @@ impl Config {
     }
 }
 
-/// Where rooms are that need no login.
+/// Where rooms may be that need no login, if nobody said so.
 fn check_only_this_machine(flag: &str, address: Option<SocketAddr>) -> Result<(), String> {
     match address.filter(|address| !address.ip().is_loopback()) {
         Some(address) => Err(format!(
-            "{flag} {address} is not only this machine, and rooms need no login: \
-             add --open if everybody who reaches it may use it"
+            "{flag} {address} is not only this machine: say who may use it, with --open (everybody \
+             who reaches it), --auth jwt or --auth webhook"
         )),
         None => Ok(()),
     }
@@ -400,7 +396,7 @@ mod tests {
         let config = config(Halves::Both, "").unwrap();
         assert_eq!(config.http, Some("127.0.0.1:8080".parse().unwrap()));
         assert_eq!(config.turn, ["127.0.0.1:3478".parse().unwrap()]);
-        assert!(config.only_this_machine() && config.secret_made && !config.open);
+        assert!(config.only_this_machine() && config.secret_made);
         assert_eq!(config.secrets.len(), 1);
         assert_eq!(config.port_range, 49152..=65535);
     }

@@ -1,5 +1,6 @@
 //! The one binary: reads the configuration, starts both halves, and ends them in order.
 
+mod auth;
 mod banner;
 mod cli;
 mod config;
@@ -56,6 +57,11 @@ fn start(cli: Cli) -> Result<(), Failure> {
         Some(Command::Signal) => Halves::Signal,
         Some(Command::Relay) => Halves::Relay,
         Some(Command::Credentials(args)) => return credentials(&args, settings),
+        Some(Command::Token(args)) => {
+            let token = auth::token(args).map_err(Failure::Operator)?;
+            print(&format!("{token}\n"));
+            return Ok(());
+        }
     };
     let config = Config::new(halves, settings, random()?).map_err(Failure::Operator)?;
     if cli.check {

@@ -1,5 +1,6 @@
 //! What signaling is told: limits, proxies, further ICE servers, how it ends.
 
+use crate::auth::Auth;
 use crate::cli::Settings;
 use crate::config::{list, quoted};
 use signal_server::{AdmissionLimits, IceServer, Network, SignalConfig};
@@ -8,6 +9,7 @@ use std::time::Duration;
 /// The settings in force.
 #[derive(Debug)]
 pub(crate) struct Signaling {
+    pub(crate) auth: Auth,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) admission: AdmissionLimits,
@@ -27,6 +29,7 @@ impl Signaling {
     /// One line for the operator, which names the flag.
     pub(crate) fn of(settings: &Settings) -> Result<Self, String> {
         Ok(Self {
+            auth: Auth::of(settings)?,
             ice_servers: settings.ice_server.iter().map(|server| server.0.clone()).collect(),
             trusted_proxies: settings.trusted_proxy.iter().map(|proxy| proxy.0).collect(),
             admission: admission(settings),
@@ -38,6 +41,7 @@ impl Signaling {
 
     /// Puts what concerns the server itself into its configuration.
     pub(crate) fn apply(&self, signal: &mut SignalConfig) {
+        self.auth.apply(signal);
         signal.ice.others.clone_from(&self.ice_servers);
         signal.admission = self.admission.clone();
         signal.trusted_proxies.clone_from(&self.trusted_proxies);
@@ -51,12 +55,15 @@ impl Signaling {
 
     /// Gives out the lines of a configuration file.
     pub(crate) fn lines(&self, line: &mut impl FnMut(&str, String)) {
+        self.auth.lines(line);
         line("ice-server", list(self.ice_servers.iter().map(masked)));
         line("trusted-proxy", list(&self.trusted_proxies));
         let limits = &self.admission;
         line("address-connections", limits.address_connections_max.to_string());
         line("address-joins", limits.address_joins_per_s.to_string());
         line("joins", limits.joins_per_s.to_string());
+        line("subject-sessions", limits.subject_sessions_max.to_string());
+        line("subject-joins", limits.subject_joins_per_s.to_string());
         if let Some(frames) = self.client_frames {
             line("client-frames", frames.to_string());
         }
@@ -75,6 +82,12 @@ fn admission(settings: &Settings) -> AdmissionLimits {
     }
     if let Some(per_s) = settings.address_joins {
         (limits.address_joins_per_s, limits.address_joins_burst) = (per_s, 20 * per_s);
+    }
+    if let Some(most) = settings.subject_sessions {
+        limits.subject_sessions_max = most;
+    }
+    if let Some(per_s) = settings.subject_joins {
+        (limits.subject_joins_per_s, limits.subject_joins_burst) = (per_s, 20 * per_s);
     }
     if let Some(per_s) = settings.joins {
         (limits.joins_per_s, limits.joins_burst) = (per_s, 5 * per_s);

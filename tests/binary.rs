@@ -249,6 +249,20 @@ fn a_wrong_key_or_value_ends_with_code_2_and_one_line_that_names_it() {
         (&["relay"], "heliograph credentials"),
         (&["dance"], "dance"),
         (&["credentials", "--name", ""], "--name"),
+        (&["--auth", "maybe"], "--auth"),
+        (&["--auth", "jwt"], "--jwt-key"),
+        (&["--auth", "jwt", "--jwt-key", "/no.pem"], "cannot read /no.pem"),
+        (&["--auth", "jwt", "--jwt-secret-file", "/dev/null"], "at least 32 bytes"),
+        (&["--auth", "jwt", "--jwks-url", "http://example.org/"], "--jwks-url"),
+        (&["--auth", "jwt", "--open"], "--open"),
+        (&["--jwt-key", "/no.pem"], "--auth jwt"),
+        (&["--auth", "webhook"], "--auth-webhook"),
+        (&["--auth-webhook", "https://example.org/"], "--auth webhook"),
+        (&["--auth-expiry", "never"], "--auth-expiry"),
+        (&["--peer-taken", "ignore"], "--peer-taken"),
+        (&["--allow-origin", "example.org"], "--allow-origin"),
+        (&["--http", "0.0.0.0:0"], "--auth jwt"),
+        (&["token", "--key-file", "/no.key"], "--key-file"),
     ] {
         let (code, out, err) = run(arguments);
         assert_eq!(code, 2, "{arguments:?}: {out}{err}");

@@ -306,7 +306,7 @@ impl RoomTask {
 
     /// Meets a peer, which the program may know already.
     fn handle_joined(&mut self, member: Member, known: Option<Peer>) -> Result<(), Closed> {
-        let Member { peer: id, metadata, polite, offers, away } = member;
+        let Member { peer: id, metadata, polite, offers, away, role: _ } = member;
         let is_new = known.is_none();
         let metadata = || serde_json::from_str(metadata.get()).unwrap_or_default();
         let peer = known.unwrap_or_else(|| Peer::new(id.clone(), metadata()));
@@ -340,7 +340,10 @@ impl RoomTask {
     fn handle_left(&mut self, peer: &PeerId, reason: LeaveReason) {
         let Some(link) = self.members.remove(peer) else { return };
         match reason {
-            LeaveReason::Left | LeaveReason::Misbehaved => link.leave(reason),
+            LeaveReason::Left
+            | LeaveReason::Misbehaved
+            | LeaveReason::Expired
+            | LeaveReason::Replaced => link.leave(reason),
             // Only its signaling is gone for certain.
             LeaveReason::Lost
             | LeaveReason::Slow

@@ -112,6 +112,32 @@ pub struct Config {
     ///
     /// 256 KiB: four of the largest frames.
     pub unacked_bytes_max: usize,
+    /// What becomes of a session whose token expires before it was renewed.
+    ///
+    /// It ends: a token that is good for an hour gives access for an hour.
+    pub at_expiry: AtExpiry,
+    /// What becomes of a newcomer whose token gives it a peer id that somebody in the room has.
+    ///
+    /// It is refused: nobody loses a seat to a copy of his own token.
+    pub peer_taken: PeerTaken,
+}
+
+/// What becomes of a session whose token expires before it was renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtExpiry {
+    /// It ends.
+    End,
+    /// It goes on until it is away, but then can't be resumed.
+    Keep,
+}
+
+/// What becomes of a newcomer whose token gives it a peer id that somebody in the room has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerTaken {
+    /// It is refused with `peer_taken`.
+    Refuse,
+    /// It gets a seat, and the session that was there ends.
+    Replace,
 }
 
 impl Config {
@@ -151,6 +177,8 @@ impl Default for Config {
             members_max: 1 << 17,
             unacked_frames_max: 256,
             unacked_bytes_max: 256 << 10,
+            at_expiry: AtExpiry::End,
+            peer_taken: PeerTaken::Refuse,
         }
     }
 }

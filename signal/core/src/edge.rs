@@ -7,7 +7,7 @@ use crate::protocol::{
 };
 use crate::{
     Config, Detached, Event, FrameText, IceUrls, Join, Metadata, Numbered, Once, PeerId, Purpose,
-    Queue, Request, Resume, RoomId, SessionKey, SessionName, Signal,
+    Queue, Renew, Request, Resume, RoomId, SessionKey, SessionName, Signal, Token,
 };
 use heliograph_base::Time;
 use serde_json::value::RawValue;
@@ -162,15 +162,13 @@ impl Edge {
         match event {
             Event::Seated { peer } => self.state = State::Seated(peer),
             Event::Frame(frame) => self.transmit(Transmit::Frame(frame)),
-            Event::Refused { code, id, retry_after } => {
+            Event::Refused { code, text, id, retry_after } => {
                 if matches!(self.state, State::Joining) {
                     self.state = State::Greeting;
                 }
                 let retry_after_ms = retry_after.map(|after| after.as_millis() as u64);
-                self.refuse(
-                    Unreadable { code, text: code.advice().to_owned(), id },
-                    retry_after_ms,
-                );
+                let text = text.map_or_else(|| code.advice().to_owned(), Into::into);
+                self.refuse(Unreadable { code, text, id }, retry_after_ms);
             }
             // It ended before.
             Event::Done { .. } => {}
@@ -305,8 +303,8 @@ impl Edge {
 
     fn handle_frame(&mut self, id: Option<u64>, frame: ClientFrame<'_>) {
         match (&self.state, frame) {
-            (State::Greeting, ClientFrame::Hello { room, metadata, once }) => {
-                self.join(id, &room, metadata, once.as_deref());
+            (State::Greeting, ClientFrame::Hello { room, metadata, once, token }) => {
+                self.join(id, &room, metadata, (once.as_deref(), &token));
             }
             (State::Greeting, ClientFrame::Resume { session, key, seq, attempt }) => {
                 self.resume(id, (&session, &key), (seq, attempt));
@@ -320,6 +318,10 @@ impl Edge {
                 ClientFrame::Hello { .. } | ClientFrame::Resume { .. },
             ) => self.refuse_plainly(ErrorCode::AlreadyJoined, id),
             (State::Joining | State::Seated(_), ClientFrame::Ack) => {}
+            (State::Joining | State::Seated(_), ClientFrame::Token { token }) => {
+                let (token, grant) = (Token::new(&token), None);
+                self.requests.push(Request::Renew(Renew { token, grant, id }));
+            }
             (State::Joining | State::Seated(_), ClientFrame::Leave) => {
                 self.close(CloseCode::Normal);
             }
@@ -335,7 +337,7 @@ impl Edge {
         id: Option<u64>,
         room: &str,
         metadata: Option<&RawValue>,
-        once: Option<&str>,
+        (once, token): (Option<&str>, &str),
     ) {
         let room = match RoomId::parse(room) {
             Ok(room) => room,
@@ -351,7 +353,9 @@ impl Edge {
         };
         self.state = State::Joining;
         let ice = self.ice.clone();
-        self.requests.push(Request::Join(Join { room, metadata, once, ice, id }));
+        let token = (!token.is_empty()).then(|| Token::new(token));
+        let join = Join { room, metadata, once, ice, id, token, grant: None };
+        self.requests.push(Request::Join(join));
     }
 
     fn resume(
@@ -445,7 +449,10 @@ fn farewell(code: CloseCode) -> Option<Request> {
         | CloseCode::TooBig
         | CloseCode::Misbehaved => Some(Request::Leave(LeaveReason::Misbehaved)),
         CloseCode::SlowReader => Some(Request::Leave(LeaveReason::Slow)),
-        CloseCode::HelloTimeout | CloseCode::Superseded => Some(Request::Detach(Detached::Lost)),
+        // These the hub itself has ended.
+        CloseCode::Expired | CloseCode::HelloTimeout | CloseCode::Superseded => {
+            Some(Request::Detach(Detached::Lost))
+        }
         CloseCode::Vanished => Some(Request::Detach(Detached::Vanished)),
         CloseCode::Shutdown => None,
     }

@@ -5,7 +5,7 @@
 //! channel or a network lies between them.
 
 use crate::protocol::{CloseCode, ErrorCode, IceServer, LeaveReason, ServerFrame};
-use crate::{Once, PeerId, RoomId, SessionKey, SessionName};
+use crate::{Grant, Once, PeerId, RoomId, SessionKey, SessionName, Token};
 use serde_json::value::RawValue;
 use std::fmt;
 use std::io::Write as _;
@@ -24,6 +24,8 @@ pub enum Request {
     Join(Join),
     /// Takes a session up again; answered likewise.
     Resume(Resume),
+    /// Shows a newer token for the session.
+    Renew(Renew),
     /// All frames up to this number have come.
     Ack(u64),
     /// Passes a payload on.
@@ -65,6 +67,21 @@ pub struct Join {
     pub once: Option<Once>,
     /// The STUN and TURN servers at addresses that this client can reach.
     pub ice: Arc<IceUrls>,
+    /// The client's number for the request.
+    pub id: Option<u64>,
+    /// What the client shows to be let in: for whoever checks it on the way to the hub.
+    pub token: Option<Token>,
+    /// What that permits; none where everybody is let in.
+    pub grant: Option<Box<Grant>>,
+}
+
+/// Shows a newer token before the one of the session expires.
+#[derive(Clone, Debug)]
+pub struct Renew {
+    /// The token: for whoever checks it on the way to the hub.
+    pub token: Token,
+    /// What it permits.
+    pub grant: Option<Box<Grant>>,
     /// The client's number for the request.
     pub id: Option<u64>,
 }
@@ -152,6 +169,8 @@ pub enum Event {
     Refused {
         /// Why.
         code: ErrorCode,
+        /// The same for a developer, if there is more to say than the code's own advice.
+        text: Option<Box<str>>,
         /// The request's number.
         id: Option<u64>,
         /// After how long it is the client's turn again, if that is known.

@@ -1,6 +1,7 @@
 //! Rooms and sessions: who sits where, who is told what, and what is told again.
 
 mod ends;
+mod grants;
 mod news;
 mod welcome;
 
@@ -40,7 +41,10 @@ pub struct Hub {
     dice: StdRng,
     rooms: HashMap<RoomId, Room, RandomState>,
     seats: Slab<Seat>,
+    /// Where peers sit whose ids are their own.
     peers: HashMap<PeerId, usize, RandomState>,
+    /// Where peers sit whose ids their tokens gave them: ids of their room.
+    named: HashMap<SessionName, usize, RandomState>,
     edges: HashMap<EdgeId, usize, RandomState>,
     timers: Timers,
     gatherings: Gatherings,
@@ -80,7 +84,10 @@ impl Departure {
     #[must_use]
     pub fn is_for_good(&self) -> bool {
         match self.reason {
-            LeaveReason::Left | LeaveReason::Misbehaved => true,
+            LeaveReason::Left
+            | LeaveReason::Misbehaved
+            | LeaveReason::Expired
+            | LeaveReason::Replaced => true,
             LeaveReason::Lost
             | LeaveReason::Slow
             | LeaveReason::Vanished
@@ -143,6 +150,7 @@ impl Hub {
             rooms: HashMap::with_hasher(hasher.clone()),
             seats: Slab::new(),
             peers: HashMap::with_hasher(hasher.clone()),
+            named: HashMap::with_hasher(hasher.clone()),
             edges: HashMap::with_hasher(hasher),
             timers: Timers::default(),
             gatherings: Gatherings::default(),
@@ -160,6 +168,7 @@ impl Hub {
         match request {
             Request::Join(join) => self.handle_join(now, edge, join),
             Request::Resume(resume) => self.handle_resume(now.time, edge, &resume),
+            Request::Renew(renew) => self.handle_renew(now.time, edge, renew),
             Request::Ack(seq) => self.handle_ack(now.time, edge, seq),
             Request::Signal(signal) => self.handle_signal(now.time, edge, &signal),
             Request::Unreadable { id, code, text } => {
@@ -191,6 +200,7 @@ impl Hub {
                 Due::Gone { absence } => self.end_absent(now.time, place, absence),
                 Due::Silence { edge } => self.look_for_life(now.time, place, edge),
                 Due::Ice => self.renew_ice(now, place),
+                Due::Expiry => self.end_expired(now.time, place),
             }
         }
         self.end_overflowing(now.time);
@@ -238,26 +248,32 @@ impl Hub {
         if !self.edges.contains_key(&edge) {
             self.take_back(now.time, &join.room, join.once.as_ref());
         }
-        if let Some(code) = self.join_refusal(edge, &join.room) {
-            return self.refuse(edge, code, join.id);
-        }
+        let replaced = self.to_replace(&join.room, join.grant.as_deref());
+        let replaced = match self.join_refusal(edge, &join.room, replaced) {
+            Ok(replaced) => replaced,
+            Err(code) => return self.refuse(edge, code, join.id),
+        };
         let rate = (self.config.room_joins_per_s, self.config.room_joins_burst);
         let joins = self.rooms.get_mut(&join.room).map(|room| &mut room.joins);
         if let Some(Err(wait)) = joins.map(|joins| joins.try_take(now.time, 1, rate)) {
             let (code, id, retry_after) = (ErrorCode::RateLimited, join.id, Some(wait));
-            return self.output(edge, Event::Refused { code, id, retry_after });
+            return self.output(edge, Event::Refused { code, text: None, id, retry_after });
         }
-        let Join { room, metadata, once, ice, id: _ } = join;
-
+        if let Some(replaced) = replaced {
+            self.end(now.time, replaced, LeaveReason::Replaced);
+        }
+        let Join { room, metadata, once, ice, grant, id: _, token: _ } = join;
+        let given = grant.as_ref().and_then(|grant| grant.peer.clone());
         self.last_seat += 1;
         self.counts.joins += 1;
         let seat = Seat {
             number: self.last_seat,
             room: room.clone(),
-            peer: PeerId::from_random(self.dice.random()),
+            peer: given.unwrap_or_else(|| PeerId::from_random(self.dice.random())),
             metadata,
             key: SessionKey::from_random(self.dice.random()),
             ice,
+            grant,
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
             presence: Presence::Here(edge),
@@ -273,7 +289,7 @@ impl Hub {
         let there = self.rooms.entry(room).or_default();
         let place = self.seats.insert(Seat { told: there.news.next(), ..seat });
         there.members.push(place);
-        self.peers.insert(peer.clone(), place);
+        self.know_peer(place);
         self.edges.insert(edge, place);
 
         self.output(edge, Event::Seated { peer });
@@ -283,6 +299,7 @@ impl Hub {
         if let Some(turn) = &self.turn {
             self.timers.set(now.time + renewal_after(turn.ttl), place, number, Due::Ice);
         }
+        self.watch_expiry(place);
     }
 
     /// Takes a session up again. Who doesn't have its key changes nothing.
@@ -293,6 +310,9 @@ impl Hub {
         let Some(place) = self.session(&resume.name, &resume.key) else {
             return self.refuse(edge, ErrorCode::NoSuchSession, resume.id);
         };
+        if self.is_too_late(now, place) {
+            return self.refuse(edge, ErrorCode::Unauthorized, resume.id);
+        }
         let seat = &mut self.seats[place];
         if resume.attempt.is_some_and(|attempt| attempt < seat.attempt) {
             return self.output(edge, Event::Close(CloseCode::Superseded));
@@ -397,9 +417,8 @@ impl Hub {
             return;
         }
         let from = &self.seats[place];
-        let to = self.peers.get(&signal.to).copied();
-        let to = to.filter(|to| *to != place && self.seats[*to].room == from.room);
-        let Some(to) = to else {
+        let to = self.seated(&from.room, &signal.to);
+        let Some(to) = to.filter(|to| *to != place) else {
             let code = ErrorCode::NoSuchPeer;
             return match signal.id {
                 Some(id) => self.send_error(place, id, (code, code.advice())),
@@ -502,10 +521,11 @@ impl Hub {
         if !seats.is_empty() && timers.len() <= TIMERS_KEPT + 2 * TIMERS_PER_SEAT * seats.len() {
             return;
         }
-        timers.retain(|Timer { place, seat, due, .. }| {
+        timers.retain(|Timer { at, place, seat, due }| {
             let seat = seats.get(*place).filter(|there| there.number == *seat);
             seat.is_some_and(|seat| match due {
                 Due::Ack | Due::Ice => true,
+                Due::Expiry => seat.expires() == Some(*at),
                 Due::Away { absence } | Due::Gone { absence } => seat.is_in(*absence),
                 Due::Silence { edge } => seat.edge() == Some(*edge),
             })
@@ -514,27 +534,35 @@ impl Hub {
 
     /// The session with this name, if the key is its own.
     fn session(&self, name: &SessionName, key: &SessionKey) -> Option<usize> {
-        let place = self.peers.get(&name.peer).copied()?;
-        let seat = &self.seats[place];
-        (seat.room == name.room && seat.key.is(key)).then_some(place)
+        let place = self.seated(&name.room, &name.peer)?;
+        self.seats[place].key.is(key).then_some(place)
     }
 
-    fn join_refusal(&self, edge: EdgeId, room: &RoomId) -> Option<ErrorCode> {
+    /// Whether there is a seat; gives whom it replaces.
+    fn join_refusal(
+        &self,
+        edge: EdgeId,
+        room: &RoomId,
+        replaced: Result<Option<usize>, ErrorCode>,
+    ) -> Result<Option<usize>, ErrorCode> {
         let members = self.rooms.get(room).map(|room| room.members.len());
         let no_room_left = members.is_none() && self.rooms.len() >= self.config.rooms_max;
         if self.edges.contains_key(&edge) {
-            Some(ErrorCode::AlreadyJoined)
+            Err(ErrorCode::AlreadyJoined)
+        } else if replaced != Ok(None) {
+            // If there is somebody to replace, there is a seat.
+            replaced
         } else if members.unwrap_or(0) >= self.config.room_members_max {
-            Some(ErrorCode::RoomFull)
+            Err(ErrorCode::RoomFull)
         } else if no_room_left || self.seats.len() >= self.config.members_max {
-            Some(ErrorCode::ServerFull)
+            Err(ErrorCode::ServerFull)
         } else {
-            None
+            Ok(None)
         }
     }
 
     fn refuse(&mut self, to: EdgeId, code: ErrorCode, id: Option<u64>) {
-        self.output(to, Event::Refused { code, id, retry_after: None });
+        self.output(to, Event::Refused { code, text: None, id, retry_after: None });
     }
 
     fn output(&mut self, to: EdgeId, event: Event) {
@@ -543,7 +571,7 @@ impl Hub {
 }
 
 /// So many timers can wait for one seat: one of each kind.
-const TIMERS_PER_SEAT: usize = 5;
+const TIMERS_PER_SEAT: usize = 6;
 
 /// So few timers are not worth a look.
 const TIMERS_KEPT: usize = 64;

@@ -94,6 +94,33 @@ impl fmt::Debug for Once {
     }
 }
 
+/// What a peer is to its room, such as `host`, as its token says: 1 to 32 characters of the alphabet
+/// of a [`RoomId`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Role(Arc<str>);
+
+impl Role {
+    /// The longest one, in bytes.
+    pub const BYTES_MAX: usize = 32;
+
+    /// Takes a text as it stands.
+    ///
+    /// # Errors
+    /// [`BadId`] if it is empty, too long, or has another character.
+    pub fn parse(text: &str) -> Result<Self, BadId> {
+        if text.len() > Self::BYTES_MAX {
+            return Err(BadId);
+        }
+        check(text).map(|text| Self(text.into()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Which session it is, as the client is told: the room and the peer id. With it any edge finds the
 /// hub; what shows that it is one's own is the [`SessionKey`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -206,6 +233,14 @@ mod tests {
         for bad in ["", "a b", "a/b", "a:b", "ä", "a\n", "a%20", &"x".repeat(65)] {
             assert_eq!(RoomId::parse(bad), Err(BadId), "{bad:?}");
             assert_eq!(PeerId::parse(bad), Err(BadId), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_role_is_a_short_id() {
+        assert_eq!(Role::parse(&"x".repeat(32)).unwrap().as_str().len(), 32);
+        for bad in ["", "a b", &"x".repeat(33)] {
+            assert_eq!(Role::parse(bad), Err(BadId), "{bad:?}");
         }
     }
 

@@ -15,6 +15,7 @@ pub mod client;
 mod config;
 mod edge;
 mod exchange;
+mod grant;
 mod hub;
 mod id;
 pub mod protocol;
@@ -24,12 +25,13 @@ mod session;
 mod timers;
 
 pub use bucket::Bucket;
-pub use config::{Config, TurnKey};
+pub use config::{AtExpiry, Config, PeerTaken, TurnKey};
 pub use edge::{Edge, End, Transmit};
 pub use exchange::{
     BadMetadata, Detached, EdgeId, Event, FrameText, IceUrls, Join, Metadata, Numbered, Purpose,
-    Request, Resume, Signal,
+    Renew, Request, Resume, Signal,
 };
+pub use grant::{Grant, Hold, Token};
 pub use hub::{Counts, Departure, Hub, Output, Seed};
-pub use id::{BadId, BadOnce, ID_BYTES_MAX, Once, PeerId, RoomId, SessionKey, SessionName};
+pub use id::{BadId, BadOnce, ID_BYTES_MAX, Once, PeerId, Role, RoomId, SessionKey, SessionName};
 pub use queue::Queue;

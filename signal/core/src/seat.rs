@@ -2,7 +2,7 @@
 
 use crate::protocol::{LeaveReason, Member as MemberFrame};
 use crate::session::{Incoming, Outgoing};
-use crate::{EdgeId, IceUrls, Metadata, Once, PeerId, RoomId, SessionKey};
+use crate::{EdgeId, Grant, IceUrls, Metadata, Once, PeerId, Role, RoomId, SessionKey};
 use heliograph_base::Time;
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ pub(crate) struct Seat {
     pub(crate) metadata: Metadata,
     pub(crate) key: SessionKey,
     pub(crate) ice: Arc<IceUrls>,
+    /// What its token permits; none in rooms that are open to everybody.
+    pub(crate) grant: Option<Box<Grant>>,
     pub(crate) outgoing: Outgoing,
     pub(crate) incoming: Incoming,
     pub(crate) presence: Presence,
@@ -65,6 +67,11 @@ impl Seat {
         matches!(self.presence, Presence::Gone { is_told: true, .. })
     }
 
+    /// What its token says that it is.
+    pub(crate) fn role(&self) -> Option<&str> {
+        self.grant.as_ref().and_then(|grant| grant.role.as_ref()).map(Role::as_str)
+    }
+
     /// As the other one of the pair should treat it: the one that came later makes the first offer
     /// (`offers`), since it knows of the other first, and the one that was there gives way
     /// (`polite`), so that the first offer of a pair is never rolled back.
@@ -75,6 +82,7 @@ impl Seat {
             polite: other < self.number,
             offers: self.number < other,
             away: self.is_away(),
+            role: self.role().map(Into::into),
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) enum Due {
     },
     /// Give it new credentials.
     Ice,
+    /// See whether its token has expired.
+    Expiry,
 }
 
 impl Timers {

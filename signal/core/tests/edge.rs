@@ -174,7 +174,12 @@ fn a_refused_hello_may_be_followed_by_another() {
     let mut script = Script::new();
     script.text(r#"{"type":"hello","room":"demo","id":4}"#).expect_join("demo");
     assert!(!script.edge.wants_frames(), "until the hub has answered");
-    script.event(Event::Refused { code: ErrorCode::RoomFull, id: Some(4), retry_after: None });
+    script.event(Event::Refused {
+        code: ErrorCode::RoomFull,
+        text: None,
+        id: Some(4),
+        retry_after: None,
+    });
     let error = script.expect_error(ErrorCode::RoomFull);
     assert_eq!((&error["retry"], &error["id"]), (&json!(true), &json!(4)));
     assert!(script.edge.wants_frames());
@@ -262,7 +267,12 @@ fn the_sixty_fifth_refusal_closes() {
 fn refusals_that_are_nobodys_fault_do_not_count() {
     let mut script = Script::seated();
     for _ in 0..1000 {
-        script.event(Event::Refused { code: ErrorCode::NoSuchPeer, id: None, retry_after: None });
+        script.event(Event::Refused {
+            code: ErrorCode::NoSuchPeer,
+            text: None,
+            id: None,
+            retry_after: None,
+        });
         script.expect_error(ErrorCode::NoSuchPeer);
     }
     script.expect_silence();
@@ -329,7 +339,12 @@ fn a_resume_names_the_session_and_waits_for_the_answer() {
     assert_eq!(resume.name.to_string(), "demo:me");
     assert_eq!(resume.purpose, Purpose::Listen { seq: 7, ice: ice(), is_oneway: false });
     assert!(!script.edge.wants_frames());
-    script.event(Event::Refused { code: ErrorCode::NoSuchSession, id: None, retry_after: None });
+    script.event(Event::Refused {
+        code: ErrorCode::NoSuchSession,
+        text: None,
+        id: None,
+        retry_after: None,
+    });
     script.expect_error(ErrorCode::NoSuchSession);
     script.text(HELLO).expect_join("demo").seat();
 }

@@ -111,6 +111,9 @@ pub(crate) fn json(status: StatusCode, text: impl Into<Body>) -> Response<Body> 
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::UNAUTHORIZED {
+        fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     response
 }
 
@@ -162,11 +165,16 @@ pub(crate) fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::NoSuchSession | ErrorCode::NoSuchPeer | ErrorCode::Undelivered => {
             StatusCode::NOT_FOUND
         }
-        ErrorCode::RoomFull | ErrorCode::ServerFull | ErrorCode::Busy => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        ErrorCode::RoomFull
+        | ErrorCode::ServerFull
+        | ErrorCode::Busy
+        | ErrorCode::AuthUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        ErrorCode::AlreadyJoined | ErrorCode::OutOfOrder => StatusCode::CONFLICT,
+        ErrorCode::AlreadyJoined | ErrorCode::OutOfOrder | ErrorCode::PeerTaken => {
+            StatusCode::CONFLICT
+        }
+        ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
         ErrorCode::BadFrame
         | ErrorCode::BinaryFrame
         | ErrorCode::UnknownType

@@ -6,6 +6,7 @@
 //! so that a herd comes back at the rate that is served.
 
 use crate::AdmissionLimits;
+use crate::auth::Who;
 use heliograph_base::Time;
 use signal_core::Bucket;
 use signal_core::protocol::ErrorCode;
@@ -28,6 +29,8 @@ pub(crate) enum Wish {
     Join,
     /// A session that has begun.
     Resume,
+    /// That a newer token is checked.
+    Renew,
 }
 
 /// Counts what addresses do.
@@ -40,6 +43,7 @@ pub(crate) struct Admission {
 #[derive(Debug, Default)]
 struct Counts {
     sources: HashMap<IpAddr, Source>,
+    subjects: HashMap<Who, Subject>,
     joins: Gate,
     resumes: Gate,
 }
@@ -49,6 +53,12 @@ struct Source {
     connections: usize,
     joins: Bucket,
     requests: Bucket,
+}
+
+#[derive(Debug, Default)]
+struct Subject {
+    sessions: usize,
+    joins: Bucket,
 }
 
 /// A rate for all, and the turns of those who were refused.
@@ -64,6 +74,13 @@ struct Gate {
 pub(crate) struct Place {
     admission: Arc<Admission>,
     source: IpAddr,
+}
+
+/// The place of one session of a subject; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct SubjectPlace {
+    admission: Arc<Admission>,
+    who: Who,
 }
 
 /// How long who has too many connections waits before it tries again.
@@ -104,7 +121,7 @@ impl Admission {
     pub(crate) fn admit(&self, now: Time, address: IpAddr, wish: Wish) -> Result<(), Refused> {
         let limits = &self.limits;
         let mut counts = self.lock();
-        if wish == Wish::Join {
+        if wish != Wish::Resume {
             let rate = (limits.address_joins_per_s, limits.address_joins_burst);
             let known = counts.source(now, prefix(address), limits.addresses_max);
             let outcome =
@@ -112,17 +129,37 @@ impl Admission {
             outcome.map_err(|retry_after| Refused { code: ErrorCode::RateLimited, retry_after })?;
         }
         let (gate, rate) = match wish {
+            Wish::Renew => return Ok(()),
             Wish::Join => (&mut counts.joins, (limits.joins_per_s, limits.joins_burst)),
             Wish::Resume => (&mut counts.resumes, (limits.resumes_per_s, limits.resumes_burst)),
         };
         gate.pass(now, rate).map_err(|retry_after| Refused { code: ErrorCode::Busy, retry_after })
     }
 
+    /// A place for one more session of a subject, if it may join now.
+    pub(crate) fn join_as(self: &Arc<Self>, now: Time, who: Who) -> Result<SubjectPlace, Refused> {
+        let limits = &self.limits;
+        let refused = |retry_after| Err(Refused { code: ErrorCode::RateLimited, retry_after });
+        let mut counts = self.lock();
+        let Some(known) = counts.subject(now, who, limits.subjects_max) else {
+            return refused(CONNECTIONS_RETRY);
+        };
+        if limits.subject_sessions_max > 0 && known.sessions >= limits.subject_sessions_max {
+            return refused(CONNECTIONS_RETRY);
+        }
+        let rate = (limits.subject_joins_per_s, limits.subject_joins_burst);
+        if let Err(wait) = known.joins.try_take(now, 1, rate) {
+            return refused(wait);
+        }
+        known.sessions += 1;
+        Ok(SubjectPlace { admission: self.clone(), who })
+    }
+
     /// When to come back for who found a shard's queue full.
     pub(crate) fn turn(&self, now: Time, wish: Wish) -> Refused {
         let mut counts = self.lock();
         let (gate, per_s) = match wish {
-            Wish::Join => (&mut counts.joins, self.limits.joins_per_s),
+            Wish::Join | Wish::Renew => (&mut counts.joins, self.limits.joins_per_s),
             Wish::Resume => (&mut counts.resumes, self.limits.resumes_per_s),
         };
         Refused { code: ErrorCode::Busy, retry_after: gate.next_turn(now, per_s) }
@@ -144,6 +181,17 @@ impl Counts {
             }
         }
         Some(self.sources.entry(source).or_default())
+    }
+
+    /// What is known of a subject; nothing if there are too many others.
+    fn subject(&mut self, now: Time, who: Who, most: usize) -> Option<&mut Subject> {
+        if !self.subjects.contains_key(&who) && self.subjects.len() >= most {
+            self.subjects.retain(|_, known| known.sessions > 0 || !known.joins.is_full(now));
+            if self.subjects.len() >= most {
+                return None;
+            }
+        }
+        Some(self.subjects.entry(who).or_default())
     }
 }
 
@@ -174,6 +222,15 @@ impl Drop for Place {
         let mut counts = self.admission.lock();
         if let Some(known) = counts.sources.get_mut(&self.source) {
             known.connections -= 1;
+        }
+    }
+}
+
+impl Drop for SubjectPlace {
+    fn drop(&mut self) {
+        let mut counts = self.admission.lock();
+        if let Some(known) = counts.subjects.get_mut(&self.who) {
+            known.sessions -= 1;
         }
     }
 }
@@ -261,6 +318,61 @@ mod tests {
         assert!(join("192.0.2.1").is_ok() && join("192.0.2.1").is_ok());
         assert_eq!(join("192.0.2.1").unwrap_err().code, ErrorCode::RateLimited);
         assert!(join("192.0.2.2").is_ok());
+    }
+
+    fn who(name: &str) -> Who {
+        Who::of(Some(name), None).unwrap()
+    }
+
+    #[test]
+    fn a_subject_has_so_many_sessions_and_joins_at_its_rate() {
+        let limits = AdmissionLimits {
+            subject_sessions_max: 2,
+            subject_joins_per_s: 1,
+            subject_joins_burst: 3,
+            ..AdmissionLimits::default()
+        };
+        let admission = admission(limits);
+        let join = |ms: u64, name: &str| admission.join_as(at(ms), who(name));
+        let one = join(0, "ada").unwrap();
+        let two = join(0, "ada").unwrap();
+        let refused = Refused { code: ErrorCode::RateLimited, retry_after: CONNECTIONS_RETRY };
+        assert_eq!(join(0, "ada").unwrap_err(), refused);
+        assert!(join(0, "bob").is_ok());
+        drop(one);
+        let three = join(0, "ada").unwrap();
+        drop((two, three));
+        assert_eq!(join(0, "ada").unwrap_err().retry_after, Duration::from_secs(1));
+        assert!(join(1000, "ada").is_ok());
+    }
+
+    #[test]
+    fn what_is_known_of_subjects_is_bounded_and_idle_ones_make_room() {
+        let limits = AdmissionLimits { subjects_max: 2, ..AdmissionLimits::default() };
+        let admission = admission(limits);
+        let join = |ms: u64, name: &str| admission.join_as(at(ms), who(name));
+        let _ada = join(0, "ada").unwrap();
+        drop(join(0, "bob").unwrap());
+        assert!(join(0, "carol").is_err(), "bob has just been here");
+        assert!(join(0, "ada").is_ok());
+        assert!(join(1000, "carol").is_ok());
+        assert!(admission.lock().subjects.len() <= 2);
+    }
+
+    #[test]
+    fn a_newer_token_counts_as_a_join_of_its_address_but_not_of_all() {
+        let limits = AdmissionLimits {
+            address_joins_per_s: 1,
+            address_joins_burst: 2,
+            joins_per_s: 1,
+            joins_burst: 1,
+            ..AdmissionLimits::default()
+        };
+        let admission = admission(limits);
+        let renew = |from: &str| admission.admit(at(0), ip(from), Wish::Renew);
+        assert!(renew("192.0.2.1").is_ok() && renew("192.0.2.1").is_ok());
+        assert_eq!(renew("192.0.2.1").unwrap_err().code, ErrorCode::RateLimited);
+        assert!(admission.admit(at(0), ip("192.0.2.2"), Wish::Join).is_ok());
     }
 
     #[test]

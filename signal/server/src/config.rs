@@ -1,6 +1,6 @@
 //! The limits of the signaling server: each with its default, unit and reason.
 
-use crate::Network;
+use crate::{AuthConfig, Network, Origins};
 use heliograph_base::Secret;
 use signal_core::Departure;
 use signal_core::protocol::IceServer;
@@ -34,7 +34,11 @@ pub struct SignalConfig {
     ///
     /// 512.
     pub join_queue_max: usize,
-    /// Who gets in.
+    /// Who is let in at all.
+    pub auth: AuthConfig,
+    /// Pages of which origins are served.
+    pub origins: Origins,
+    /// How many get in, and how fast.
     pub admission: AdmissionLimits,
     /// The proxies that are believed when they say whom a request comes from
     /// (`X-Forwarded-For`).
@@ -72,6 +76,8 @@ impl Default for SignalConfig {
             shard_queue_max: 1024,
             resume_queue_max: 512,
             join_queue_max: 512,
+            auth: AuthConfig::default(),
+            origins: Origins::default(),
             admission: AdmissionLimits::default(),
             trusted_proxies: Vec::new(),
             goaway_per_s: 500,
@@ -114,6 +120,22 @@ pub struct AdmissionLimits {
     pub resumes_per_s: u64,
     /// See `resumes_per_s`.
     pub resumes_burst: u64,
+    /// The most sessions of one subject: of who has tokens with one `sub`, or of one token without.
+    /// A session has one connection at a time, and lasts through a short time without. 0: no limit.
+    ///
+    /// 100: a person has a dozen tabs and devices; a token without `sub` may be that of a class.
+    pub subject_sessions_max: usize,
+    /// Joins a second of one subject, after a burst.
+    ///
+    /// 5, after 100: a hundred sessions whose server was restarted.
+    pub subject_joins_per_s: u64,
+    /// See `subject_joins_per_s`.
+    pub subject_joins_burst: u64,
+    /// How many subjects are counted at once, about 100 bytes each. Beyond it new ones are refused
+    /// until others are idle.
+    ///
+    /// 131,072: as many as there are places for members.
+    pub subjects_max: usize,
     /// How many addresses are counted at once, about 100 bytes each. Beyond it new ones are refused
     /// until others are idle.
     ///
@@ -133,6 +155,10 @@ impl Default for AdmissionLimits {
             joins_burst: 10_000,
             resumes_per_s: 4000,
             resumes_burst: 20_000,
+            subject_sessions_max: 100,
+            subject_joins_per_s: 5,
+            subject_joins_burst: 100,
+            subjects_max: 1 << 17,
             addresses_max: 1 << 17,
         }
     }

@@ -15,7 +15,7 @@ pub(crate) struct EdgeCounters {
     ends: [AtomicU64; ENDS.len()],
 }
 
-const REFUSALS: [(ErrorCode, &str); 15] = [
+const REFUSALS: [(ErrorCode, &str); 19] = [
     (ErrorCode::BadFrame, "bad_frame"),
     (ErrorCode::BinaryFrame, "binary_frame"),
     (ErrorCode::UnknownType, "unknown_type"),
@@ -29,11 +29,15 @@ const REFUSALS: [(ErrorCode, &str); 15] = [
     (ErrorCode::ServerFull, "server_full"),
     (ErrorCode::Busy, "busy"),
     (ErrorCode::RateLimited, "rate_limited"),
+    (ErrorCode::Unauthorized, "unauthorized"),
+    (ErrorCode::Forbidden, "forbidden"),
+    (ErrorCode::AuthUnavailable, "auth_unavailable"),
+    (ErrorCode::PeerTaken, "peer_taken"),
     (ErrorCode::NoSuchSession, "no_such_session"),
     (ErrorCode::OutOfOrder, "out_of_order"),
 ];
 
-const ENDS: [(End, &str); 12] = [
+const ENDS: [(End, &str); 13] = [
     (End::Closed, "closed"),
     (End::Broken, "broken"),
     (End::Close(CloseCode::Normal), "left"),
@@ -46,6 +50,7 @@ const ENDS: [(End, &str); 12] = [
     (End::Close(CloseCode::Shutdown), "shutdown"),
     (End::Close(CloseCode::Misbehaved), "misbehaved"),
     (End::Close(CloseCode::Superseded), "superseded"),
+    (End::Close(CloseCode::Expired), "expired"),
 ];
 
 impl EdgeCounters {

@@ -2,6 +2,8 @@
 
 use crate::access::too_much;
 use crate::admission::{Admission, Place, Refused, Wish};
+use crate::auth::Auth;
+use crate::checking::Checking;
 use crate::client_address::client_address;
 use crate::counters::EdgeCounters;
 use crate::drain::Drain;
@@ -29,6 +31,7 @@ pub(crate) struct Edges {
     pub(crate) limits: Arc<Config>,
     pub(crate) clock: Clock,
     pub(crate) shards: Vec<Lanes>,
+    pub(crate) auth: Arc<Auth>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) shard_counts: Arc<[SharedCounts]>,
     pub(crate) hasher: RandomState,
@@ -129,8 +132,12 @@ pub(crate) struct Ties {
     pub(crate) edges: Arc<Edges>,
     pub(crate) edge: Edge,
     id: EdgeId,
-    origin: Origin,
+    pub(crate) origin: Origin,
     shard: usize,
+    /// The room that it was last about.
+    pub(crate) room: Option<RoomId>,
+    /// A token that is being checked, or whoever is asked.
+    pub(crate) checking: Option<Checking>,
     /// What a shard fills, once one was asked.
     inbox: Option<Inbox>,
 }
@@ -150,17 +157,28 @@ impl Ties {
     fn of(edges: &Arc<Edges>, edge: Edge, origin: Origin) -> Self {
         let id = EdgeId(edges.last_edge.fetch_add(1, Ordering::Relaxed) + 1);
         edges.counters.opened.fetch_add(1, Ordering::Relaxed);
-        Self { edges: edges.clone(), edge, id, origin, shard: 0, inbox: None }
+        Self {
+            edges: edges.clone(),
+            edge,
+            id,
+            origin,
+            shard: 0,
+            room: None,
+            checking: None,
+            inbox: None,
+        }
     }
 
     /// Hands the edge's requests to the shard. A full shard makes this edge wait, and no other; who
     /// wants in where there is no room is told when to come back.
     pub(crate) async fn pass_requests(&mut self) {
         while let Some(request) = self.edge.poll_request() {
+            let Some(request) = self.check_first(request) else { continue };
             let wish = match &request {
                 Request::Join(join) => Some((Wish::Join, join.id)),
                 Request::Resume(resume) => Some((Wish::Resume, resume.id)),
-                Request::Ack(_)
+                Request::Renew(_)
+                | Request::Ack(_)
                 | Request::Signal(_)
                 | Request::Unreadable { .. }
                 | Request::Leave(_)
@@ -168,7 +186,12 @@ impl Ties {
             };
             let message = self.message(request);
             match wish {
-                Some((wish, id)) => self.ask(wish, id, message),
+                Some((wish, id)) => {
+                    let admitted = self.admit(wish);
+                    if let Some(refusal) = self.ask(wish, id, message, admitted) {
+                        self.edge.handle_event(refusal);
+                    }
+                }
                 None => self.pass(message).await,
             }
         }
@@ -186,38 +209,60 @@ impl Ties {
         }
     }
 
-    /// Puts a wish into its queue, or refuses.
-    fn ask(&mut self, wish: Wish, id: Option<u64>, message: Message) {
+    /// Whether it may have this now.
+    pub(crate) fn admit(&self, wish: Wish) -> Result<(), Refused> {
+        let draining = self.edges.draining.borrow().clone();
+        match draining.filter(|_| wish == Wish::Join) {
+            Some(drain) => Err(Refused { code: ErrorCode::Busy, retry_after: drain.left() }),
+            None => self.edges.admission.admit(self.edges.now(), self.origin.client, wish),
+        }
+    }
+
+    /// Puts a wish into its queue; the refusal, if there is one.
+    pub(crate) fn ask(
+        &mut self,
+        wish: Wish,
+        id: Option<u64>,
+        message: Message,
+        admitted: Result<(), Refused>,
+    ) -> Option<Event> {
         use mpsc::error::TrySendError;
-        let (now, lanes) = (self.edges.now(), &self.edges.shards[self.shard]);
+        let lanes = &self.edges.shards[self.shard];
         let lane = match wish {
             Wish::Join => &lanes.joins,
             Wish::Resume => &lanes.resumes,
+            Wish::Renew => &lanes.begun,
         };
-        let draining = self.edges.draining.borrow().clone();
-        let outcome = match draining.filter(|_| wish == Wish::Join) {
-            Some(drain) => Err(Refused { code: ErrorCode::Busy, retry_after: drain.left() }),
-            None => self.edges.admission.admit(now, self.origin.client, wish),
-        };
-        let outcome = outcome.and_then(|()| match lane.try_send(message) {
-            Err(TrySendError::Full(_)) => Err(self.edges.admission.turn(now, wish)),
+        let outcome = admitted.and_then(|()| match lane.try_send(message) {
+            Err(TrySendError::Full(_)) => Err(self.edges.admission.turn(self.edges.now(), wish)),
             // The task ends by what its inbox says.
             Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
         });
-        if let Err(Refused { code, retry_after }) = outcome {
+        let refused = outcome.err()?;
+        if wish != Wish::Renew {
             // Nobody fills it.
             self.inbox = None;
-            let retry_after = Some(retry_after);
-            self.edge.handle_event(Event::Refused { code, id, retry_after });
         }
+        Some(refused.event(id))
     }
 
     /// The next event; with `take` false only that the connection is to end. May be dropped at any
     /// time.
     pub(crate) async fn event(&mut self, take: bool) -> Event {
-        match &mut self.inbox {
-            Some(inbox) => inbox.event(take).await,
-            None => pending().await,
+        loop {
+            let checked = match (&mut self.inbox, &mut self.checking) {
+                (None, None) => pending().await,
+                (Some(inbox), None) => return inbox.event(take).await,
+                (None, Some(checking)) => checking.await,
+                (Some(inbox), Some(checking)) => tokio::select! {
+                    event = inbox.event(take) => return event,
+                    checked = checking => checked,
+                },
+            };
+            self.checking = None;
+            if let Some(refusal) = self.conclude(checked) {
+                return refusal;
+            }
         }
     }
 
@@ -234,11 +279,12 @@ impl Ties {
         self.edge.handle_event(event);
     }
 
-    fn message(&mut self, request: Request) -> Message {
+    pub(crate) fn message(&mut self, request: Request) -> Message {
         let outbox = match &request {
             Request::Join(join) => Some(self.go_to(&join.room)),
             Request::Resume(resume) => Some(self.go_to(&resume.name.room)),
-            Request::Ack(_)
+            Request::Renew(_)
+            | Request::Ack(_)
             | Request::Signal(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
@@ -250,6 +296,7 @@ impl Ties {
     /// From now on this edge talks to the shard of this room.
     fn go_to(&mut self, room: &RoomId) -> Outbox {
         self.shard = self.edges.shard_of(room);
+        self.room = Some(room.clone());
         Span::current().record("room", room.as_str());
         let (outbox, inbox) = outbox(self.edges.limits.transmits_max());
         self.inbox = Some(inbox);
@@ -265,6 +312,10 @@ impl Drop for Ties {
         }
         self.edges.counters.closed.fetch_add(1, Ordering::Relaxed);
         while let Some(request) = self.edge.poll_request() {
+            if matches!(request, Request::Join(_) | Request::Renew(_)) {
+                // Nobody has checked its token, and nobody waits for it.
+                continue;
+            }
             let message = self.message(request);
             let shard = self.edges.shards[self.shard].begun.clone();
             // Where there is room, as nearly always, it goes at once; else a task waits for it. At

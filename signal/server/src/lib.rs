@@ -13,6 +13,8 @@ mod access;
 mod activity;
 mod admission;
 mod alarm;
+mod auth;
+mod checking;
 mod client_address;
 mod config;
 mod counters;
@@ -22,7 +24,9 @@ mod events;
 mod framing;
 mod handshake;
 mod http;
+mod http_client;
 mod ice;
+mod origin;
 mod outbox;
 mod page;
 mod poll;
@@ -32,13 +36,21 @@ mod signal;
 mod socket;
 mod websocket;
 
+pub use auth::{
+    AuthConfig, BadKey, KeySource, KeyUrl, Keys, Mint, MintKey, TokenConfig, WebhookConfig,
+    check_token,
+};
 pub use client_address::{InvalidNetwork, Network};
 pub use config::{
     AdmissionLimits, Http2Limits, HttpLimits, IceConfig, OnDeparture, SignalConfig, TurnListener,
     TurnTransport,
 };
 pub use http::{Accepted, Connection, Http, bind, tune};
+pub use http_client::{
+    BadUrl, HttpClient, Incoming, Outgoing, OutgoingUrl, SIGNATURE, Unanswered, signature,
+};
+pub use origin::{BadOrigin, Origins, WebOrigin};
 pub use signal::Signal;
-pub use signal_core::Departure;
 pub use signal_core::protocol::IceServer;
+pub use signal_core::{AtExpiry, Departure, PeerTaken};
 pub use tokio_rustls::TlsAcceptor;

@@ -133,7 +133,7 @@ mod tests {
     use std::time::Duration;
 
     fn event(id: u64) -> Event {
-        Event::Refused { code: ErrorCode::NoSuchPeer, id: Some(id), retry_after: None }
+        Event::Refused { code: ErrorCode::NoSuchPeer, text: None, id: Some(id), retry_after: None }
     }
 
     fn id(event: Option<Event>) -> Option<u64> {

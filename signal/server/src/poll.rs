@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::{Response, StatusCode};
 use serde_json::value::RawValue;
-use signal_core::protocol::{CloseCode, ErrorCode, ServerFrame};
+use signal_core::protocol::{CloseCode, ErrorCode, ErrorFrame, ServerFrame};
 use signal_core::{End, Event, FrameText, Purpose, Transmit};
 use std::pin::pin;
 use std::sync::Arc;
@@ -171,7 +171,8 @@ impl Gathered {
     /// Waits until the edge takes frames, or never will.
     async fn settle(&mut self, ties: &mut Ties) {
         self.take_from(ties);
-        while ties.edge.ended().is_none() && !ties.edge.wants_frames() {
+        let waits = |ties: &Ties| !ties.edge.wants_frames() || ties.checking.is_some();
+        while ties.edge.ended().is_none() && waits(ties) {
             let now = ties.edges.now();
             let rest = ties.edge.poll_timeout().map_or(Duration::ZERO, |due| due.since(now));
             tokio::select! {
@@ -216,7 +217,14 @@ impl Gathered {
                 }
                 Event::Close(code) => return self.frames.push(close_frame(code)),
                 Event::Frame(frame) => self.frames.push(frame.text()),
-                Event::Seated { .. } | Event::Refused { .. } => {}
+                Event::Refused { code, text, id, retry_after } => {
+                    let text = text.map_or(code.advice().into(), |text| String::from(text).into());
+                    let retry_after_ms = retry_after.map(|after| after.as_millis() as u64);
+                    let error = ErrorFrame { code, text, retry: code.retry(), retry_after_ms, id };
+                    ties.edges.counters.count_refusal(code);
+                    self.frames.push(FrameText::encode(&ServerFrame::Error(error)));
+                }
+                Event::Seated { .. } => {}
             }
         }
     }

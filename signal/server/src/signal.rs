@@ -1,16 +1,18 @@
 //! The signaling server as a whole: start, routes, counters, end.
 
 use crate::admission::Admission;
+use crate::auth::Auth;
 use crate::counters::EdgeCounters;
 use crate::drain::Drain;
 use crate::edges::Edges;
 use crate::shard::{self, SharedCounts};
-use crate::{Connection, SignalConfig, events, handshake, page, poll, websocket};
+use crate::{Connection, SignalConfig, events, handshake, origin, page, poll, websocket};
 use ahash::RandomState;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use heliograph_base::{Clock, Sample};
 use signal_core::{Config, Hub, Seed, TurnKey};
@@ -61,6 +63,7 @@ impl Signal {
             |index: usize| u64::from_le_bytes(std::array::from_fn(|byte| key[index * 8 + byte]));
         let edges = Edges {
             limits: Arc::new(config.hub.clone()),
+            auth: Arc::new(Auth::start(config.auth.clone(), clock)),
             admission: Arc::new(Admission::new(config.admission.clone())),
             config,
             clock,
@@ -85,6 +88,7 @@ impl Signal {
             .route("/v1/events", get(events::events))
             .route("/v1/poll", get(poll::poll))
             .route("/v1/send", post(poll::send))
+            .route_layer(from_fn_with_state(self.edges.clone(), origin::check))
             .route("/", get(page::index))
             .route("/{*name}", get(page::asset))
             .with_state(self.edges.clone())
@@ -93,7 +97,9 @@ impl Signal {
     /// What the server has counted.
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
-        self.edges.counters.samples(&self.edges.shard_counts)
+        let mut samples = self.edges.counters.samples(&self.edges.shard_counts);
+        samples.extend(self.edges.auth.samples());
+        samples
     }
 
     /// Whether a shard ended by a panic, which the log tells. Nobody can join its rooms: end the

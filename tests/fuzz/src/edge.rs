@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a client may say; `#` stands for a number, `@` for a text of the fuzzer's choice.
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 15] = [
     r#"{"type":"hello","room":"demo"}"#,
     r#"{"type":"hello","room":"@","metadata":{"a":1},"id":#}"#,
     r#"{"type":"hello","room":"demo","metadata":@}"#,
@@ -26,10 +26,11 @@ const TEXTS: [&str; 14] = [
     r#"{"type":"leave","ack":#}"#,
     r#"{"type":"@","id":#}"#,
     r#"{"type":"ping"}"#,
+    r#"{"type":"token","token":"@","id":#}"#,
     "@",
 ];
 
-const CODES: [CloseCode; 10] = [
+const CODES: [CloseCode; 11] = [
     CloseCode::Normal,
     CloseCode::NotWebSocket,
     CloseCode::NotUtf8,
@@ -40,6 +41,7 @@ const CODES: [CloseCode; 10] = [
     CloseCode::Shutdown,
     CloseCode::Superseded,
     CloseCode::Misbehaved,
+    CloseCode::Expired,
 ];
 
 /// Runs a program of frames, events and time.
@@ -155,7 +157,7 @@ impl Watch {
             }
             // While it has asked for a seat this would be the answer.
             0..7 if self.stage != Stage::Asked => {
-                Event::Refused { code: ErrorCode::NoSuchPeer, id, retry_after: None }
+                Event::Refused { code: ErrorCode::NoSuchPeer, text: None, id, retry_after: None }
             }
             _ => Event::Close(input.choose(&CODES)),
         });
@@ -169,7 +171,7 @@ impl Watch {
         if input.byte().is_multiple_of(4) {
             self.stage = Stage::Nothing;
             let (code, retry_after) = (ErrorCode::RateLimited, Some(Duration::from_millis(20)));
-            self.edge.handle_event(Event::Refused { code, id: None, retry_after });
+            self.edge.handle_event(Event::Refused { code, text: None, id: None, retry_after });
         } else {
             self.stage = Stage::Seated;
             let peer = PeerId::parse("me").expect("it is one");
@@ -235,7 +237,7 @@ impl Watch {
                 assert_eq!(stage, Stage::Nothing);
                 self.stage = Stage::Asked;
             }
-            Request::Ack(_) => assert_eq!(stage, Stage::Seated),
+            Request::Ack(_) | Request::Renew(_) => assert_eq!(stage, Stage::Seated),
             Request::Signal(signal) => {
                 assert_eq!(stage, Stage::Seated);
                 let (to, data) = (signal.to.as_str().into(), &*signal.data);

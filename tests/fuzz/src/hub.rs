@@ -6,8 +6,9 @@ use heliograph_base::{Now, Secret, Time, UnixTime};
 use serde_json::value::RawValue;
 use signal_core::protocol::{ErrorCode, LeaveReason, ServerFrame, ServerMessage};
 use signal_core::{
-    Config, Detached, EdgeId, Event, Hub, IceUrls, Join, Metadata, Numbered, PeerId, Purpose,
-    Request, Resume, RoomId, Seed, SessionKey, SessionName, Signal, TurnKey,
+    Config, Detached, EdgeId, Event, Grant, Hub, IceUrls, Join, Metadata, Numbered, PeerId,
+    Purpose, Renew, Request, Resume, Role, RoomId, Seed, SessionKey, SessionName, Signal, Token,
+    TurnKey,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -98,8 +99,15 @@ impl Watch {
             6..8 => Request::Ack(self.number(edge, input)),
             8..13 => self.signal(edge, input),
             13 => {
-                let (id, code) = (u64::from(input.byte() % 16), ErrorCode::UnknownType);
-                Request::Unreadable { id, code, text: "what?".to_owned() }
+                let byte = input.byte();
+                let (id, code) = (u64::from(byte % 16), ErrorCode::UnknownType);
+                match byte / 16 {
+                    0..13 => Request::Unreadable { id, code, text: "what?".to_owned() },
+                    kind => {
+                        let grant = self.grant(kind, "a").map(Box::new);
+                        Request::Renew(Renew { token: Token::new("x"), grant, id: Some(id) })
+                    }
+                }
             }
             14 => Request::Leave(LeaveReason::Left),
             15 | 16 => Request::Detach(input.choose(&[
@@ -118,10 +126,33 @@ impl Watch {
     }
 
     fn join(&self, input: &mut Input<'_>) -> Request {
-        let room = input.choose(&["a", "b", "c", "d"]);
+        let byte = input.byte();
+        let room = ["a", "b", "c", "d"][usize::from(byte % 4)];
+        let grant = self.grant(byte / 4 % 16, room).map(Box::new);
         let room = RoomId::parse(room).expect("it is one");
         let metadata = Metadata::new(None, 2).expect("nothing is an object");
-        Request::Join(Join { room, metadata, once: None, ice: ice(), id: Some(1) })
+        Request::Join(Join {
+            room,
+            metadata,
+            once: None,
+            ice: ice(),
+            id: Some(1),
+            token: None,
+            grant,
+        })
+    }
+
+    /// What a token might permit: a while, a role, and one of two peer ids of the room.
+    fn grant(&self, kind: u8, room: &str) -> Option<Grant> {
+        let peer = PeerId::parse(&format!("{room}-{}", kind % 2)).expect("it is one");
+        let expires = self.now.time + Duration::from_secs(u64::from(kind));
+        (kind > 5).then(|| Grant {
+            peer: (kind > 9).then_some(peer),
+            role: Some(Role::parse("host").expect("it is one")),
+            subject: Some("ada".into()),
+            expires: (kind != 9).then_some(expires),
+            hold: None,
+        })
     }
 
     fn resume(&self, input: &mut Input<'_>) -> Option<Request> {
@@ -179,6 +210,7 @@ impl Watch {
         let wrong = match &request {
             Request::Resume(resume) => !self.is_key_right(resume),
             Request::Join(_)
+            | Request::Renew(_)
             | Request::Ack(_)
             | Request::Signal(_)
             | Request::Unreadable { .. }
@@ -191,6 +223,7 @@ impl Watch {
             Request::Signal(signal) => signal.ack,
             Request::Resume(Resume { purpose: Purpose::Listen { seq, .. }, .. }) => Some(*seq),
             Request::Join(_)
+            | Request::Renew(_)
             | Request::Resume(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)

@@ -124,6 +124,8 @@ pub struct Member {
     pub offers: bool,
     /// Whether it has no connection at the moment.
     pub away: bool,
+    /// What its token says that it is.
+    pub role: Option<String>,
 }
 
 /// A refusal.
@@ -182,13 +184,14 @@ impl Seat {
 
 impl Member {
     pub(super) fn read(frame: &MemberFrame<'_>) -> Result<Self, BadId> {
-        let MemberFrame { peer, metadata, polite, offers, away } = frame;
+        let MemberFrame { peer, metadata, polite, offers, away, role } = frame;
         Ok(Self {
             peer: PeerId::parse(peer)?,
             metadata: (*metadata).to_owned(),
             polite: *polite,
             offers: *offers,
             away: *away,
+            role: role.as_deref().map(str::to_owned),
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::protocol::{
     ClientFrame, ClientMessage, CloseCode, ErrorCode, ErrorFrame, Heartbeat, Limits, ServerFrame,
     ServerMessage, Welcome,
 };
-use crate::{BadId, PeerId, RoomId};
+use crate::{BadId, PeerId, RoomId, Token};
 use heliograph_base::Time;
 use numbers::{Backoff, Came, Kept, Turn};
 use rand::rngs::StdRng;
@@ -41,6 +41,7 @@ pub struct Session {
     config: Config,
     room: RoomId,
     metadata: Option<Box<RawValue>>,
+    token: Option<Token>,
     dice: StdRng,
     state: State,
     backoff: Backoff,
@@ -101,6 +102,7 @@ impl Session {
             room,
             metadata,
             once: dice.random(),
+            token: None,
             dice,
             state: State::Connecting,
             backoff: Backoff::default(),
@@ -108,6 +110,15 @@ impl Session {
             held: None,
             outputs: VecDeque::from([Output::Connect]),
         }
+    }
+
+    /// Shows this token when it asks for a seat from now on. A session that goes on shows it at once,
+    /// before the one that it was shown expires.
+    pub fn set_token(&mut self, token: Token) {
+        if self.is_online() {
+            self.send(ClientFrame::Token { token: token.as_str().into() });
+        }
+        self.token = Some(token);
     }
 
     /// Takes note that the connection is open.
@@ -281,7 +292,8 @@ impl Session {
     fn say_hello(&mut self) {
         let (room, metadata) = (self.room.as_str().into(), self.metadata.as_deref());
         let once = Some(format!("{:032x}", self.once).into());
-        let hello = encode(ClientFrame::Hello { room, metadata, once }, None, None);
+        let token = self.token.as_ref().map_or("", Token::as_str).into();
+        let hello = encode(ClientFrame::Hello { room, metadata, once, token }, None, None);
         self.outputs.push_back(Output::Send(hello));
     }
 
@@ -333,6 +345,7 @@ impl Session {
             ServerFrame::Error(error) => self.handle_refused_entry(now, error),
             ServerFrame::Close { code, .. } => self.handle_lost(now, Some(*code)),
             ServerFrame::Ack { .. }
+            | ServerFrame::Token { .. }
             | ServerFrame::Goaway { .. }
             | ServerFrame::Pong { .. }
             | ServerFrame::Unknown => {}
@@ -405,6 +418,7 @@ impl Session {
             | ServerFrame::Resumed { .. }
             | ServerFrame::Resync(_)
             | ServerFrame::Ack { .. }
+            | ServerFrame::Token { .. }
             // The connection is closed when it is time, and another one then leads elsewhere.
             | ServerFrame::Goaway { .. }
             | ServerFrame::Pong { .. }

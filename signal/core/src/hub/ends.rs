@@ -124,9 +124,9 @@ impl Hub {
 
     /// Ends a session: its seat is free, its edges are closed, the others are told, and so are the
     /// senders of what never came.
-    fn end(&mut self, now: Time, place: usize, reason: LeaveReason) {
+    pub(super) fn end(&mut self, now: Time, place: usize, reason: LeaveReason) {
         let seat = self.seats.remove(place);
-        self.peers.remove(&seat.peer);
+        self.forget_peer(&seat);
         let room = self.rooms.get_mut(&seat.room).expect("a seat is in a room");
         room.members.retain(|member| *member != place);
         if room.members.is_empty() {
@@ -145,6 +145,7 @@ impl Hub {
         self.departures.push_back(Departure { room, peer, seat: number, reason });
         shrink(&mut self.rooms);
         shrink(&mut self.peers);
+        shrink(&mut self.named);
         shrink(&mut self.edges);
         if self.seats.is_empty() {
             self.seats.shrink_to_fit();
@@ -168,6 +169,8 @@ impl Hub {
 fn close_code(reason: LeaveReason) -> CloseCode {
     match reason {
         LeaveReason::Slow => CloseCode::SlowReader,
+        LeaveReason::Expired => CloseCode::Expired,
+        LeaveReason::Replaced => CloseCode::Superseded,
         LeaveReason::Lost | LeaveReason::Vanished => CloseCode::Vanished,
         LeaveReason::Left | LeaveReason::Misbehaved | LeaveReason::Unknown => CloseCode::Normal,
     }

@@ -13,6 +13,7 @@ impl Hub {
         Welcome {
             ice_servers: self.ice_servers(now, seat),
             ice_ttl_s: self.turn.as_ref().map_or(0, |turn| turn.ttl.as_secs()),
+            token_ttl_s: seat.expires().map(|expires| expires.since(now.time).as_secs()),
             ..self.state(seat)
         }
     }
@@ -30,9 +31,11 @@ impl Hub {
             key: seat.key.text().into(),
             grace_s: self.config.grace.as_secs(),
             ack: 0,
+            role: seat.role().map(Into::into),
             members: others.map(|other| other.seen_by(seat.number)).collect(),
             ice_servers: Vec::new(),
             ice_ttl_s: 0,
+            token_ttl_s: None,
             heartbeat: heartbeat(&self.config),
             limits: limits(&self.config),
         }

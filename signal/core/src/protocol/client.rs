@@ -32,6 +32,9 @@ pub enum ClientFrame<'a> {
         /// was given in vain is then taken back.
         #[serde(skip_serializing_if = "Option::is_none")]
         once: Option<Cow<'a, str>>,
+        /// Shows that the client may have it; empty: nothing does.
+        #[serde(skip_serializing_if = "str::is_empty")]
+        token: Cow<'a, str>,
     },
     /// Takes a session up again on this connection; the first frame of it.
     Resume {
@@ -51,6 +54,11 @@ pub enum ClientFrame<'a> {
         to: Cow<'a, str>,
         /// Any JSON value, passed on byte for byte.
         data: &'a RawValue,
+    },
+    /// Shows a newer token, before the one of the session expires.
+    Token {
+        /// The token.
+        token: Cow<'a, str>,
     },
     /// Says nothing but its `ack`.
     Ack,
@@ -113,6 +121,8 @@ struct Envelope<'a> {
     room: Cow<'a, str>,
     #[serde(borrow, default)]
     to: Cow<'a, str>,
+    #[serde(borrow, default)]
+    token: Cow<'a, str>,
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -132,7 +142,8 @@ impl<'a> Envelope<'a> {
             "" => Err(missing("a frame", "type")),
             "hello" if self.room.is_empty() => Err(missing("hello", "room")),
             "hello" => {
-                Ok(ClientFrame::Hello { room: self.room, metadata: self.metadata, once: self.once })
+                let Self { room, metadata, once, token, .. } = self;
+                Ok(ClientFrame::Hello { room, metadata, once, token })
             }
             "resume" if self.session.is_empty() => Err(missing("resume", "session")),
             "resume" if self.key.is_empty() => Err(missing("resume", "key")),
@@ -145,6 +156,8 @@ impl<'a> Envelope<'a> {
                 }),
                 None => Err(missing("resume", "seq")),
             },
+            "token" if self.token.is_empty() => Err(missing("token", "token")),
+            "token" => Ok(ClientFrame::Token { token: self.token }),
             "ack" if self.ack.is_none() => Err(missing("ack", "ack")),
             "ack" => Ok(ClientFrame::Ack),
             "signal" if self.to.is_empty() => Err(missing("signal", "to")),
@@ -156,7 +169,8 @@ impl<'a> Envelope<'a> {
             "ping" => Ok(ClientFrame::Ping),
             _ => Err((
                 ErrorCode::UnknownType,
-                "this server knows the types hello, resume, signal, ack, leave and ping".to_owned(),
+                "this server knows the types hello, resume, signal, token, ack, leave and ping"
+                    .to_owned(),
             )),
         }
     }
@@ -215,6 +229,7 @@ mod tests {
             r#"{"type":"resume","session":"demo:me","seq":1}"#,
             r#"{"type":"resume","session":"demo:me","key":"x"}"#,
             r#"{"type":"ack"}"#,
+            r#"{"type":"token","token":""}"#,
         ] {
             assert_eq!(code(lacking), ErrorCode::MissingField, "{lacking}");
         }
@@ -242,5 +257,11 @@ mod tests {
         let text = ClientMessage { id: None, ack: None, frame: resume }.encode();
         assert_eq!(text, r#"{"type":"resume","session":"demo:me","key":"k","seq":4,"attempt":2}"#);
         assert_eq!(ClientMessage::parse(&text).unwrap().encode(), text);
+        for text in [
+            r#"{"type":"hello","room":"demo","token":"a.b.c"}"#,
+            r#"{"type":"token","token":"a.b.c","id":7}"#,
+        ] {
+            assert_eq!(ClientMessage::parse(text).unwrap().encode(), text);
+        }
     }
 }

@@ -33,6 +33,14 @@ pub enum ErrorCode {
     Busy,
     /// This address or room asks for more than one may.
     RateLimited,
+    /// A token is needed, or the one that was shown is no good (any more).
+    Unauthorized,
+    /// The token is good, but not for this.
+    Forbidden,
+    /// Whether the token is good can't be found out at the moment.
+    AuthUnavailable,
+    /// Somebody in the room has the peer id that the token gives.
+    PeerTaken,
     /// There is no such session (any more), or the key isn't its own: join anew.
     NoSuchSession,
     /// The `id` isn't the one after the last: requests before it are missing.
@@ -49,7 +57,12 @@ impl ErrorCode {
     #[must_use]
     pub const fn retry(self) -> bool {
         match self {
-            Self::RoomFull | Self::ServerFull | Self::Busy | Self::RateLimited => true,
+            Self::RoomFull
+            | Self::ServerFull
+            | Self::Busy
+            | Self::RateLimited
+            | Self::AuthUnavailable
+            | Self::PeerTaken => true,
             Self::BadFrame
             | Self::BinaryFrame
             | Self::UnknownType
@@ -59,6 +72,8 @@ impl ErrorCode {
             | Self::HelloFirst
             | Self::AlreadyJoined
             | Self::NoSuchPeer
+            | Self::Unauthorized
+            | Self::Forbidden
             | Self::NoSuchSession
             | Self::OutOfOrder
             | Self::Undelivered
@@ -77,6 +92,8 @@ impl ErrorCode {
                 | Self::ServerFull
                 | Self::Busy
                 | Self::RateLimited
+                | Self::AuthUnavailable
+                | Self::PeerTaken
                 | Self::NoSuchSession
                 | Self::Undelivered
         )
@@ -103,6 +120,12 @@ impl ErrorCode {
             Self::ServerFull => "the server has as many members or rooms as it may have",
             Self::Busy => "the server has much to do: come again after retry_after_ms",
             Self::RateLimited => "this is more than one may: come again after retry_after_ms",
+            Self::Unauthorized => "the token has expired: get a new one and join anew",
+            Self::Forbidden => "the token isn't good for this",
+            Self::AuthUnavailable => {
+                "tokens can't be checked at the moment: come again after retry_after_ms"
+            }
+            Self::PeerTaken => "somebody in the room has the peer id of this token",
             Self::NoSuchSession => "there is no such session (any more): join anew with hello",
             Self::OutOfOrder => "ids count up by 1: send what comes before it first",
             Self::Undelivered => "it never reached its addressee, who is gone",
@@ -131,6 +154,10 @@ pub enum LeaveReason {
     Slow,
     /// It broke the protocol too often.
     Misbehaved,
+    /// Its token expired.
+    Expired,
+    /// Another session has come with a token for the same peer id.
+    Replaced,
     /// A word that this version doesn't know.
     #[serde(other)]
     Unknown,
@@ -165,6 +192,8 @@ pub enum CloseCode {
     Superseded,
     /// 4100: more refused frames than the limits allow.
     Misbehaved,
+    /// 4102: the token has expired.
+    Expired,
 }
 
 impl CloseCode {
@@ -182,6 +211,7 @@ impl CloseCode {
             Self::Shutdown => 4003,
             Self::Misbehaved => 4100,
             Self::Superseded => 4101,
+            Self::Expired => 4102,
         }
     }
 
@@ -199,6 +229,7 @@ impl CloseCode {
             Self::Shutdown => "the server shuts down, please reconnect",
             Self::Misbehaved => "too many refused frames",
             Self::Superseded => "another connection has resumed this session",
+            Self::Expired => "the token has expired: join anew with a new one",
         }
     }
 
@@ -226,7 +257,8 @@ mod tests {
             assert!(CloseCode::should_reconnect(close.number()));
         }
         assert!(CloseCode::should_reconnect(1006), "a broken connection");
-        for close in [CloseCode::Normal, CloseCode::TooBig, CloseCode::Misbehaved] {
+        let never = [CloseCode::Normal, CloseCode::TooBig, CloseCode::Misbehaved];
+        for close in never.into_iter().chain([CloseCode::Expired]) {
             assert!(!CloseCode::should_reconnect(close.number()));
         }
     }

@@ -52,6 +52,15 @@ pub enum ServerFrame<'a> {
     },
     /// New credentials, before the old ones expire.
     Ice(IceUpdate),
+    /// The answer to a newer token: it is taken.
+    Token {
+        /// The `id` of the request.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// In how many seconds it expires; without it: never.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires_in_s: Option<u64>,
+    },
     /// A request was refused.
     Error(ErrorFrame<'a>),
     /// Says nothing but its `ack`.
@@ -105,6 +114,9 @@ pub struct Welcome<'a> {
     /// The last numbered request that was carried out: 0 in a `welcome`.
     #[serde(default)]
     pub ack: u64,
+    /// What the client's token says that it is.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Cow<'a, str>>,
     /// Everybody else in the room, in the order of their joining.
     #[serde(borrow)]
     pub members: Vec<Member<'a>>,
@@ -112,6 +124,9 @@ pub struct Welcome<'a> {
     pub ice_servers: Vec<IceServer>,
     /// For how many seconds from now the ICE servers' credentials are good.
     pub ice_ttl_s: u64,
+    /// In how many seconds the token expires, if there is one that does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_ttl_s: Option<u64>,
     /// How the server finds out that a client is gone.
     pub heartbeat: Heartbeat,
     /// What the client must keep to.
@@ -135,6 +150,9 @@ pub struct Member<'a> {
     /// Whether its connection is lost at the moment.
     #[serde(default, skip_serializing_if = "is_false")]
     pub away: bool,
+    /// What its token says that it is.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Cow<'a, str>>,
 }
 
 /// New ICE servers.
@@ -243,6 +261,10 @@ impl<'a> ServerFrame<'a> {
             "away" => Self::Away { peer: serde_json::from_str::<PeerField<'a>>(text)?.peer },
             "back" => Self::Back { peer: serde_json::from_str::<PeerField<'a>>(text)?.peer },
             "ice" => Self::Ice(serde_json::from_str(text)?),
+            "token" => {
+                let TokenFields { id, expires_in_s } = serde_json::from_str(text)?;
+                Self::Token { id, expires_in_s }
+            }
             "ack" => Self::Ack { ack: serde_json::from_str::<AckField>(text)?.ack },
             "joined" => Self::Joined(serde_json::from_str(text)?),
             "left" => {
@@ -307,6 +329,7 @@ impl<'a> ServerFrame<'a> {
             | Self::Presence { .. }
             | Self::Error(_)
             | Self::Ack { .. }
+            | Self::Token { .. }
             | Self::Goaway { .. }
             | Self::Close { .. }
             | Self::Pong { .. }
@@ -354,6 +377,12 @@ struct SignalFields<'a> {
     from: Cow<'a, str>,
     #[serde(borrow)]
     data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct TokenFields {
+    id: Option<u64>,
+    expires_in_s: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -413,6 +442,7 @@ mod tests {
             polite: true,
             offers: false,
             away: false,
+            role: None,
         };
         let welcome = Welcome {
             room: "demo".into(),
@@ -421,13 +451,15 @@ mod tests {
             key: "k".into(),
             grace_s: 30,
             ack: 0,
-            members: vec![Member { away: true, ..member.clone() }],
+            role: Some("host".into()),
+            members: vec![Member { away: true, role: Some("guest".into()), ..member.clone() }],
             ice_servers: vec![IceServer {
                 urls: vec!["turn:192.0.2.1:3478".to_owned()],
                 username: Some("1:bob".to_owned()),
                 credential: Some("x".to_owned()),
             }],
             ice_ttl_s: 60,
+            token_ttl_s: Some(600),
             heartbeat: Heartbeat { interval_s: 4, timeout_s: 9 },
             limits: Limits {
                 frame_bytes_max: 65_536,
@@ -451,6 +483,7 @@ mod tests {
             ServerFrame::Away { peer: "ada".into() },
             ServerFrame::Back { peer: "ada".into() },
             ServerFrame::Ice(IceUpdate { ice_servers: Vec::new(), ice_ttl_s: 7 }),
+            ServerFrame::Token { id: Some(3), expires_in_s: None },
             ServerFrame::Ack { ack: 9 },
             ServerFrame::Goaway { deadline_s: 30, url: Some("wss://other".into()) },
             ServerFrame::Close { code: 4101, text: "bye".into() },

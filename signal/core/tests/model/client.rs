@@ -82,7 +82,8 @@ impl Client {
         let Some(seq) = self.resume(conn, forgets) else {
             self.link = Link::Asked(conn, None);
             let room = self.room.as_str().into();
-            return encode(None, None, ClientFrame::Hello { room, metadata: None, once: None });
+            let (once, token) = (None, "".into());
+            return encode(None, None, ClientFrame::Hello { room, metadata: None, once, token });
         };
         let session = self.session.as_ref().expect("it resumes it");
         let (session, key) = (session.name.as_str().into(), session.key.as_str().into());
@@ -153,6 +154,7 @@ impl Client {
             | CloseCode::NotUtf8
             | CloseCode::TooBig
             | CloseCode::Shutdown
+            | CloseCode::Expired
             | CloseCode::Misbehaved => panic!("closed with {code:?} though it is correct"),
         }
     }
@@ -236,6 +238,10 @@ impl Client {
             | ErrorCode::Undelivered
             | ErrorCode::Busy
             | ErrorCode::RateLimited
+            | ErrorCode::Unauthorized
+            | ErrorCode::Forbidden
+            | ErrorCode::AuthUnavailable
+            | ErrorCode::PeerTaken
             | ErrorCode::Unknown => panic!("{error:?} though it is correct"),
         }
     }
@@ -320,6 +326,7 @@ impl Session {
             | ServerFrame::Resumed { .. }
             | ServerFrame::Pong { .. }
             | ServerFrame::Close { .. }
+            | ServerFrame::Token { .. }
             | ServerFrame::Goaway { .. }
             | ServerFrame::Unknown => panic!("not now: {frame:?}"),
         }

@@ -46,7 +46,7 @@ pub(crate) struct Known {
 
 impl Known {
     pub(crate) fn of(member: &MemberFrame<'_>) -> Self {
-        let MemberFrame { peer, metadata: _, polite, offers, away } = member;
+        let MemberFrame { peer, metadata: _, polite, offers, away, role: _ } = member;
         Self { peer: peer.to_string(), polite: *polite, offers: *offers, away: *away }
     }
 }
@@ -161,6 +161,7 @@ impl Ledger {
         match request {
             Request::Join(join) => self.join(now, edge, join, rolled),
             Request::Resume(resume) => self.resume(now, edge, resume),
+            Request::Renew(_) => unreachable!("the clients here have no tokens"),
             Request::Ack(seq) => self.ack(now, edge, *seq),
             Request::Signal(signal) => self.signal(now, edge, signal),
             Request::Unreadable { id, code, .. } => {
@@ -556,6 +557,8 @@ impl Ledger {
         self.departures.push((peer, reason));
         let code = match reason {
             LeaveReason::Slow => CloseCode::SlowReader,
+            LeaveReason::Expired => CloseCode::Expired,
+            LeaveReason::Replaced => CloseCode::Superseded,
             LeaveReason::Lost | LeaveReason::Vanished => CloseCode::Vanished,
             LeaveReason::Left | LeaveReason::Misbehaved | LeaveReason::Unknown => CloseCode::Normal,
         };

@@ -701,6 +701,7 @@ fn kind(frame: &ServerFrame<'_>) -> Kind {
         | ServerFrame::Ack { .. }
         | ServerFrame::Pong { .. }
         | ServerFrame::Close { .. }
+        | ServerFrame::Token { .. }
         | ServerFrame::Goaway { .. }
         | ServerFrame::Unknown => {
             panic!("not from a hub: {frame:?}")

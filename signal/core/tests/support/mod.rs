@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use signal_core::protocol::LeaveReason;
 use signal_core::{
-    Config, Detached, EdgeId, Event, FrameText, Hub, IceUrls, Join, Metadata, Once, PeerId,
+    Config, Detached, EdgeId, Event, FrameText, Grant, Hub, IceUrls, Join, Metadata, Once, PeerId,
     Purpose, Request, Resume, RoomId, Seed, SessionKey, SessionName, Signal, TurnKey,
 };
 use std::sync::Arc;
@@ -78,7 +78,7 @@ impl Desk {
 
     /// Asks for a seat. The outputs, and the seat if it was given.
     pub(crate) fn join(&mut self, edge: u64, name: &str) -> (Vec<(u64, Event)>, Option<Seat>) {
-        self.join_once(edge, name, None)
+        self.join_as(edge, name, None, None)
     }
 
     /// The same, with what tells by which tries it is the same seat.
@@ -88,10 +88,32 @@ impl Desk {
         name: &str,
         once: Option<&str>,
     ) -> (Vec<(u64, Event)>, Option<Seat>) {
+        self.join_as(edge, name, once, None)
+    }
+
+    /// The same with what a token permits.
+    pub(crate) fn join_with(
+        &mut self,
+        edge: u64,
+        name: &str,
+        grant: Option<Grant>,
+    ) -> (Vec<(u64, Event)>, Option<Seat>) {
+        self.join_as(edge, name, None, grant)
+    }
+
+    fn join_as(
+        &mut self,
+        edge: u64,
+        name: &str,
+        once: Option<&str>,
+        grant: Option<Grant>,
+    ) -> (Vec<(u64, Event)>, Option<Seat>) {
         let once = once.map(|once| Once::parse(once).unwrap());
+        let (room, grant) = (room(name), grant.map(Box::new));
         let metadata = raw(&format!(r#"{{"edge": {edge}}}"#));
         let metadata = Metadata::new(Some(&metadata), 1024).unwrap();
-        let join = Join { room: room(name), metadata, once, ice: ice(), id: Some(edge) };
+        let (ice, id) = (ice(), Some(edge));
+        let join = Join { room, metadata, once, ice, id, token: None, grant };
         let outputs = self.handle(edge, Request::Join(join));
         let own: Vec<_> = outputs.iter().filter(|(to, _)| *to == edge).cloned().collect();
         let welcome = told(&own).into_iter().find(|(_, told)| told["type"] == "welcome");
