@@ -435,6 +435,8 @@ fn farewell(code: CloseCode) -> Option<Request> {
         CloseCode::SlowReader => Some(Request::Leave(LeaveReason::Slow)),
         CloseCode::HelloTimeout | CloseCode::Superseded => Some(Request::Detach(Detached::Lost)),
         CloseCode::Vanished => Some(Request::Detach(Detached::Vanished)),
+        // The hub has ended the session itself.
+        CloseCode::RoomClosed | CloseCode::Kicked => None,
         CloseCode::Shutdown => None,
     }
 }

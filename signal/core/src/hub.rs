@@ -1,7 +1,10 @@
 //! Rooms and sessions: who sits where, who is told what, and what is told again.
 
+mod admin;
 mod ends;
 mod welcome;
+
+pub use admin::{MemberInfo, RoomInfo};
 
 use crate::protocol::{
     CloseCode, ErrorCode, ErrorFrame, IceUpdate, LeaveReason, ServerFrame, Welcome,
@@ -14,7 +17,7 @@ use crate::{
     RoomId, SessionKey, SessionName, Signal, TurnKey,
 };
 use ahash::RandomState;
-use heliograph_base::{Now, Time};
+use heliograph_base::{Now, Time, UnixTime};
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use slab::Slab;
@@ -51,10 +54,11 @@ pub struct Hub {
 }
 
 /// A room: where its members sit, in the order of their joining.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Room {
     members: Vec<usize>,
     joins: Bucket,
+    since: UnixTime,
 }
 
 /// The end of somebody's stay in a room.
@@ -76,7 +80,10 @@ impl Departure {
     #[must_use]
     pub fn is_for_good(&self) -> bool {
         match self.reason {
-            LeaveReason::Left | LeaveReason::Misbehaved => true,
+            LeaveReason::Left
+            | LeaveReason::Misbehaved
+            | LeaveReason::Kicked
+            | LeaveReason::Closed => true,
             LeaveReason::Lost
             | LeaveReason::Slow
             | LeaveReason::Vanished
@@ -248,6 +255,7 @@ impl Hub {
             incoming: Incoming::default(),
             presence: Presence::Here(edge),
             heard: now.time,
+            since: now.unix,
             senders: Vec::new(),
         };
         let (peer, number) = (seat.peer.clone(), seat.number);
@@ -257,7 +265,9 @@ impl Hub {
         self.peers.insert(peer.clone(), place);
         self.edges.insert(edge, place);
         self.broadcast(&room, place, &joined);
-        self.rooms.entry(room).or_default().members.push(place);
+        let (members, joins, since) = (Vec::new(), Bucket::default(), now.unix);
+        let new = || Room { members, joins, since };
+        self.rooms.entry(room).or_insert_with(new).members.push(place);
 
         self.output(edge, Event::Seated { peer });
         let welcome = self.welcome(now, place);

@@ -29,5 +29,5 @@ pub use exchange::{
     BadMetadata, Detached, EdgeId, Event, FrameText, IceUrls, Join, Metadata, Numbered, Purpose,
     Request, Resume, Signal,
 };
-pub use hub::{Counts, Departure, Hub, Output, Seed};
+pub use hub::{Counts, Departure, Hub, MemberInfo, Output, RoomInfo, Seed};
 pub use id::{BadId, ID_BYTES_MAX, PeerId, RoomId, SessionKey, SessionName};

@@ -33,7 +33,7 @@ const REFUSALS: [(ErrorCode, &str); 15] = [
     (ErrorCode::OutOfOrder, "out_of_order"),
 ];
 
-const ENDS: [(End, &str); 12] = [
+const ENDS: [(End, &str); 14] = [
     (End::Closed, "closed"),
     (End::Broken, "broken"),
     (End::Close(CloseCode::Normal), "left"),
@@ -46,6 +46,8 @@ const ENDS: [(End, &str); 12] = [
     (End::Close(CloseCode::Shutdown), "shutdown"),
     (End::Close(CloseCode::Misbehaved), "misbehaved"),
     (End::Close(CloseCode::Superseded), "superseded"),
+    (End::Close(CloseCode::RoomClosed), "room_closed"),
+    (End::Close(CloseCode::Kicked), "kicked"),
 ];
 
 impl EdgeCounters {

@@ -131,6 +131,10 @@ pub enum LeaveReason {
     Slow,
     /// It broke the protocol too often.
     Misbehaved,
+    /// The operator removed it.
+    Kicked,
+    /// The operator closed the room.
+    Closed,
     /// A word that this version doesn't know.
     #[serde(other)]
     Unknown,
@@ -165,6 +169,10 @@ pub enum CloseCode {
     Superseded,
     /// 4100: more refused frames than the limits allow.
     Misbehaved,
+    /// 4103: the operator closed the room.
+    RoomClosed,
+    /// 4104: the operator removed this peer.
+    Kicked,
 }
 
 impl CloseCode {
@@ -182,6 +190,8 @@ impl CloseCode {
             Self::Shutdown => 4003,
             Self::Misbehaved => 4100,
             Self::Superseded => 4101,
+            Self::RoomClosed => 4103,
+            Self::Kicked => 4104,
         }
     }
 
@@ -199,6 +209,8 @@ impl CloseCode {
             Self::Shutdown => "the server shuts down, please reconnect",
             Self::Misbehaved => "too many refused frames",
             Self::Superseded => "another connection has resumed this session",
+            Self::RoomClosed => "the room was closed by the operator",
+            Self::Kicked => "removed by the operator",
         }
     }
 
@@ -226,7 +238,8 @@ mod tests {
             assert!(CloseCode::should_reconnect(close.number()));
         }
         assert!(CloseCode::should_reconnect(1006), "a broken connection");
-        for close in [CloseCode::Normal, CloseCode::TooBig, CloseCode::Misbehaved] {
+        use CloseCode::{Kicked, Misbehaved, Normal, RoomClosed, TooBig};
+        for close in [Normal, TooBig, Misbehaved, RoomClosed, Kicked] {
             assert!(!CloseCode::should_reconnect(close.number()));
         }
     }

@@ -153,7 +153,9 @@ impl Client {
             | CloseCode::NotUtf8
             | CloseCode::TooBig
             | CloseCode::Shutdown
-            | CloseCode::Misbehaved => panic!("closed with {code:?} though it is correct"),
+            | CloseCode::Misbehaved
+            | CloseCode::RoomClosed
+            | CloseCode::Kicked => panic!("closed with {code:?} though it is correct"),
         }
     }
 

@@ -446,6 +446,8 @@ impl Ledger {
         let code = match reason {
             LeaveReason::Slow => CloseCode::SlowReader,
             LeaveReason::Lost | LeaveReason::Vanished => CloseCode::Vanished,
+            LeaveReason::Kicked => CloseCode::Kicked,
+            LeaveReason::Closed => CloseCode::RoomClosed,
             LeaveReason::Left | LeaveReason::Misbehaved | LeaveReason::Unknown => CloseCode::Normal,
         };
         let edges: Vec<u64> =
