@@ -34,6 +34,11 @@ pub struct SignalConfig {
     ///
     /// 512.
     pub join_queue_max: usize,
+    /// How many orders of an operator may wait for one shard; with more, who orders waits. They go
+    /// first.
+    ///
+    /// 16: operators are few.
+    pub order_queue_max: usize,
     /// Who gets in.
     pub admission: AdmissionLimits,
     /// The proxies that are believed when they say whom a request comes from
@@ -72,6 +77,7 @@ impl Default for SignalConfig {
             shard_queue_max: 1024,
             resume_queue_max: 512,
             join_queue_max: 512,
+            order_queue_max: 16,
             admission: AdmissionLimits::default(),
             trusted_proxies: Vec::new(),
             goaway_per_s: 500,

@@ -22,6 +22,7 @@ mod framing;
 mod handshake;
 mod http;
 mod ice;
+mod orders;
 mod outbox;
 mod page;
 mod poll;
@@ -37,7 +38,8 @@ pub use config::{
     TurnTransport,
 };
 pub use http::{Accepted, Connection, Http, bind, tune};
+pub use orders::ShardFailed;
 pub use signal::Signal;
-pub use signal_core::Departure;
 pub use signal_core::protocol::IceServer;
+pub use signal_core::{BadId, Bucket, Departure, MemberInfo, PeerId, RoomId, RoomInfo};
 pub use tokio_rustls::TlsAcceptor;

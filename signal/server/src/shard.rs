@@ -1,6 +1,7 @@
 //! A shard: one task that owns one hub, and the outboxes of the edges of its sessions.
 
 use crate::edges::Lanes;
+use crate::orders::Order;
 use crate::outbox::{NotTaken, Outbox};
 use crate::{OnDeparture, SignalConfig};
 use ahash::RandomState;
@@ -83,6 +84,7 @@ const LEAST_SHARE: usize = 4;
 pub(crate) async fn run(
     hub: Hub,
     mut queues: Queues,
+    mut orders: mpsc::Receiver<Order>,
     clock: Clock,
     counts: &SharedCounts,
     on_departure: Option<OnDeparture>,
@@ -101,10 +103,13 @@ pub(crate) async fn run(
         };
         tokio::select! {
             biased;
+            // First, since the others may have so much to ask that it never were the operator's turn.
+            Some(order) = orders.recv() => order.carry_out(&mut shard.hub),
             is_open = queues.receive(&mut batch) => if !is_open { return },
             () = timer => {}
         }
         let now = clock.now();
+        shard.pass_on(now);
         for message in batch.drain(..) {
             shard.handle(now, message);
         }

@@ -37,8 +37,7 @@ pub(crate) async fn run(
 async fn serve(ties: &mut Ties, socket: &mut Socket, mut stopping: watch::Receiver<bool>) -> End {
     let mut stop = pin!(async move { stopping.wait_for(|stopping| *stopping).await.is_ok() });
     let edges = ties.edges.clone();
-    let mut goaway = pin!(edges.goaway());
-    let mut is_told = false;
+    let mut goaway = pin!(edges.goaway(None));
     let timer = pin!(sleep(ties.edges.limits.hello_timeout));
     let mut alarm = Alarm::new(timer);
     let end = loop {
@@ -59,9 +58,9 @@ async fn serve(ties: &mut Ties, socket: &mut Socket, mut stopping: watch::Receiv
                 let now = ties.edges.now();
                 ties.edge.handle_timeout(now);
             }
-            drain = goaway.as_mut(), if !is_told => {
-                is_told = true;
+            drain = goaway.as_mut() => {
                 drain.tell(&mut ties.edge);
+                goaway.set(edges.goaway(Some(drain)));
             }
             _ = stop.as_mut() => ties.edge.close(CloseCode::Shutdown),
         }
