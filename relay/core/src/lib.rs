@@ -36,4 +36,4 @@ pub use packet::{
 pub use policy::{Cidr, InvalidCidr, PeerPolicy};
 pub use ports::RelayedPorts;
 pub use reservations::ReservationToken;
-pub use server::{Revoke, Server};
+pub use server::{AllocationInfo, AllocationQuery, Revoke, SeatInfo, Server};

@@ -3,7 +3,7 @@
 //! Here: what goes in and out, and the first choice for each datagram. In the files beside: who
 //! asks (`authenticate`, `credentials`, `nonce`, `limiter`), what requests do (`allocate`,
 //! `reserve`, `control`, `tcp`, `discovery`, `mobility`) and get (`answer`), how data goes
-//! (`relay`), and what is kept (`allocation`, `peers`, `table`, `stock`, `rates`, `tickets`).
+//! (`relay`), what an operator asks (`list`, `revoke`), and what is kept (`allocation`, `peers`, `table`, `stock`, `rates`, `tickets`).
 
 mod allocate;
 mod allocation;
@@ -13,6 +13,7 @@ mod control;
 mod credentials;
 mod discovery;
 mod limiter;
+mod list;
 mod mobility;
 mod nonce;
 mod peers;
@@ -26,6 +27,7 @@ mod table;
 mod tcp;
 mod tickets;
 
+pub use list::{AllocationInfo, AllocationQuery, SeatInfo};
 pub use revoke::Revoke;
 pub(crate) use tickets::Sealer;
 

@@ -9,7 +9,8 @@ use crate::streams::{Closed, Joint, Peer, PeerPorts, StreamClient};
 use heliograph_base::{Now, Time};
 use relay_core::wire::ConnectionId;
 use relay_core::{
-    At, Effect, Forwarded, IcmpError, PortId, Received, Revoke, Scratch, Server, Verdict,
+    AllocationInfo, AllocationQuery, At, Effect, Forwarded, IcmpError, PortId, Received, Revoke,
+    Scratch, Server, Verdict,
 };
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -130,6 +131,10 @@ impl Engine {
             self.server.handle_peer_closed(now, connection);
         }
         self.take_effects(now.time);
+    }
+
+    pub(crate) fn allocations(&self, now: Now, query: &AllocationQuery) -> Vec<AllocationInfo> {
+        self.server.allocations(now, query)
     }
 
     /// Ends the allocations that are meant; says how many.

@@ -6,7 +6,8 @@
 //! back, so that nobody allocates in the long run.
 
 use crate::io::Bell;
-use relay_core::{Forwarded, ListenerId, Revoke};
+use crate::orders::Order;
+use relay_core::{Forwarded, ListenerId};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -91,7 +92,7 @@ pub(crate) struct Door {
 #[derive(Debug)]
 pub(crate) struct Control {
     bell: Bell,
-    orders: SyncSender<Revoke>,
+    orders: SyncSender<Order>,
     stop: AtomicBool,
 }
 
@@ -101,9 +102,9 @@ impl Control {
         self.bell.ring();
     }
 
-    /// Makes the worker end the allocations that are meant; whether there was room for the order.
-    pub(crate) fn revoke(&self, revoke: Revoke) -> bool {
-        let taken = self.orders.try_send(revoke).is_ok();
+    /// Gives the worker an order; whether there was room for it.
+    pub(crate) fn order(&self, order: Order) -> bool {
+        let taken = self.orders.try_send(order).is_ok();
         self.bell.ring();
         taken
     }
@@ -123,7 +124,7 @@ pub(crate) struct Handover {
     doors: Vec<Door>,
     parcels: Receiver<Parcel>,
     empties: Receiver<Parcel>,
-    orders: Receiver<Revoke>,
+    orders: Receiver<Order>,
     /// What this batch gave for each worker so far.
     packed: Vec<Option<Parcel>>,
 }
@@ -197,7 +198,7 @@ impl Handover {
     }
 
     /// The next order for this worker.
-    pub(crate) fn next_order(&self) -> Option<Revoke> {
+    pub(crate) fn next_order(&self) -> Option<Order> {
         self.orders.try_recv().ok()
     }
 
@@ -219,6 +220,7 @@ impl Handover {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use relay_core::Revoke;
 
     fn address(port: u16) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, 1], port))
@@ -275,11 +277,11 @@ mod tests {
     #[test]
     fn an_order_that_finds_no_room_is_told() {
         let workers = Handover::between(2, 4, 1).unwrap();
-        let order = Revoke::Room("demo".to_owned());
-        assert!(workers[1].control().revoke(order.clone()));
-        assert!(!workers[1].control().revoke(order.clone()));
+        let order = || Order::Revoke(Revoke::Room("demo".to_owned()), None);
+        assert!(workers[1].control().order(order()));
+        assert!(!workers[1].control().order(order()));
         assert!(workers[0].next_order().is_none());
-        assert_eq!(workers[1].next_order(), Some(order));
+        assert!(matches!(workers[1].next_order(), Some(Order::Revoke(Revoke::Room(_), None))));
     }
 
     #[test]

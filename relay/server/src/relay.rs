@@ -8,6 +8,7 @@ use crate::io::{Poller, sys};
 use crate::ledger::Ledger;
 use crate::listen::{self, ListenerAddress, Listening, Sockets};
 use crate::metrics::Board;
+use crate::orders::Order;
 use crate::ports::{Ports, RefillError, RelayIp};
 use crate::shelf::Shelf;
 use crate::socket;
@@ -32,7 +33,7 @@ pub struct Relay {
     listeners: Vec<ListenerAddress>,
     notes: Vec<Note>,
     boards: Vec<Arc<Board>>,
-    controls: Vec<Arc<Control>>,
+    pub(crate) controls: Vec<Arc<Control>>,
     threads: Vec<JoinHandle<()>>,
     /// None if there are no stream listeners.
     streams: Option<Streams>,
@@ -130,7 +131,9 @@ impl Relay {
     /// to their lifetime. That is counted.
     pub fn revoke(&self, revoke: &Revoke) -> bool {
         // Every worker is told, whatever the others say.
-        let refused = self.controls.iter().filter(|one| !one.revoke(revoke.clone())).count();
+        let refused =
+            self.controls.iter().filter(|one| !one.order(Order::Revoke(revoke.clone(), None)));
+        let refused = refused.count();
         self.revocations_lost.fetch_add(refused as u64, Ordering::Relaxed);
         refused == 0
     }

@@ -199,9 +199,8 @@ impl Worker {
     /// again.
     fn handle_bell(&mut self, now: Now) {
         self.handover.bell().answer();
-        while let Some(revoke) = self.handover.next_order() {
-            let ended = self.engine.handle_revoke(now, &revoke);
-            tracing::debug!(?revoke, ended, "revoked");
+        while let Some(order) = self.handover.next_order() {
+            order.carry_out(now, &mut self.engine);
         }
         let parcels_left = self.handle_parcels(now);
         let arrivals_left = self.handle_arrivals(now);

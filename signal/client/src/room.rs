@@ -343,7 +343,9 @@ impl RoomTask {
             LeaveReason::Left
             | LeaveReason::Misbehaved
             | LeaveReason::Expired
-            | LeaveReason::Replaced => link.leave(reason),
+            | LeaveReason::Replaced
+            | LeaveReason::Kicked
+            | LeaveReason::Closed => link.leave(reason),
             // Only its signaling is gone for certain.
             LeaveReason::Lost
             | LeaveReason::Slow

@@ -454,6 +454,8 @@ fn farewell(code: CloseCode) -> Option<Request> {
             Some(Request::Detach(Detached::Lost))
         }
         CloseCode::Vanished => Some(Request::Detach(Detached::Vanished)),
+        // The hub has ended the session itself.
+        CloseCode::RoomClosed | CloseCode::Kicked => None,
         CloseCode::Shutdown => None,
     }
 }

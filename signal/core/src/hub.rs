@@ -1,9 +1,12 @@
 //! Rooms and sessions: who sits where, who is told what, and what is told again.
 
+mod admin;
 mod ends;
 mod grants;
 mod news;
 mod welcome;
+
+pub use admin::{MemberInfo, RoomInfo};
 
 use crate::protocol::{
     CloseCode, ErrorCode, ErrorFrame, IceUpdate, LeaveReason, ServerFrame, Welcome,
@@ -16,7 +19,7 @@ use crate::{
     RoomId, SessionKey, SessionName, Signal, TurnKey,
 };
 use ahash::RandomState;
-use heliograph_base::{Now, Time};
+use heliograph_base::{Now, Time, UnixTime};
 use news::{Gatherings, News};
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
@@ -58,11 +61,18 @@ pub struct Hub {
 }
 
 /// A room: where its members sit, in the order of their joining.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Room {
     members: Vec<usize>,
     joins: Bucket,
     news: News,
+    since: UnixTime,
+}
+
+impl Room {
+    fn new(since: UnixTime) -> Self {
+        Self { members: Vec::new(), joins: Bucket::default(), news: News::default(), since }
+    }
 }
 
 /// The end of somebody's stay in a room.
@@ -87,7 +97,9 @@ impl Departure {
             LeaveReason::Left
             | LeaveReason::Misbehaved
             | LeaveReason::Expired
-            | LeaveReason::Replaced => true,
+            | LeaveReason::Replaced
+            | LeaveReason::Kicked
+            | LeaveReason::Closed => true,
             LeaveReason::Lost
             | LeaveReason::Slow
             | LeaveReason::Vanished
@@ -278,6 +290,7 @@ impl Hub {
             incoming: Incoming::default(),
             presence: Presence::Here(edge),
             heard: now.time,
+            since: now.unix,
             senders: Vec::new(),
             told: 0,
             once,
@@ -286,7 +299,7 @@ impl Hub {
         let (peer, number) = (seat.peer.clone(), seat.number);
         // The newcomer is the one with the higher number, for everybody.
         self.announce(now.time, &room, number, &ServerFrame::Joined(seat.seen_by(0)));
-        let there = self.rooms.entry(room).or_default();
+        let there = self.rooms.entry(room).or_insert_with(|| Room::new(now.unix));
         let place = self.seats.insert(Seat { told: there.news.next(), ..seat });
         there.members.push(place);
         self.know_peer(place);

@@ -3,7 +3,7 @@
 use crate::protocol::{LeaveReason, Member as MemberFrame};
 use crate::session::{Incoming, Outgoing};
 use crate::{EdgeId, Grant, IceUrls, Metadata, Once, PeerId, Role, RoomId, SessionKey};
-use heliograph_base::Time;
+use heliograph_base::{Time, UnixTime};
 use std::sync::Arc;
 
 /// A seat, from its join until its session ends.
@@ -23,6 +23,8 @@ pub(crate) struct Seat {
     pub(crate) presence: Presence,
     /// When something last came from the client by whatever edge.
     pub(crate) heard: Time,
+    /// When it was given.
+    pub(crate) since: UnixTime,
     /// Edges that only send.
     pub(crate) senders: Vec<EdgeId>,
     /// Its place in the news of its room: what stands before it, it knows.

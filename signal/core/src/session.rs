@@ -66,6 +66,11 @@ impl Outgoing {
         (self.acked + 1..).zip(self.frames.iter())
     }
 
+    /// How many frames are kept, and their bytes.
+    pub(crate) fn kept(&self) -> (usize, usize) {
+        (self.frames.len(), self.bytes)
+    }
+
     /// Takes all frames out; the numbers go on behind them.
     pub(crate) fn drain(&mut self) -> Queue<Sent> {
         self.acked = self.last();

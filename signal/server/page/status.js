@@ -6,6 +6,8 @@ const CODES = {
   4003: "The server is restarting.",
   4100: "The server refused too much from this page. Reload it.",
   4101: "This seat was taken over by another page.",
+  4103: "The operator of this server closed the room.",
+  4104: "The operator of this server removed you from the room.",
   1009: "This page sent the server more than it takes. Reload it.",
 };
 

@@ -34,6 +34,11 @@ pub struct SignalConfig {
     ///
     /// 512.
     pub join_queue_max: usize,
+    /// How many orders of an operator may wait for one shard; with more, who orders waits. They go
+    /// first.
+    ///
+    /// 16: operators are few.
+    pub order_queue_max: usize,
     /// Who is let in at all.
     pub auth: AuthConfig,
     /// Pages of which origins are served.
@@ -78,6 +83,7 @@ impl Default for SignalConfig {
             join_queue_max: 512,
             auth: AuthConfig::default(),
             origins: Origins::default(),
+            order_queue_max: 16,
             admission: AdmissionLimits::default(),
             trusted_proxies: Vec::new(),
             goaway_per_s: 500,

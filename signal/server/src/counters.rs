@@ -37,7 +37,7 @@ const REFUSALS: [(ErrorCode, &str); 19] = [
     (ErrorCode::OutOfOrder, "out_of_order"),
 ];
 
-const ENDS: [(End, &str); 13] = [
+const ENDS: [(End, &str); 15] = [
     (End::Closed, "closed"),
     (End::Broken, "broken"),
     (End::Close(CloseCode::Normal), "left"),
@@ -51,6 +51,8 @@ const ENDS: [(End, &str); 13] = [
     (End::Close(CloseCode::Misbehaved), "misbehaved"),
     (End::Close(CloseCode::Superseded), "superseded"),
     (End::Close(CloseCode::Expired), "expired"),
+    (End::Close(CloseCode::RoomClosed), "room_closed"),
+    (End::Close(CloseCode::Kicked), "kicked"),
 ];
 
 impl EdgeCounters {

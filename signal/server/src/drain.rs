@@ -58,6 +58,12 @@ impl<'a, F> Seldom<'a, F> {
     pub(crate) fn new(future: Pin<&'a mut F>, is_near: &'a AtomicBool) -> Self {
         Self { future, is_near, has_asked: false }
     }
+
+    /// Waits for another one from now on.
+    pub(crate) fn set(&mut self, future: F) {
+        self.future.set(future);
+        self.has_asked = false;
+    }
 }
 
 impl<F: Future> Future for Seldom<'_, F> {

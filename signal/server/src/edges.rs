@@ -7,6 +7,7 @@ use crate::checking::Checking;
 use crate::client_address::client_address;
 use crate::counters::EdgeCounters;
 use crate::drain::Drain;
+use crate::orders::Order;
 use crate::outbox::{Inbox, Outbox, outbox};
 use crate::shard::{Message, SharedCounts};
 use crate::{Connection, SignalConfig, ice};
@@ -32,6 +33,8 @@ pub(crate) struct Edges {
     pub(crate) clock: Clock,
     pub(crate) shards: Vec<Lanes>,
     pub(crate) auth: Arc<Auth>,
+    /// By shard: what an operator asks of it.
+    pub(crate) orders: Vec<mpsc::Sender<Order>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) shard_counts: Arc<[SharedCounts]>,
     pub(crate) hasher: RandomState,
@@ -98,20 +101,31 @@ impl Edges {
         Ok(Origin { client, local, _place: Some(place) })
     }
 
-    /// Waits until the end is announced, and it is the turn of one more client to be told.
-    pub(crate) async fn goaway(&self) -> Arc<Drain> {
+    /// Waits until the end is announced otherwise than the client was `told`, and it is the turn of
+    /// one more client to be told.
+    pub(crate) async fn goaway(&self, told: Option<Arc<Drain>>) -> Arc<Drain> {
         let mut draining = self.draining.subscribe();
-        let drain = match draining.wait_for(Option::is_some).await {
-            Ok(drain) => drain.clone(),
-            Err(_) => None,
-        };
-        match drain {
-            Some(drain) => {
-                // Boxed, so that clients who wait for it in vain don't hold room for its timers.
-                Box::pin(drain.turn()).await;
-                drain
+        loop {
+            let is_news = |drain: &Option<Arc<Drain>>| match (drain, &told) {
+                (Some(drain), Some(told)) => !Arc::ptr_eq(drain, told),
+                (Some(_), None) => true,
+                (None, Some(_) | None) => false,
+            };
+            let drain = match draining.wait_for(is_news).await {
+                Ok(drain) => drain.clone(),
+                Err(_) => None,
+            };
+            let Some(drain) = drain else { return pending().await };
+            // Boxed, so that clients who wait for it in vain don't hold room for its timers.
+            let turn = Box::pin(async {
+                tokio::select! {
+                    () = drain.turn() => true,
+                    _ = draining.changed() => false,
+                }
+            });
+            if turn.await {
+                return drain;
             }
-            None => pending().await,
         }
     }
 
@@ -120,7 +134,7 @@ impl Edges {
     }
 
     /// The shard that owns a room.
-    fn shard_of(&self, room: &RoomId) -> usize {
+    pub(crate) fn shard_of(&self, room: &RoomId) -> usize {
         (self.hasher.hash_one(room) % self.shards.len() as u64) as usize
     }
 }

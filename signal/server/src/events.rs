@@ -3,6 +3,7 @@
 //! by `POST /v1/send`.
 
 use crate::access::{Asked, close_frame};
+use crate::drain::Drain;
 use crate::edges::{Edges, Ties};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -29,7 +30,7 @@ pub(crate) async fn events(State(edges): State<Arc<Edges>>, asked: Asked) -> Res
     };
     let stopping = edges.stopping.subscribe();
     let ties = Ties::resuming(&edges, resume, origin);
-    let state = Some(Stream { ties, stopping, is_new: true, is_told: false });
+    let state = Some(Stream { ties, stopping, is_new: true, told: None });
     let chunks = stream::unfold(state, |state| async move {
         let mut stream = state?;
         let (chunk, is_over) = stream.next().await;
@@ -53,14 +54,14 @@ struct Stream {
     ties: Ties,
     stopping: watch::Receiver<bool>,
     is_new: bool,
-    /// Whether it was told of the announced end.
-    is_told: bool,
+    /// The announced end that it was told of.
+    told: Option<Arc<Drain>>,
 }
 
 impl Stream {
     /// The next bytes for the client, and whether they are the last.
     async fn next(&mut self) -> (Bytes, bool) {
-        let Self { ties, stopping, is_new, is_told } = self;
+        let Self { ties, stopping, is_new, told } = self;
         let edges = ties.edges.clone();
         let heartbeat = ties.edges.limits.heartbeat_interval;
         let mut text = String::new();
@@ -85,9 +86,9 @@ impl Stream {
                     event = ties.event(true) => ties.handle_event(event),
                     // Shows both sides, and proxies between them, that the connection is alive.
                     () = sleep(heartbeat) => text.push_str(":\n\n"),
-                    drain = edges.goaway(), if !*is_told => {
-                        *is_told = true;
+                    drain = edges.goaway(told.clone()) => {
                         drain.tell(&mut ties.edge);
+                        *told = Some(drain);
                     }
                     _ = stopping.wait_for(|stopping| *stopping) => {
                         ties.edge.close(CloseCode::Shutdown);

@@ -26,6 +26,7 @@ mod handshake;
 mod http;
 mod http_client;
 mod ice;
+mod orders;
 mod origin;
 mod outbox;
 mod page;
@@ -49,8 +50,11 @@ pub use http::{Accepted, Connection, Http, bind, tune};
 pub use http_client::{
     BadUrl, HttpClient, Incoming, Outgoing, OutgoingUrl, SIGNATURE, Unanswered, signature,
 };
+pub use orders::ShardFailed;
 pub use origin::{BadOrigin, Origins, WebOrigin};
 pub use signal::Signal;
 pub use signal_core::protocol::IceServer;
-pub use signal_core::{AtExpiry, Departure, PeerTaken};
+pub use signal_core::{
+    AtExpiry, BadId, Bucket, Departure, MemberInfo, PeerId, PeerTaken, RoomId, RoomInfo,
+};
 pub use tokio_rustls::TlsAcceptor;

@@ -40,7 +40,7 @@ pub(crate) async fn poll(State(edges): State<Arc<Edges>>, asked: Asked) -> Respo
     let wait_s = asked.access.wait_s.unwrap_or(WAIT_S).min(WAIT_S_MAX);
     let mut wait = pin!(sleep(Duration::from_secs(wait_s)));
     let mut stopping = edges.stopping.subscribe();
-    let mut goaway = pin!(edges.goaway());
+    let mut goaway = pin!(edges.goaway(None));
     let mut ties = Ties::resuming(&edges, resume, origin);
     let mut gathered = Gathered::default();
     ties.pass_requests().await;

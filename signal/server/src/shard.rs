@@ -2,6 +2,7 @@
 
 use crate::alarm::Alarm;
 use crate::edges::Lanes;
+use crate::orders::Order;
 use crate::outbox::{NotTaken, Outbox};
 use crate::{OnDeparture, SignalConfig};
 use ahash::RandomState;
@@ -85,6 +86,7 @@ const LEAST_SHARE: usize = 4;
 pub(crate) async fn run(
     hub: Hub,
     mut queues: Queues,
+    mut orders: mpsc::Receiver<Order>,
     clock: Clock,
     counts: &SharedCounts,
     on_departure: Option<OnDeparture>,
@@ -99,10 +101,13 @@ pub(crate) async fn run(
         alarm.set(clock.now().time, shard.hub.poll_timeout());
         tokio::select! {
             biased;
+            // First, since the others may have so much to ask that it never were the operator's turn.
+            Some(order) = orders.recv() => order.carry_out(clock.now().time, &mut shard.hub),
             is_open = queues.receive(&mut batch) => if !is_open { return },
             () = alarm.ring() => {}
         }
         let now = clock.now();
+        shard.pass_on(now);
         for message in batch.drain(..) {
             shard.handle(now, message);
         }

@@ -20,7 +20,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::field::Empty;
 use tracing::{Instrument as _, debug_span};
@@ -28,7 +28,7 @@ use tracing::{Instrument as _, debug_span};
 /// A signaling server with its rooms. Clones are handles of the same server.
 #[derive(Clone, Debug)]
 pub struct Signal {
-    edges: Arc<Edges>,
+    pub(crate) edges: Arc<Edges>,
 }
 
 impl Signal {
@@ -46,17 +46,19 @@ impl Signal {
         let turn = turn.map(|secret| TurnKey { secret, ttl: config.ice.ttl });
         let limits = shard_limits(&config.hub, shards);
 
-        let mut senders = Vec::with_capacity(shards);
+        let (mut senders, mut orders) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
         for number in 0..shards {
             let seed = Seed { hub: number as u16, random: random()? };
             let hub = Hub::new(limits.clone(), turn.clone(), &seed);
             let (lanes, queues) = shard::lanes(&config);
+            let (order, of_orders) = mpsc::channel(config.order_queue_max);
             let counts = counts.clone();
             let tell = config.on_departure.clone();
             tokio::spawn(async move {
-                shard::run(hub, queues, clock, &counts[number], tell).await;
+                shard::run(hub, queues, of_orders, clock, &counts[number], tell).await;
             });
             senders.push(lanes);
+            orders.push(order);
         }
         let key = random()?;
         let word =
@@ -68,6 +70,7 @@ impl Signal {
             config,
             clock,
             shards: senders,
+            orders,
             shard_counts: counts,
             hasher: RandomState::with_seeds(word(0), word(1), word(2), word(3)),
             counters: EdgeCounters::default(),
@@ -111,7 +114,8 @@ impl Signal {
 
     /// Announces the end: every client is told that the server closes `within` this time and, with
     /// `url`, where else to go, one after the other at the rate of the configuration. Who wants a
-    /// seat from now on is refused. Sessions go on until [`shutdown`](Self::shutdown).
+    /// seat from now on is refused. Sessions go on until [`shutdown`](Self::shutdown). Announced
+    /// anew, it is told anew to all.
     pub fn drain(&self, within: Duration, url: Option<String>) {
         let drain = Drain::new(within, url, self.edges.config.goaway_per_s);
         self.edges.is_ending.store(true, Ordering::Release);

@@ -39,9 +39,8 @@ async fn serve(ties: &mut Ties, socket: &mut Socket, mut stopping: watch::Receiv
     let stop = pin!(async move { stopping.wait_for(|stopping| *stopping).await.is_ok() });
     let edges = ties.edges.clone();
     let mut stop = Seldom::new(stop, &edges.is_ending);
-    let goaway = pin!(edges.goaway());
+    let goaway = pin!(edges.goaway(None));
     let mut goaway = Seldom::new(goaway, &edges.is_ending);
-    let mut is_told = false;
     let timer = pin!(sleep(ties.edges.limits.hello_timeout));
     let mut alarm = Alarm::new(timer);
     let end = loop {
@@ -64,9 +63,9 @@ async fn serve(ties: &mut Ties, socket: &mut Socket, mut stopping: watch::Receiv
                 let now = ties.edges.now();
                 ties.edge.handle_timeout(now);
             }
-            drain = &mut goaway, if !is_told => {
-                is_told = true;
+            drain = &mut goaway => {
                 drain.tell(&mut ties.edge);
+                goaway.set(edges.goaway(Some(drain)));
             }
             _ = &mut stop => ties.edge.close(CloseCode::Shutdown),
         }

@@ -13,7 +13,7 @@ use super::stock::{Family, StockedPort, Wanted};
 use super::table::Slot;
 use crate::usage::Claim;
 use crate::wire::{ConnectionId, ErrorCode};
-use crate::{Effect, ReservationToken, Transport};
+use crate::{Effect, Flow, ReservationToken, Transport};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -166,8 +166,11 @@ impl Server {
             relayed,
             user_id,
             peers: Peers::default(),
+            from_client: Flow::default(),
+            to_client: Flow::default(),
             connections,
             record: Box::new(Record {
+                begun: request.now.time,
                 expires: request.now.time + Duration::from_secs(answer.lifetime_s.into()),
                 user: user.name.into(),
                 user_kind: user.kind,

@@ -7,8 +7,8 @@ use super::mobility::Mobility;
 use super::peers::Peers;
 use super::rates::UserId;
 use super::table::Slot;
-use crate::PortId;
 use crate::wire::{ConnectionId, Key, TransactionId};
+use crate::{Flow, PortId};
 use heliograph_base::Time;
 use std::net::SocketAddr;
 
@@ -27,6 +27,9 @@ pub(super) struct Allocation {
     pub(super) user_id: UserId,
     /// Whom it may talk to.
     pub(super) peers: Peers,
+    /// What its client sent to peers, and they to it.
+    pub(super) from_client: Flow,
+    pub(super) to_client: Flow,
     /// Its connections with peers, if it is one of TCP.
     pub(super) connections: Option<Vec<ConnectionId>>,
     /// All that no packet of data needs: the less there is to an allocation, the more of them are
@@ -37,6 +40,7 @@ pub(super) struct Allocation {
 /// What only requests need to know of an allocation.
 #[derive(Debug)]
 pub(super) struct Record {
+    pub(super) begun: Time,
     pub(super) expires: Time,
     pub(super) user: Box<str>,
     pub(super) user_kind: UserKind,

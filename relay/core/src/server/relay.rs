@@ -1,7 +1,7 @@
 //! How data goes: client to peer, peer to client, and between two allocations of this relay.
 
 use super::request::Request;
-use super::table::Slot;
+use super::table::{Slot, Way};
 use super::{Client, Server};
 use crate::wire::{ChannelData, Class, Method, TransactionId, Writer, attribute, padding};
 use crate::{At, IcmpError, PortId, Reason, Scratch, Transmit, Verdict};
@@ -193,7 +193,7 @@ impl Server {
             return Verdict::Drop(Reason::NoPermission);
         };
         let on_network = permission.on_network;
-        if !self.table.take_packet(now.time, slot, body.len()) {
+        if !self.table.take_packet(now.time, slot, Way::FromClient, body) {
             return Verdict::Drop(Reason::OverRate);
         }
         match self.ports.owner(peer) {
@@ -226,7 +226,7 @@ impl Server {
         let allocation = self.table.get(slot);
         let client = allocation.client;
         let channel = allocation.peers.channel_to(now.time, peer);
-        if !self.table.take_packet(now.time, slot, body.len()) {
+        if !self.table.take_packet(now.time, slot, Way::ToClient, body) {
             return Verdict::Drop(Reason::OverRate);
         }
         let is_stream = self.listener(client.listener).transport.is_stream();

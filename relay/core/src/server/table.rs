@@ -16,6 +16,13 @@ use std::net::SocketAddr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot(u32);
 
+/// Which way a packet goes through an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    FromClient,
+    ToClient,
+}
+
 /// All allocations: one hash lookup from a client, none from a port.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -51,10 +58,20 @@ impl Table {
         self.slots.len() - self.free.len()
     }
 
-    /// Takes a packet from the rates of the user of an allocation; `false` if it goes over them.
-    pub(super) fn take_packet(&mut self, now: Time, slot: Slot, bytes: usize) -> bool {
-        let user = self.get(slot).user_id;
-        self.rates.take_packet(now, user, bytes)
+    /// Takes a packet from the rates of the user of an allocation, and counts it; `false` if it
+    /// goes over them.
+    pub(super) fn take_packet(&mut self, now: Time, slot: Slot, way: Way, payload: &[u8]) -> bool {
+        let Self { slots, rates, .. } = self;
+        let allocation = slots[slot.0 as usize].as_mut();
+        let allocation = allocation.expect("a slot is good while its allocation lives");
+        let fits = rates.take_packet(now, allocation.user_id, payload.len());
+        if fits {
+            match way {
+                Way::FromClient => allocation.from_client.count(payload),
+                Way::ToClient => allocation.to_client.count(payload),
+            }
+        }
+        fits
     }
 
     /// The same for new peers.
@@ -244,12 +261,12 @@ const DEADLINES_SPARE: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ListenerId;
     use crate::server::allocation::Record;
     use crate::server::answer::Allocated;
     use crate::server::credentials::UserKind;
     use crate::server::peers::Peers;
     use crate::wire::{Key, TransactionId};
+    use crate::{Flow, ListenerId};
     use std::time::Duration;
 
     const fn second(second: u64) -> Time {
@@ -267,8 +284,11 @@ mod tests {
             relayed: address,
             user_id,
             peers: Peers::default(),
+            from_client: Flow::default(),
+            to_client: Flow::default(),
             connections: None,
             record: Box::new(Record {
+                begun: now,
                 expires,
                 user: "alice".into(),
                 user_kind: UserKind::Static,

@@ -125,13 +125,19 @@ impl Hub {
     /// Ends a session: its seat is free, its edges are closed, the others are told, and so are the
     /// senders of what never came.
     pub(super) fn end(&mut self, now: Time, place: usize, reason: LeaveReason) {
-        let seat = self.seats.remove(place);
-        self.forget_peer(&seat);
-        let room = self.rooms.get_mut(&seat.room).expect("a seat is in a room");
+        let name = &self.seats[place].room;
+        let room = self.rooms.get_mut(name).expect("a seat is in a room");
         room.members.retain(|member| *member != place);
         if room.members.is_empty() {
-            self.rooms.remove(&seat.room);
+            self.rooms.remove(name);
         }
+        self.vacate(now, place, reason);
+    }
+
+    /// The same for a seat that its room no longer lists.
+    pub(super) fn vacate(&mut self, now: Time, place: usize, reason: LeaveReason) {
+        let seat = self.seats.remove(place);
+        self.forget_peer(&seat);
         for edge in seat.edge().into_iter().chain(seat.senders.iter().copied()) {
             // The one that asked for it is no longer known.
             if self.edges.remove(&edge).is_some() {
@@ -172,6 +178,8 @@ fn close_code(reason: LeaveReason) -> CloseCode {
         LeaveReason::Expired => CloseCode::Expired,
         LeaveReason::Replaced => CloseCode::Superseded,
         LeaveReason::Lost | LeaveReason::Vanished => CloseCode::Vanished,
+        LeaveReason::Kicked => CloseCode::Kicked,
+        LeaveReason::Closed => CloseCode::RoomClosed,
         LeaveReason::Left | LeaveReason::Misbehaved | LeaveReason::Unknown => CloseCode::Normal,
     }
 }

@@ -158,6 +158,10 @@ pub enum LeaveReason {
     Expired,
     /// Another session has come with a token for the same peer id.
     Replaced,
+    /// The operator removed it.
+    Kicked,
+    /// The operator closed the room.
+    Closed,
     /// A word that this version doesn't know.
     #[serde(other)]
     Unknown,
@@ -194,6 +198,10 @@ pub enum CloseCode {
     Misbehaved,
     /// 4102: the token has expired.
     Expired,
+    /// 4103: the operator closed the room.
+    RoomClosed,
+    /// 4104: the operator removed this peer.
+    Kicked,
 }
 
 impl CloseCode {
@@ -212,6 +220,8 @@ impl CloseCode {
             Self::Misbehaved => 4100,
             Self::Superseded => 4101,
             Self::Expired => 4102,
+            Self::RoomClosed => 4103,
+            Self::Kicked => 4104,
         }
     }
 
@@ -230,6 +240,8 @@ impl CloseCode {
             Self::Misbehaved => "too many refused frames",
             Self::Superseded => "another connection has resumed this session",
             Self::Expired => "the token has expired: join anew with a new one",
+            Self::RoomClosed => "the room was closed by the operator",
+            Self::Kicked => "removed by the operator",
         }
     }
 
@@ -257,8 +269,8 @@ mod tests {
             assert!(CloseCode::should_reconnect(close.number()));
         }
         assert!(CloseCode::should_reconnect(1006), "a broken connection");
-        let never = [CloseCode::Normal, CloseCode::TooBig, CloseCode::Misbehaved];
-        for close in never.into_iter().chain([CloseCode::Expired]) {
+        use CloseCode::{Expired, Kicked, Misbehaved, Normal, RoomClosed, TooBig};
+        for close in [Normal, TooBig, Misbehaved, Expired, RoomClosed, Kicked] {
             assert!(!CloseCode::should_reconnect(close.number()));
         }
     }

@@ -155,7 +155,9 @@ impl Client {
             | CloseCode::TooBig
             | CloseCode::Shutdown
             | CloseCode::Expired
-            | CloseCode::Misbehaved => panic!("closed with {code:?} though it is correct"),
+            | CloseCode::Misbehaved
+            | CloseCode::RoomClosed
+            | CloseCode::Kicked => panic!("closed with {code:?} though it is correct"),
         }
     }
 

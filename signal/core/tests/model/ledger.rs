@@ -560,6 +560,8 @@ impl Ledger {
             LeaveReason::Expired => CloseCode::Expired,
             LeaveReason::Replaced => CloseCode::Superseded,
             LeaveReason::Lost | LeaveReason::Vanished => CloseCode::Vanished,
+            LeaveReason::Kicked => CloseCode::Kicked,
+            LeaveReason::Closed => CloseCode::RoomClosed,
             LeaveReason::Left | LeaveReason::Misbehaved | LeaveReason::Unknown => CloseCode::Normal,
         };
         let edges: Vec<u64> =

@@ -136,6 +136,7 @@ impl Conn {
                 Request::Signal(signal) => signal.ack,
                 Request::Join(_)
                 | Request::Resume(_)
+                | Request::Renew(_)
                 | Request::Unreadable { .. }
                 | Request::Leave(_)
                 | Request::Detach(_) => None,

@@ -1,0 +1,86 @@
+//! What an operator asks of the workers. Each has its own allocations, so each is asked, by the
+//! bounded queue of its orders, and answers when it next wakes up.
+
+use crate::Relay;
+use crate::engine::Engine;
+use heliograph_base::Now;
+use relay_core::{AllocationInfo, AllocationQuery, Revoke};
+use std::fmt;
+use tokio::sync::oneshot;
+
+/// An order to one worker.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Ends the allocations that are meant, and says how many if somebody wants to know.
+    Revoke(Revoke, Option<oneshot::Sender<usize>>),
+    /// Lists the allocations that are meant.
+    List(AllocationQuery, oneshot::Sender<Vec<AllocationInfo>>),
+}
+
+impl Order {
+    /// Carries it out. Who asked may be gone; then nobody is told.
+    pub(crate) fn carry_out(self, now: Now, engine: &mut Engine) {
+        match self {
+            Self::Revoke(revoke, answer) => {
+                let ended = engine.handle_revoke(now, &revoke);
+                tracing::debug!(?revoke, ended, "revoked");
+                answer.map(|answer| answer.send(ended));
+            }
+            Self::List(query, answer) => {
+                let _ = answer.send(engine.allocations(now, &query));
+            }
+        }
+    }
+}
+
+/// A worker has no room for more orders at the moment, or has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a relay worker has no room for more orders: try again")
+    }
+}
+
+impl std::error::Error for Busy {}
+
+impl Relay {
+    /// The live allocations that are meant, of all workers in one order. Waits for each worker.
+    ///
+    /// # Errors
+    /// [`Busy`] if one can't be asked.
+    pub async fn allocations(&self, query: &AllocationQuery) -> Result<Vec<AllocationInfo>, Busy> {
+        let answers = self.ask_all(|answer| Order::List(query.clone(), answer)).await?;
+        let mut all: Vec<_> = answers.into_iter().flatten().collect();
+        all.sort_unstable_by_key(|info| (info.relayed, info.is_tcp));
+        all.truncate(query.limit);
+        Ok(all)
+    }
+
+    /// The same as [`Self::revoke`], but waits for each worker and says how many allocations ended.
+    ///
+    /// # Errors
+    /// [`Busy`] if one can't be told. Others may have done it.
+    pub async fn revoke_counted(&self, revoke: &Revoke) -> Result<usize, Busy> {
+        let ended = self.ask_all(|answer| Order::Revoke(revoke.clone(), Some(answer))).await?;
+        Ok(ended.into_iter().sum())
+    }
+
+    async fn ask_all<T>(
+        &self,
+        order: impl Fn(oneshot::Sender<T>) -> Order,
+    ) -> Result<Vec<T>, Busy> {
+        let mut waiting = Vec::with_capacity(self.controls.len());
+        // Every worker is told, whatever the others say.
+        for control in &self.controls {
+            let (answer, answered) = oneshot::channel();
+            waiting.push(control.order(order(answer)).then_some(answered).ok_or(Busy));
+        }
+        let mut answers = Vec::with_capacity(waiting.len());
+        for answered in waiting {
+            answers.push(answered?.await.map_err(|_| Busy)?);
+        }
+        Ok(answers)
+    }
+}
