@@ -3,26 +3,26 @@
 mod admin;
 mod ends;
 mod grants;
+mod join;
 mod news;
+mod resume;
 mod welcome;
 
 pub use admin::{MemberInfo, RoomInfo};
 
-use crate::protocol::{
-    CloseCode, ErrorCode, ErrorFrame, IceUpdate, LeaveReason, ServerFrame, Welcome,
-};
+use crate::protocol::{ErrorCode, ErrorFrame, IceUpdate, LeaveReason, ServerFrame};
 use crate::seat::{Presence, Seat};
-use crate::session::{Incoming, Origin, Outgoing, Sent, Turn};
+use crate::session::{Origin, Sent, Turn};
 use crate::timers::{Due, Timer, Timers};
 use crate::{
-    Bucket, Config, EdgeId, Event, FrameText, Join, Numbered, PeerId, Purpose, Request, Resume,
-    RoomId, SessionKey, SessionName, Signal, TurnKey,
+    Bucket, Config, EdgeId, Event, FrameText, Numbered, PeerId, Request, RoomId, SessionName,
+    Signal, TurnKey,
 };
 use ahash::RandomState;
 use heliograph_base::{Now, Time, UnixTime};
 use news::{Gatherings, News};
 use rand::rngs::StdRng;
-use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use rand::{Rng as _, SeedableRng as _};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
@@ -255,148 +255,6 @@ impl Hub {
         members.iter().map(|place| &self.seats[*place].peer)
     }
 
-    /// Gives the client a seat and tells the others, or refuses.
-    fn handle_join(&mut self, now: Now, edge: EdgeId, join: Join) {
-        if !self.edges.contains_key(&edge) {
-            self.take_back(now.time, &join.room, join.once.as_ref());
-        }
-        let replaced = self.to_replace(&join.room, join.grant.as_deref());
-        let replaced = match self.join_refusal(edge, &join.room, replaced) {
-            Ok(replaced) => replaced,
-            Err(code) => return self.refuse(edge, code, join.id),
-        };
-        let rate = (self.config.room_joins_per_s, self.config.room_joins_burst);
-        let joins = self.rooms.get_mut(&join.room).map(|room| &mut room.joins);
-        if let Some(Err(wait)) = joins.map(|joins| joins.try_take(now.time, 1, rate)) {
-            let (code, id, retry_after) = (ErrorCode::RateLimited, join.id, Some(wait));
-            return self.output(edge, Event::Refused { code, text: None, id, retry_after });
-        }
-        if let Some(replaced) = replaced {
-            self.end(now.time, replaced, LeaveReason::Replaced);
-        }
-        let Join { room, metadata, once, ice, grant, id: _, token: _ } = join;
-        let given = grant.as_ref().and_then(|grant| grant.peer.clone());
-        self.last_seat += 1;
-        self.counts.joins += 1;
-        let seat = Seat {
-            number: self.last_seat,
-            room: room.clone(),
-            peer: given.unwrap_or_else(|| PeerId::from_random(self.dice.random())),
-            metadata,
-            key: SessionKey::from_random(self.dice.random()),
-            ice,
-            grant,
-            outgoing: Outgoing::default(),
-            incoming: Incoming::default(),
-            presence: Presence::Here(edge),
-            heard: now.time,
-            since: now.unix,
-            senders: Vec::new(),
-            told: 0,
-            once,
-            attempt: 0,
-        };
-        let (peer, number) = (seat.peer.clone(), seat.number);
-        // The newcomer is the one with the higher number, for everybody.
-        self.announce(now.time, &room, number, &ServerFrame::Joined(seat.seen_by(0)));
-        let there = self.rooms.entry(room).or_insert_with(|| Room::new(now.unix));
-        let place = self.seats.insert(Seat { told: there.news.next(), ..seat });
-        there.members.push(place);
-        self.know_peer(place);
-        self.edges.insert(edge, place);
-
-        self.output(edge, Event::Seated { peer });
-        let welcome = self.welcome(now, place);
-        let welcome = FrameText::encode(&ServerFrame::Welcome(welcome));
-        self.send(place, welcome, None);
-        if let Some(turn) = &self.turn {
-            self.timers.set(now.time + renewal_after(turn.ttl), place, number, Due::Ice);
-        }
-        self.watch_expiry(place);
-    }
-
-    /// Takes a session up again. Who doesn't have its key changes nothing.
-    fn handle_resume(&mut self, now: Time, edge: EdgeId, resume: &Resume) {
-        if self.edges.contains_key(&edge) {
-            return self.refuse(edge, ErrorCode::AlreadyJoined, resume.id);
-        }
-        let Some(place) = self.session(&resume.name, &resume.key) else {
-            return self.refuse(edge, ErrorCode::NoSuchSession, resume.id);
-        };
-        if self.is_too_late(now, place) {
-            return self.refuse(edge, ErrorCode::Unauthorized, resume.id);
-        }
-        let seat = &mut self.seats[place];
-        if resume.attempt.is_some_and(|attempt| attempt < seat.attempt) {
-            return self.output(edge, Event::Close(CloseCode::Superseded));
-        }
-        seat.attempt = resume.attempt.unwrap_or(seat.attempt);
-        self.edges.insert(edge, place);
-        let peer = resume.name.peer.clone();
-        self.output(edge, Event::Seated { peer });
-        let seat = &mut self.seats[place];
-        seat.heard = now;
-        match &resume.purpose {
-            Purpose::Listen { seq, ice, is_oneway } => {
-                seat.ice = ice.clone();
-                if *is_oneway {
-                    let due = Due::Silence { edge };
-                    self.timers.set(now + self.config.heartbeat_timeout, place, seat.number, due);
-                }
-                self.attach(now, edge, place, *seq);
-            }
-            Purpose::Send => seat.senders.push(edge),
-        }
-    }
-
-    /// The edge gets all frames of the session from now on, and first those that haven't come.
-    fn attach(&mut self, now: Time, edge: EdgeId, place: usize, seq: u64) {
-        self.counts.resumes += 1;
-        let seat = &mut self.seats[place];
-        let was_away = seat.is_away();
-        let before = std::mem::replace(&mut seat.presence, Presence::Here(edge));
-        let can_go_on = seat.outgoing.can_go_on_after(seq);
-        if let Presence::Here(before) = before {
-            self.edges.remove(&before);
-            self.output(before, Event::Close(CloseCode::Superseded));
-        }
-        match can_go_on {
-            true => self.go_on(edge, place, seq),
-            false => self.resync(place),
-        }
-        // At last, since it may bring news for this one too, which come behind what it missed.
-        if was_away {
-            self.announce_state(now, place, |peer| ServerFrame::Back { peer });
-        }
-    }
-
-    /// Sends what hasn't come.
-    fn go_on(&mut self, edge: EdgeId, place: usize, seq: u64) {
-        let seat = &mut self.seats[place];
-        seat.outgoing.ack(seq);
-        let resumed = FrameText::encode(&ServerFrame::Resumed { ack: seat.incoming.tell() });
-        let plain = |seq, frame| Output {
-            to: edge,
-            event: Event::Frame(Numbered { seq, ack: None, frame }),
-        };
-        self.outputs.push_back(plain(None, resumed));
-        let unacked = seat.outgoing.unacked();
-        self.outputs.extend(unacked.map(|(seq, sent)| plain(Some(seq), sent.frame.clone())));
-    }
-
-    /// Tells a client that has lost something for good all there is to know.
-    fn resync(&mut self, place: usize) {
-        self.counts.resyncs += 1;
-        let lost = self.seats[place].outgoing.drain();
-        self.tell_undelivered(lost);
-        let seat = &mut self.seats[place];
-        let (ack, news) = (seat.incoming.tell(), self.rooms.get(&seat.room).map(|it| &it.news));
-        seat.told = news.map_or(0, News::next);
-        let state = Welcome { ack, ..self.state(&self.seats[place]) };
-        let frame = FrameText::encode(&ServerFrame::Resync(state));
-        self.send(place, frame, None);
-    }
-
     /// Forgets what has come.
     fn handle_ack(&mut self, now: Time, edge: EdgeId, seq: u64) {
         let Some(place) = self.edges.get(&edge).copied() else {
@@ -543,35 +401,6 @@ impl Hub {
                 Due::Silence { edge } => seat.edge() == Some(*edge),
             })
         });
-    }
-
-    /// The session with this name, if the key is its own.
-    fn session(&self, name: &SessionName, key: &SessionKey) -> Option<usize> {
-        let place = self.seated(&name.room, &name.peer)?;
-        self.seats[place].key.is(key).then_some(place)
-    }
-
-    /// Whether there is a seat; gives whom it replaces.
-    fn join_refusal(
-        &self,
-        edge: EdgeId,
-        room: &RoomId,
-        replaced: Result<Option<usize>, ErrorCode>,
-    ) -> Result<Option<usize>, ErrorCode> {
-        let members = self.rooms.get(room).map(|room| room.members.len());
-        let no_room_left = members.is_none() && self.rooms.len() >= self.config.rooms_max;
-        if self.edges.contains_key(&edge) {
-            Err(ErrorCode::AlreadyJoined)
-        } else if replaced != Ok(None) {
-            // If there is somebody to replace, there is a seat.
-            replaced
-        } else if members.unwrap_or(0) >= self.config.room_members_max {
-            Err(ErrorCode::RoomFull)
-        } else if no_room_left || self.seats.len() >= self.config.members_max {
-            Err(ErrorCode::ServerFull)
-        } else {
-            Ok(None)
-        }
     }
 
     fn refuse(&mut self, to: EdgeId, code: ErrorCode, id: Option<u64>) {
