@@ -242,6 +242,7 @@ impl RoomTask {
                     link.signal(data);
                 }
             }
+            SessionEvent::Room(event) => self.inbox.push(Event::Room(event))?,
             SessionEvent::Ice(update) => self.handle_ice(session.is_local(), &update.ice_servers),
             SessionEvent::Refused(refusal) => {
                 tracing::debug!(code = %refusal.code, text = %refusal.text, "a signal was refused");

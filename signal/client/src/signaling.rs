@@ -74,6 +74,7 @@ impl Signaling {
                 | Event::PeerBack(_)
                 | Event::PeerLeft { .. }
                 | Event::Signal { .. }
+                | Event::Room(_)
                 | Event::Ice(_)
                 | Event::Refused(_) => {}
             }

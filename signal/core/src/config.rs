@@ -80,6 +80,43 @@ pub struct Config {
     ///
     /// 16 KiB: a part of `unacked_bytes_max`, whose limit nobody may meet just since others come.
     pub news_bytes_max: usize,
+    /// How many bytes of broadcasts a second the members of one room are sent together, after a
+    /// burst of `broadcast_bytes_burst`; others are refused with `rate_limited`. 0: no limit.
+    ///
+    /// 4 MiB: what one member says costs as many times as there are others.
+    pub broadcast_bytes_per_s: u64,
+    /// 16 MiB: the largest frame to 256 members.
+    pub broadcast_bytes_burst: u64,
+    /// The largest state of a room, in bytes of JSON text.
+    ///
+    /// 16 KiB: a newcomer is sent all of it, and everybody each change.
+    pub state_bytes_max: usize,
+    /// The longest password of a room, in bytes.
+    ///
+    /// 128: any that a person remembers.
+    pub password_bytes_max: usize,
+    /// How many broadcasts a room may keep for newcomers.
+    ///
+    /// 256: a page of a chat, or the moves of a game.
+    pub history_max: usize,
+    /// How many bytes they may have; older ones are forgotten.
+    ///
+    /// 64 KiB: a newcomer is sent all of it in one frame.
+    pub history_bytes_max: usize,
+    /// For how long they are kept.
+    ///
+    /// 1 h: who comes later comes to another conversation.
+    pub history_age: Duration,
+    /// How many clients a room bans; with more, the oldest ban is forgotten.
+    ///
+    /// 64: a host that has more to do needs a password.
+    pub bans_max: usize,
+    /// How long a host may be away; then the room has another.
+    ///
+    /// 5 s: with the second before it is `away`, a change of networks.
+    pub host_patience: Duration,
+    /// Whether rooms are made by who comes first; else only by who may make them.
+    pub opens_rooms: bool,
     /// The largest frame of a client, in bytes of UTF-8; a larger one closes the connection with
     /// 1009.
     ///
@@ -166,6 +203,16 @@ impl Default for Config {
             bytes_burst: 1 << 20,
             room_joins_per_s: 50,
             room_joins_burst: 2048,
+            broadcast_bytes_per_s: 4 << 20,
+            broadcast_bytes_burst: 16 << 20,
+            state_bytes_max: 16 << 10,
+            password_bytes_max: 128,
+            history_max: 256,
+            history_bytes_max: 64 << 10,
+            history_age: Duration::from_secs(3600),
+            bans_max: 64,
+            host_patience: Duration::from_secs(5),
+            opens_rooms: true,
             news_per_s: 100,
             news_burst: 32,
             news_max: 64,

@@ -2,12 +2,14 @@
 
 use crate::bucket::Bucket;
 use crate::protocol::{
-    ClientFrame, ClientMessage, CloseCode, ErrorCode, ErrorFrame, LeaveReason, ServerFrame,
+    ClientFrame, ClientMessage, CloseCode, Entry, ErrorCode, ErrorFrame, LeaveReason, ServerFrame,
     Unreadable,
 };
+use crate::room::read_action;
 use crate::{
-    Config, Detached, Event, FrameText, IceUrls, Join, Metadata, Numbered, Once, PeerId, Purpose,
-    Queue, Renew, Request, Resume, RoomId, SessionKey, SessionName, Signal, Token,
+    Config, Detached, Event, FrameText, IceUrls, Join, Metadata, NewRoom, Numbered, Once, Password,
+    PeerId, Purpose, Queue, Renew, Request, Resume, RoomId, RoomRequest, SessionKey, SessionName,
+    Signal, Token,
 };
 use heliograph_base::Time;
 use serde_json::value::RawValue;
@@ -302,12 +304,13 @@ impl Edge {
     }
 
     fn handle_frame(&mut self, id: Option<u64>, frame: ClientFrame<'_>) {
-        match (&self.state, frame) {
-            (State::Greeting, ClientFrame::Hello { room, metadata, once, token }) => {
-                self.join(id, &room, metadata, (once.as_deref(), &token));
+        match (&self.state, &frame) {
+            (State::Greeting, ClientFrame::Hello { room, metadata, once, token, entry }) => {
+                let join = self.read_join(room, *metadata, (once.as_deref(), token), entry);
+                self.join(id, join);
             }
             (State::Greeting, ClientFrame::Resume { session, key, seq, attempt }) => {
-                self.resume(id, (&session, &key), (seq, attempt));
+                self.resume(id, (session, key), (*seq, *attempt));
             }
             // In a room it is taken before.
             (_, ClientFrame::Signal { .. }) | (State::Greeting, _) => {
@@ -319,9 +322,18 @@ impl Edge {
             ) => self.refuse_plainly(ErrorCode::AlreadyJoined, id),
             (State::Joining | State::Seated(_), ClientFrame::Ack) => {}
             (State::Joining | State::Seated(_), ClientFrame::Token { token }) => {
-                let (token, grant) = (Token::new(&token), None);
+                let (token, grant) = (Token::new(token), None);
                 self.requests.push(Request::Renew(Renew { token, grant, id }));
             }
+            (
+                State::Joining | State::Seated(_),
+                ClientFrame::Broadcast { .. }
+                | ClientFrame::State { .. }
+                | ClientFrame::Metadata { .. }
+                | ClientFrame::Rules { .. }
+                | ClientFrame::Host { .. }
+                | ClientFrame::Kick { .. },
+            ) => self.ask_room(id, frame),
             (State::Joining | State::Seated(_), ClientFrame::Leave) => {
                 self.close(CloseCode::Normal);
             }
@@ -332,30 +344,51 @@ impl Edge {
         }
     }
 
-    fn join(
-        &mut self,
-        id: Option<u64>,
+    fn read_join(
+        &self,
         room: &str,
         metadata: Option<&RawValue>,
         (once, token): (Option<&str>, &str),
-    ) {
-        let room = match RoomId::parse(room) {
-            Ok(room) => room,
-            Err(bad) => return self.refuse_saying(ErrorCode::BadRoom, bad.to_string(), id),
-        };
-        let metadata = match Metadata::new(metadata, self.config.metadata_bytes_max) {
-            Ok(metadata) => metadata,
-            Err(bad) => return self.refuse_saying(ErrorCode::BadMetadata, bad.to_string(), id),
-        };
-        let once = match once.map(Once::parse).transpose() {
-            Ok(once) => once,
-            Err(bad) => return self.refuse_saying(ErrorCode::BadFrame, bad.to_string(), id),
-        };
-        self.state = State::Joining;
-        let ice = self.ice.clone();
-        let token = (!token.is_empty()).then(|| Token::new(token));
-        let join = Join { room, metadata, once, ice, id, token, grant: None };
-        self.requests.push(Request::Join(join));
+        Entry { create, password, after }: &Entry<'_>,
+    ) -> Result<Join, (ErrorCode, String)> {
+        let config = &*self.config;
+        let room = RoomId::parse(room).map_err(|bad| (ErrorCode::BadRoom, bad.to_string()))?;
+        let metadata = Metadata::new(metadata, config.metadata_bytes_max)
+            .map_err(|bad| (ErrorCode::BadMetadata, bad.to_string()))?;
+        let once = once.map(Once::parse).transpose();
+        let once = once.map_err(|bad| (ErrorCode::BadFrame, bad.to_string()))?;
+        let create = create.map(|text| NewRoom::read(text.get(), config)).transpose();
+        let create = create.map_err(|bad| (ErrorCode::BadRules, bad.to_string()))?;
+        Ok(Join {
+            room,
+            metadata,
+            once,
+            ice: self.ice.clone(),
+            create: create.map(Box::new),
+            password: password.as_deref().map(Password::new),
+            after: *after,
+            source: None,
+            id: None,
+            token: (!token.is_empty()).then(|| Token::new(token)),
+            grant: None,
+        })
+    }
+
+    fn join(&mut self, id: Option<u64>, join: Result<Join, (ErrorCode, String)>) {
+        match join {
+            Ok(join) => {
+                self.state = State::Joining;
+                self.requests.push(Request::Join(Join { id, ..join }));
+            }
+            Err((code, text)) => self.refuse_saying(code, text, id),
+        }
+    }
+
+    fn ask_room(&mut self, id: Option<u64>, frame: ClientFrame<'_>) {
+        match read_action(frame, &self.config) {
+            Ok(action) => self.requests.push(Request::Room(Box::new(RoomRequest { action, id }))),
+            Err((code, text)) => self.handle_unreadable(Unreadable { code, text, id }),
+        }
     }
 
     fn resume(
@@ -412,7 +445,7 @@ impl Edge {
             return;
         }
         let (text, retry) = (text.into(), code.retry());
-        let error = ErrorFrame { code, text, retry, retry_after_ms, id };
+        let error = ErrorFrame { code, text, retry, retry_after_ms, state: None, id };
         let frame = FrameText::encode(&ServerFrame::Error(error));
         self.transmit(Transmit::Refusal(code, frame));
     }

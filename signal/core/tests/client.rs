@@ -651,6 +651,7 @@ impl Client {
             Event::PeerJoined(_)
             | Event::PeerAway(_)
             | Event::PeerBack(_)
+            | Event::Room(_)
             | Event::Ice(_)
             | Event::Lost { .. } => {}
         }

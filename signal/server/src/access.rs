@@ -126,7 +126,7 @@ pub(crate) fn list(frames: &[FrameText]) -> String {
 /// An error as the whole answer.
 pub(crate) fn refusal(code: ErrorCode, text: &str) -> Response<Body> {
     let (text, retry) = (text.into(), code.retry());
-    let error = ErrorFrame { code, text, retry, retry_after_ms: None, id: None };
+    let error = ErrorFrame { code, text, retry, retry_after_ms: None, state: None, id: None };
     json(status(code), ServerFrame::Error(error).encode())
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn too_much(refused: Refused) -> Response<Body> {
     let Refused { code, retry_after } = refused;
     let retry_after_ms = Some(retry_after.as_millis() as u64);
     let text = code.advice().into();
-    let error = ErrorFrame { code, text, retry: true, retry_after_ms, id: None };
+    let error = ErrorFrame { code, text, retry: true, retry_after_ms, state: None, id: None };
     refused_with(code, FrameText::encode(&ServerFrame::Error(error)))
 }
 
@@ -162,17 +162,25 @@ pub(crate) fn close_frame(code: CloseCode) -> FrameText {
 
 pub(crate) fn status(code: ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::NoSuchSession | ErrorCode::NoSuchPeer | ErrorCode::Undelivered => {
-            StatusCode::NOT_FOUND
-        }
+        ErrorCode::NoSuchSession
+        | ErrorCode::NoSuchPeer
+        | ErrorCode::NoSuchRoom
+        | ErrorCode::Undelivered => StatusCode::NOT_FOUND,
         ErrorCode::RoomFull
         | ErrorCode::ServerFull
         | ErrorCode::Busy
         | ErrorCode::AuthUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        ErrorCode::AlreadyJoined | ErrorCode::OutOfOrder | ErrorCode::PeerTaken => {
-            StatusCode::CONFLICT
-        }
+        ErrorCode::RoomSealed
+        | ErrorCode::WrongPassword
+        | ErrorCode::Banned
+        | ErrorCode::NotHost => StatusCode::FORBIDDEN,
+        ErrorCode::AlreadyJoined
+        | ErrorCode::RoomTaken
+        | ErrorCode::OldTerm
+        | ErrorCode::Conflict
+        | ErrorCode::OutOfOrder
+        | ErrorCode::PeerTaken => StatusCode::CONFLICT,
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
         ErrorCode::BadFrame
@@ -181,6 +189,7 @@ pub(crate) fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::MissingField
         | ErrorCode::BadRoom
         | ErrorCode::BadMetadata
+        | ErrorCode::BadRules
         | ErrorCode::HelloFirst
         | ErrorCode::Unknown => StatusCode::BAD_REQUEST,
     }

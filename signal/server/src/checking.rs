@@ -61,6 +61,7 @@ impl Ties {
             Request::Resume(_)
             | Request::Ack(_)
             | Request::Signal(_)
+            | Request::Room(_)
             | Request::Unreadable { .. } => return Some(request),
         };
         let refusal = match (self.question(&request), &self.checking) {
@@ -104,6 +105,7 @@ impl Ties {
             Request::Resume(_)
             | Request::Ack(_)
             | Request::Signal(_)
+            | Request::Room(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
             | Request::Detach(_) => None,
@@ -142,6 +144,7 @@ impl Ties {
             Request::Resume(_)
             | Request::Ack(_)
             | Request::Signal(_)
+            | Request::Room(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
             | Request::Detach(_) => None,

@@ -1,7 +1,7 @@
 //! What all edges share, and the ties of one edge to the shard of its room.
 
 use crate::access::too_much;
-use crate::admission::{Admission, Place, Refused, Wish};
+use crate::admission::{Admission, Place, Refused, Wish, prefix};
 use crate::auth::Auth;
 use crate::checking::Checking;
 use crate::client_address::client_address;
@@ -194,6 +194,7 @@ impl Ties {
                 Request::Renew(_)
                 | Request::Ack(_)
                 | Request::Signal(_)
+                | Request::Room(_)
                 | Request::Unreadable { .. }
                 | Request::Leave(_)
                 | Request::Detach(_) => None,
@@ -293,13 +294,21 @@ impl Ties {
         self.edge.handle_event(event);
     }
 
-    pub(crate) fn message(&mut self, request: Request) -> Message {
+    pub(crate) fn message(&mut self, mut request: Request) -> Message {
+        if let Request::Join(join) = &mut request {
+            // Whom a ban hits: who it is, if that is known, or else where it comes from.
+            let subject = join.grant.as_ref().and_then(|grant| grant.subject.as_deref());
+            let address = || format!("address {}", prefix(self.origin.client));
+            let source = subject.map_or_else(address, |subject| format!("subject {subject}"));
+            join.source = Some(source.into());
+        }
         let outbox = match &request {
             Request::Join(join) => Some(self.go_to(&join.room)),
             Request::Resume(resume) => Some(self.go_to(&resume.name.room)),
             Request::Renew(_)
             | Request::Ack(_)
             | Request::Signal(_)
+            | Request::Room(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
             | Request::Detach(_) => None,

@@ -220,7 +220,14 @@ impl Gathered {
                 Event::Refused { code, text, id, retry_after } => {
                     let text = text.map_or(code.advice().into(), |text| String::from(text).into());
                     let retry_after_ms = retry_after.map(|after| after.as_millis() as u64);
-                    let error = ErrorFrame { code, text, retry: code.retry(), retry_after_ms, id };
+                    let error = ErrorFrame {
+                        code,
+                        text,
+                        retry: code.retry(),
+                        retry_after_ms,
+                        state: None,
+                        id,
+                    };
                     ties.edges.counters.count_refusal(code);
                     self.frames.push(FrameText::encode(&ServerFrame::Error(error)));
                 }

@@ -237,7 +237,9 @@ impl Watch {
                 assert_eq!(stage, Stage::Nothing);
                 self.stage = Stage::Asked;
             }
-            Request::Ack(_) | Request::Renew(_) => assert_eq!(stage, Stage::Seated),
+            Request::Ack(_) | Request::Renew(_) | Request::Room(_) => {
+                assert_eq!(stage, Stage::Seated);
+            }
             Request::Signal(signal) => {
                 assert_eq!(stage, Stage::Seated);
                 let (to, data) = (signal.to.as_str().into(), &*signal.data);

@@ -80,6 +80,7 @@ impl Hub {
             Presence::Gone { absence, is_told, .. } if *absence == which && !*is_told => {
                 *is_told = true;
                 self.announce_state(now, place, |peer| ServerFrame::Away { peer });
+                self.wait_for_host(now, place, which);
             }
             Presence::Here(_) | Presence::Gone { .. } => {}
         }
@@ -129,7 +130,8 @@ impl Hub {
         let room = self.rooms.get_mut(name).expect("a seat is in a room");
         room.members.retain(|member| *member != place);
         if room.members.is_empty() {
-            self.rooms.remove(name);
+            let name = name.clone();
+            self.leave_idle(now, &name);
         }
         self.vacate(now, place, reason);
     }
@@ -147,6 +149,7 @@ impl Hub {
         let Seat { room, peer, number, mut outgoing, .. } = seat;
         let left = ServerFrame::Left { peer: peer.as_str().into(), reason };
         self.announce(now, &room, number, &left);
+        self.look_for_host(now, &room, 0);
         self.tell_undelivered(outgoing.drain());
         self.departures.push_back(Departure { room, peer, seat: number, reason });
         shrink(&mut self.rooms);

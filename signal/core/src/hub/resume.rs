@@ -1,6 +1,7 @@
 //! How a session goes on with another connection.
 
-use super::{Hub, News};
+use super::Hub;
+use super::news::News;
 use crate::protocol::{CloseCode, ErrorCode, ServerFrame, Welcome};
 use crate::seat::Presence;
 use crate::timers::Due;
@@ -60,6 +61,9 @@ impl Hub {
         // At last, since it may bring news for this one too, which come behind what it missed.
         if was_away {
             self.announce_state(now, place, |peer| ServerFrame::Back { peer });
+            let room = self.seats[place].room.clone();
+            self.host_is_back(place);
+            self.look_for_host(now, &room, 0);
         }
     }
 

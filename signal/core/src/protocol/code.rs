@@ -47,6 +47,24 @@ pub enum ErrorCode {
     OutOfOrder,
     /// What was passed on never reached its addressee, who is gone.
     Undelivered,
+    /// The room must be made before somebody can join it.
+    NoSuchRoom,
+    /// There is a room of this name already.
+    RoomTaken,
+    /// Nobody else may join the room.
+    RoomSealed,
+    /// The room has another password.
+    WrongPassword,
+    /// The room's host has banned this client.
+    Banned,
+    /// Only the room's host may do that.
+    NotHost,
+    /// The room has got another host since.
+    OldTerm,
+    /// The room's state is another one by now.
+    Conflict,
+    /// The room's options, rules or state break a limit.
+    BadRules,
     /// A word that this version doesn't know.
     #[serde(other)]
     Unknown,
@@ -62,7 +80,9 @@ impl ErrorCode {
             | Self::Busy
             | Self::RateLimited
             | Self::AuthUnavailable
-            | Self::PeerTaken => true,
+            | Self::PeerTaken
+            | Self::NoSuchRoom
+            | Self::RoomSealed => true,
             Self::BadFrame
             | Self::BinaryFrame
             | Self::UnknownType
@@ -77,6 +97,13 @@ impl ErrorCode {
             | Self::NoSuchSession
             | Self::OutOfOrder
             | Self::Undelivered
+            | Self::RoomTaken
+            | Self::WrongPassword
+            | Self::Banned
+            | Self::NotHost
+            | Self::OldTerm
+            | Self::Conflict
+            | Self::BadRules
             | Self::Unknown => false,
         }
     }
@@ -96,6 +123,12 @@ impl ErrorCode {
                 | Self::PeerTaken
                 | Self::NoSuchSession
                 | Self::Undelivered
+                | Self::NoSuchRoom
+                | Self::RoomTaken
+                | Self::RoomSealed
+                | Self::NotHost
+                | Self::OldTerm
+                | Self::Conflict
         )
     }
 }
@@ -129,6 +162,15 @@ impl ErrorCode {
             Self::NoSuchSession => "there is no such session (any more): join anew with hello",
             Self::OutOfOrder => "ids count up by 1: send what comes before it first",
             Self::Undelivered => "it never reached its addressee, who is gone",
+            Self::NoSuchRoom => "there is no such room: make it with POST /v1/rooms first",
+            Self::RoomTaken => "there is a room of this name already: choose another",
+            Self::RoomSealed => "the room takes nobody else",
+            Self::WrongPassword => "the room has another password",
+            Self::Banned => "the room's host has banned you",
+            Self::NotHost => "only the room's host may do that: see host in the welcome",
+            Self::OldTerm => "the room has got another host since: use the term that came with it",
+            Self::Conflict => "the state is another one by now: look at it and try again",
+            Self::BadRules => "the room's options or its state break a limit",
             Self::Unknown => "refused",
         }
     }
