@@ -533,6 +533,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one frame of each kind")]
     fn a_frame_reads_back_as_it_was_written() {
         let metadata = raw(r#"{"name": "ada"}"#);
         let member = Member {
