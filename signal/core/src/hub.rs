@@ -1,6 +1,7 @@
 //! Rooms and sessions: who sits where, who is told what, and what is told again.
 
 mod admin;
+mod directory;
 mod ends;
 mod grants;
 mod host;
@@ -12,6 +13,7 @@ mod room;
 mod welcome;
 
 pub use admin::{MemberInfo, RoomInfo};
+pub use directory::PublicRoom;
 pub use welcome::HistoryPage;
 
 use crate::protocol::{ErrorCode, ErrorFrame, IceUpdate, LeaveReason, ServerFrame};

@@ -33,7 +33,7 @@ pub use exchange::{
     Renew, Request, Resume, Signal,
 };
 pub use grant::{Grant, Hold, Token};
-pub use hub::{Counts, Departure, HistoryPage, Hub, MemberInfo, Output, RoomInfo, Seed};
+pub use hub::{Counts, Departure, HistoryPage, Hub, MemberInfo, Output, PublicRoom, RoomInfo, Seed};
 pub use id::{BadId, BadOnce, ID_BYTES_MAX, Once, PeerId, Role, RoomId, SessionKey, SessionName};
 pub use queue::Queue;
 pub use room::{Audience, BadRoom, NewRoom, Password, RoomAction, RoomRequest};

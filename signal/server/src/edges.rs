@@ -6,6 +6,7 @@ use crate::auth::Auth;
 use crate::checking::Checking;
 use crate::client_address::client_address;
 use crate::counters::EdgeCounters;
+use crate::directory::Directory;
 use crate::drain::Drain;
 use crate::orders::Order;
 use crate::outbox::{Inbox, Outbox, outbox};
@@ -35,6 +36,7 @@ pub(crate) struct Edges {
     pub(crate) auth: Arc<Auth>,
     /// By shard: what an operator asks of it.
     pub(crate) orders: Vec<mpsc::Sender<Order>>,
+    pub(crate) directory: Directory,
     pub(crate) admission: Arc<Admission>,
     pub(crate) shard_counts: Arc<[SharedCounts]>,
     pub(crate) hasher: RandomState,

@@ -3,10 +3,11 @@
 use crate::admission::Admission;
 use crate::auth::Auth;
 use crate::counters::EdgeCounters;
+use crate::directory::Directory;
 use crate::drain::Drain;
 use crate::edges::Edges;
 use crate::shard::{self, SharedCounts};
-use crate::{Connection, SignalConfig, events, handshake, origin, page, poll, websocket};
+use crate::{Connection, SignalConfig, events, handshake, origin, page, poll, rooms, websocket};
 use ahash::RandomState;
 use axum::Router;
 use axum::body::Body;
@@ -66,6 +67,7 @@ impl Signal {
         let edges = Edges {
             limits: Arc::new(config.hub.clone()),
             auth: Arc::new(Auth::start(config.auth.clone(), clock)),
+            directory: Directory::default(),
             admission: Arc::new(Admission::new(config.admission.clone())),
             config,
             clock,
@@ -91,6 +93,9 @@ impl Signal {
             .route("/v1/events", get(events::events))
             .route("/v1/poll", get(poll::poll))
             .route("/v1/send", post(poll::send))
+            .route("/v1/rooms", get(rooms::list).post(rooms::make))
+            .route("/v1/rooms/{room}", get(rooms::show))
+            .route("/v1/rooms/{room}/events", get(rooms::history))
             .route_layer(from_fn_with_state(self.edges.clone(), origin::check))
             .route("/", get(page::index))
             .route("/{*name}", get(page::asset))

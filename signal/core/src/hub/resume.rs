@@ -95,7 +95,7 @@ impl Hub {
     }
 
     /// The session with this name, if the key is its own.
-    fn session(&self, name: &SessionName, key: &SessionKey) -> Option<usize> {
+    pub(super) fn session(&self, name: &SessionName, key: &SessionKey) -> Option<usize> {
         let place = self.seated(&name.room, &name.peer)?;
         self.seats[place].key.is(key).then_some(place)
     }
