@@ -4,6 +4,7 @@
 //! - [`Edge`]: one client's connection, whatever carries it;
 //! - [`Hub`]: the rooms of one shard, and the sessions in them, which outlive their connections;
 //! - [`Request`] and [`Event`]: all that the two say to each other;
+//! - [`matchmaking`]: tickets that find each other, and the room where they meet;
 //! - [`client`]: the other end, a client's half of a session;
 //! - ids: [`RoomId`], [`PeerId`], [`SessionName`], [`EdgeId`]; limits: [`Config`].
 //!
@@ -17,13 +18,14 @@ mod edge;
 mod exchange;
 mod hub;
 mod id;
+pub mod matchmaking;
 pub mod protocol;
 mod seat;
 mod session;
 mod timers;
 
 pub use bucket::Bucket;
-pub use config::{Config, TurnKey};
+pub use config::{Config, MatchLimits, TurnKey};
 pub use edge::{Edge, End, Transmit};
 pub use exchange::{
     BadMetadata, Detached, EdgeId, Event, FrameText, IceUrls, Join, Metadata, Numbered, Purpose,

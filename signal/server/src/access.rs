@@ -155,9 +155,10 @@ pub(crate) fn close_frame(code: CloseCode) -> FrameText {
 
 pub(crate) fn status(code: ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::NoSuchSession | ErrorCode::NoSuchPeer | ErrorCode::Undelivered => {
-            StatusCode::NOT_FOUND
-        }
+        ErrorCode::NoSuchSession
+        | ErrorCode::NoSuchPeer
+        | ErrorCode::NoSuchTicket
+        | ErrorCode::Undelivered => StatusCode::NOT_FOUND,
         ErrorCode::RoomFull | ErrorCode::ServerFull | ErrorCode::Busy => {
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -170,6 +171,7 @@ pub(crate) fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::BadRoom
         | ErrorCode::BadMetadata
         | ErrorCode::HelloFirst
+        | ErrorCode::BadTicket
         | ErrorCode::Unknown => StatusCode::BAD_REQUEST,
     }
 }

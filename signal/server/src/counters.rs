@@ -15,7 +15,7 @@ pub(crate) struct EdgeCounters {
     ends: [AtomicU64; ENDS.len()],
 }
 
-const REFUSALS: [(ErrorCode, &str); 15] = [
+const REFUSALS: [(ErrorCode, &str); 17] = [
     (ErrorCode::BadFrame, "bad_frame"),
     (ErrorCode::BinaryFrame, "binary_frame"),
     (ErrorCode::UnknownType, "unknown_type"),
@@ -31,6 +31,8 @@ const REFUSALS: [(ErrorCode, &str); 15] = [
     (ErrorCode::RateLimited, "rate_limited"),
     (ErrorCode::NoSuchSession, "no_such_session"),
     (ErrorCode::OutOfOrder, "out_of_order"),
+    (ErrorCode::BadTicket, "bad_ticket"),
+    (ErrorCode::NoSuchTicket, "no_such_ticket"),
 ];
 
 const ENDS: [(End, &str); 12] = [

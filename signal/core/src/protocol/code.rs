@@ -39,6 +39,10 @@ pub enum ErrorCode {
     OutOfOrder,
     /// What was passed on never reached its addressee, who is gone.
     Undelivered,
+    /// The ticket can't be read, or asks for what can't be.
+    BadTicket,
+    /// There is no such ticket (any more), or the key isn't its own.
+    NoSuchTicket,
     /// A word that this version doesn't know.
     #[serde(other)]
     Unknown,
@@ -62,6 +66,8 @@ impl ErrorCode {
             | Self::NoSuchSession
             | Self::OutOfOrder
             | Self::Undelivered
+            | Self::BadTicket
+            | Self::NoSuchTicket
             | Self::Unknown => false,
         }
     }
@@ -78,6 +84,7 @@ impl ErrorCode {
                 | Self::Busy
                 | Self::RateLimited
                 | Self::NoSuchSession
+                | Self::NoSuchTicket
                 | Self::Undelivered
         )
     }
@@ -100,12 +107,14 @@ impl ErrorCode {
             }
             Self::NoSuchPeer => "nobody else in the room has this peer id (any more)",
             Self::RoomFull => "the room has as many members as it may have",
-            Self::ServerFull => "the server has as many members or rooms as it may have",
+            Self::ServerFull => "the server has as many members, rooms or tickets as it may have",
             Self::Busy => "the server has much to do: come again after retry_after_ms",
             Self::RateLimited => "this is more than one may: come again after retry_after_ms",
             Self::NoSuchSession => "there is no such session (any more): join anew with hello",
             Self::OutOfOrder => "ids count up by 1: send what comes before it first",
             Self::Undelivered => "it never reached its addressee, who is gone",
+            Self::BadTicket => "this is no ticket",
+            Self::NoSuchTicket => "there is no such ticket (any more), or the key isn't its own",
             Self::Unknown => "refused",
         }
     }

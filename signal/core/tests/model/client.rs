@@ -236,6 +236,8 @@ impl Client {
             | ErrorCode::Undelivered
             | ErrorCode::Busy
             | ErrorCode::RateLimited
+            | ErrorCode::BadTicket
+            | ErrorCode::NoSuchTicket
             | ErrorCode::Unknown => panic!("{error:?} though it is correct"),
         }
     }
