@@ -115,6 +115,7 @@ fn who_stays_is_not_gone() {
     }
     script.at(100_000);
     script.office.handle_unwatch(script.now, ticket.id);
+    assert_eq!(script.office.counts().watched, 1);
     script.at(200_000);
     script.office.handle_unwatch(script.now, ticket.id);
     script.at(229_999);

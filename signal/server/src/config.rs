@@ -2,8 +2,8 @@
 
 use crate::Network;
 use heliograph_base::Secret;
-use signal_core::Departure;
 use signal_core::protocol::IceServer;
+use signal_core::{Departure, MatchLimits};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +34,13 @@ pub struct SignalConfig {
     ///
     /// 512.
     pub join_queue_max: usize,
+    /// What tickets must keep to.
+    pub matching: MatchLimits,
+    /// How many requests about tickets may wait for the task that owns them; who finds no room is
+    /// refused with `busy`.
+    ///
+    /// 1,024: as for a shard.
+    pub ticket_queue_max: usize,
     /// Who gets in.
     pub admission: AdmissionLimits,
     /// The proxies that are believed when they say whom a request comes from
@@ -72,6 +79,8 @@ impl Default for SignalConfig {
             shard_queue_max: 1024,
             resume_queue_max: 512,
             join_queue_max: 512,
+            matching: MatchLimits::default(),
+            ticket_queue_max: 1024,
             admission: AdmissionLimits::default(),
             trusted_proxies: Vec::new(),
             goaway_per_s: 500,

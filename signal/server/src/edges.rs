@@ -7,6 +7,7 @@ use crate::counters::EdgeCounters;
 use crate::drain::Drain;
 use crate::outbox::{Inbox, Outbox, outbox};
 use crate::shard::{Message, SharedCounts};
+use crate::ticket_office::Tickets;
 use crate::{Connection, SignalConfig, ice};
 use ahash::RandomState;
 use axum::body::Body;
@@ -29,6 +30,7 @@ pub(crate) struct Edges {
     pub(crate) limits: Arc<Config>,
     pub(crate) clock: Clock,
     pub(crate) shards: Vec<Lanes>,
+    pub(crate) tickets: Tickets,
     pub(crate) admission: Arc<Admission>,
     pub(crate) shard_counts: Arc<[SharedCounts]>,
     pub(crate) hasher: RandomState,

@@ -5,7 +5,8 @@ use crate::counters::EdgeCounters;
 use crate::drain::Drain;
 use crate::edges::Edges;
 use crate::shard::{self, SharedCounts};
-use crate::{Connection, SignalConfig, events, handshake, page, poll, websocket};
+use crate::ticket_office::Tickets;
+use crate::{Connection, SignalConfig, events, handshake, matchmaking, page, poll, websocket};
 use ahash::RandomState;
 use axum::Router;
 use axum::body::Body;
@@ -61,6 +62,7 @@ impl Signal {
             |index: usize| u64::from_le_bytes(std::array::from_fn(|byte| key[index * 8 + byte]));
         let edges = Edges {
             limits: Arc::new(config.hub.clone()),
+            tickets: Tickets::start(&config, clock, random()?),
             admission: Arc::new(Admission::new(config.admission.clone())),
             config,
             clock,
@@ -84,6 +86,8 @@ impl Signal {
             .route("/v1/events", get(events::events))
             .route("/v1/poll", get(poll::poll))
             .route("/v1/send", post(poll::send))
+            .route("/v1/tickets", post(matchmaking::post))
+            .route("/v1/tickets/{id}", get(matchmaking::poll).delete(matchmaking::cancel))
             .route("/", get(page::index))
             .route("/{*name}", get(page::asset))
             .with_state(self.edges.clone())
@@ -92,14 +96,17 @@ impl Signal {
     /// What the server has counted.
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
-        self.edges.counters.samples(&self.edges.shard_counts)
+        let mut samples = self.edges.counters.samples(&self.edges.shard_counts);
+        samples.extend(self.edges.tickets.samples());
+        samples
     }
 
-    /// Whether a shard ended by a panic, which the log tells. Nobody can join its rooms: end the
-    /// process, loudly.
+    /// Whether a shard or the owner of the tickets ended by a panic, which the log tells. Nobody
+    /// can join its rooms: end the process, loudly.
     #[must_use]
     pub fn failed(&self) -> bool {
-        self.edges.shards.iter().any(|lanes| lanes.begun.is_closed())
+        let shards = &self.edges.shards;
+        self.edges.tickets.failed() || shards.iter().any(|lanes| lanes.begun.is_closed())
     }
 
     /// Announces the end: every client is told that the server closes `within` this time and, with

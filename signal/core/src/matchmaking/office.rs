@@ -78,6 +78,8 @@ pub struct OfficeCounts {
     pub matchmaker: MatchCounts,
     /// Tickets cancelled since their owners were away.
     pub abandoned: u64,
+    /// Tickets that wait and whose owners are there.
+    pub watched: u64,
     /// Outcomes that are kept.
     pub kept: u64,
 }
@@ -211,6 +213,7 @@ impl TicketOffice {
         OfficeCounts {
             matchmaker: self.matchmaker.counts(),
             abandoned: self.abandoned,
+            watched: (self.ids.len() - self.absent.len()) as u64,
             kept: self.kept.len() as u64,
         }
     }
