@@ -146,16 +146,20 @@ impl Ask {
         self.queue == other.queue && region && rank
     }
 
-    /// Whether something may be different after so many milliseconds from just before.
-    fn may_change(&self, waited_ms: u64) -> bool {
+    /// Whether it has become less demanding just now.
+    fn has_relaxed(&self, waited_ms: u64) -> bool {
         let is = |after_s: u64| waited_ms == after_s * 1000;
         let region = self.regions.as_ref().and_then(|(_, after_s)| *after_s).is_some_and(is);
         let widening = self.within.as_ref().and_then(|(_, widening)| widening.as_ref());
         let rank = widening.is_some_and(|it| match it.by {
-            None => is(it.after_s),
-            Some(_) => waited_ms >= it.after_s * 1000 && waited_ms.is_multiple_of(1000),
+            None => is(it.after_s) && it.beyond != Some(0),
+            Some(by) => {
+                let since = waited_ms as i64 - it.after_s as i64 * 1000;
+                let before = by * (since / 1000 - 1);
+                since > 0 && since % 1000 == 0 && it.beyond.is_none_or(|beyond| before < beyond)
+            }
         });
-        region || rank || is(self.fill_s)
+        region || rank || (self.more > 0 && is(self.fill_s))
     }
 }
 
@@ -223,7 +227,7 @@ impl World {
             self.matchmaker.handle_timeout(now);
         }
         let relaxing = self.waiting.iter();
-        let relaxing = relaxing.filter(|(_, (ask, since))| ask.may_change(self.now_ms - since));
+        let relaxing = relaxing.filter(|(_, (ask, since))| ask.has_relaxed(self.now_ms - since));
         let relaxing: Vec<u64> = relaxing.map(|(number, _)| *number).collect();
         for number in relaxing {
             self.settle(number);

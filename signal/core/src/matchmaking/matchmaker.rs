@@ -215,16 +215,17 @@ impl Matchmaker {
                 group.sort_unstable();
                 self.make_match(&group);
             }
-            Found::Nothing => self.look_again(number, relaxes),
+            Found::Nothing => self.look_again(now, number, relaxes),
             Found::GaveUp => {
                 self.counts.gave_up += 1;
                 let later = now + self.limits.search_pause;
-                self.look_again(number, Some(relaxes.map_or(later, |at| at.min(later))));
+                self.look_again(now, number, Some(relaxes.map_or(later, |at| at.min(later))));
             }
         }
     }
 
-    fn look_again(&mut self, number: u64, at: Option<Time>) {
+    fn look_again(&mut self, now: Time, number: u64, at: Option<Time>) {
+        assert!(at.is_none_or(|at| at > now), "nothing that is left to do is due already");
         let Some(waiting) = self.waiting.get_mut(&number) else { return };
         waiting.look = at;
         self.timers.extend(at.map(|at| Timer { at, due: Due::Look, number }));

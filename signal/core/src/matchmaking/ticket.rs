@@ -153,19 +153,23 @@ impl Condition {
         }
     }
 
+    /// When it asks for less than after `waited`.
     fn relaxes_at(&self, waited: Duration) -> Option<Duration> {
         let relax = self.relax?;
         let has_begun = waited >= relax.after;
-        match (&self.wish, relax.by) {
-            (_, None) | (Wish::OneOf(_), _) => (!has_begun).then_some(relax.after),
-            (Wish::Within { .. }, Some(_)) if !has_begun => Some(relax.after + RELAX_STEP),
-            (Wish::Within { distance, .. }, Some(_)) => {
-                let now = relax.distance(*distance, waited);
-                let is_over = now.is_none_or(|now| relax.to.is_some_and(|to| now >= to));
-                let steps = relax.steps(waited) + 1;
-                (!is_over).then(|| relax.after + RELAX_STEP.saturating_mul(steps))
+        let (at, does_change) = match (&self.wish, relax.by) {
+            (Wish::OneOf(_), _) => (relax.after, !has_begun),
+            (Wish::Within { distance, .. }, None) => {
+                (relax.after, !has_begun && relax.to != Some(*distance))
             }
-        }
+            (Wish::Within { distance, .. }, Some(by)) => {
+                let steps = relax.steps(waited);
+                let is_over = relax.to.is_some_and(|to| distance + by * f64::from(steps) >= to);
+                let next = if has_begun { steps.saturating_add(1) } else { 1 };
+                (relax.after + RELAX_STEP.saturating_mul(next), by > 0.0 && !is_over)
+            }
+        };
+        does_change.then_some(at)
     }
 }
 
