@@ -189,8 +189,8 @@ pub struct MatchLimits {
     ///
     /// 65,536: a thousand a second for a minute.
     pub outcomes_max: usize,
-    /// How many steps the search for one ticket's group may take; then it gives up and is taken up
-    /// again after `search_pause`.
+    /// How many steps the search for one ticket's group may take; then what it has goes, if it may,
+    /// and else it gives up and is taken up again after `search_pause`.
     ///
     /// 32,768: about a millisecond. Groups of people who accept each other take one step a player;
     /// only where many accept one and few accept each other it takes more, in the worst case

@@ -366,6 +366,22 @@ fn a_search_that_takes_too_long_is_taken_up_later() {
 }
 
 #[test]
+fn a_search_that_takes_too_long_takes_what_it_has() {
+    let limits = MatchLimits { search_steps_max: 50, ..MatchLimits::default() };
+    let mut script = Script::with(limits);
+    let some = |id: u64, query: Value| {
+        json!({"queue": "chess", "size": {"min": 2, "max": 5}, "fill_s": 0,
+               "properties": {"id": id}, "query": query})
+    };
+    let lonely = json!([{"property": "id", "equals": 1000}]);
+    for id in 0..100 {
+        assert_eq!(script.then(&some(id, lonely.clone())), []);
+    }
+    // Whether others would come along with the first takes longer to find out.
+    assert_eq!(script.then(&some(1000, json!([]))), [Told::Matched(vec![1, 101], 2)]);
+}
+
+#[test]
 fn ten_thousand_who_wait_are_not_all_looked_at() {
     let mut script = Script::new();
     let player = |n: u64, rank: u64| {

@@ -19,7 +19,7 @@ pub(crate) enum Found {
     Group(Vec<usize>),
     /// There is no group.
     Nothing,
-    /// It would have taken too many steps to know.
+    /// It would have taken too many steps to know, and what was found so far may not go.
     GaveUp,
 }
 
@@ -28,7 +28,7 @@ pub(crate) enum Found {
 ///
 /// A group may go if all accept each other, its players aren't more than anybody's most, and it is
 /// full (as many as somebody's most), or the patient ones alone are as many as everybody's least.
-/// Of all that may go it is the one that has the older member where they first differ; who isn't
+/// Of all that may go, as far as `steps_max` reach, it is the one that has the older member where they first differ; who isn't
 /// there counts as younger than everybody.
 pub(crate) fn search(
     first: &Candidate,
@@ -90,7 +90,7 @@ impl<F: FnMut(usize, usize) -> bool> Search<'_, F> {
                 return false;
             }
             if !self.step() {
-                return false;
+                break;
             }
             let Some(larger) = group.with(&self.others[place]) else { continue };
             if !self.fits_all(place) {
@@ -102,8 +102,8 @@ impl<F: FnMut(usize, usize) -> bool> Search<'_, F> {
             }
             self.chosen.pop();
         }
-        // Who gave up doesn't know whether there was an older one.
-        self.steps_left > 0 && group.may_go()
+        // Also when steps ran out, though there may be an older one: better than to wait for that.
+        group.may_go()
     }
 
     fn fits_all(&mut self, place: usize) -> bool {
