@@ -7,14 +7,15 @@ use crate::counters::EdgeCounters;
 use crate::drain::Drain;
 use crate::outbox::{Inbox, Outbox, outbox};
 use crate::shard::{Message, SharedCounts};
-use crate::ticket_office::Tickets;
+use crate::ticket_office::{Seeking, Tickets};
 use crate::{Connection, SignalConfig, ice};
 use ahash::RandomState;
 use axum::body::Body;
 use axum::http::{HeaderMap, Response};
 use heliograph_base::{Clock, Time};
+use signal_core::matchmaking::{Status, Ticket};
 use signal_core::protocol::{CloseCode, ErrorCode};
-use signal_core::{Config, Edge, EdgeId, Event, IceUrls, Request, Resume, RoomId};
+use signal_core::{Config, Edge, EdgeId, Event, IceUrls, MatchLimits, Request, Resume, RoomId};
 use std::collections::HashMap;
 use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,6 +29,7 @@ use tracing::{Span, debug};
 pub(crate) struct Edges {
     pub(crate) config: SignalConfig,
     pub(crate) limits: Arc<Config>,
+    pub(crate) matching: Arc<MatchLimits>,
     pub(crate) clock: Clock,
     pub(crate) shards: Vec<Lanes>,
     pub(crate) tickets: Tickets,
@@ -133,6 +135,17 @@ pub(crate) struct Ties {
     shard: usize,
     /// What a shard fills, once one was asked.
     inbox: Option<Inbox>,
+    /// The client's ticket, while it waits.
+    seeking: Option<Box<Seeking>>,
+}
+
+/// What a connection waits for beside its client.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// A shard has something for it.
+    Event(Event),
+    /// Something has become of its ticket.
+    Ticket(Result<Status, Refused>),
 }
 
 impl Ties {
@@ -140,6 +153,12 @@ impl Ties {
     pub(crate) fn new(edges: &Arc<Edges>, origin: Origin) -> Self {
         let edge = Edge::new(edges.now(), edges.limits.clone(), edges.ice(origin.local));
         Self::of(edges, edge, origin)
+    }
+
+    /// The same, for a connection that takes tickets.
+    pub(crate) fn with_matchmaking(edges: &Arc<Edges>, origin: Origin) -> Self {
+        let edge = Edge::new(edges.now(), edges.limits.clone(), edges.ice(origin.local));
+        Self::of(edges, edge.with_matchmaking(edges.matching.clone()), origin)
     }
 
     /// The edge of a client that has said which session is its own.
@@ -150,7 +169,7 @@ impl Ties {
     fn of(edges: &Arc<Edges>, edge: Edge, origin: Origin) -> Self {
         let id = EdgeId(edges.last_edge.fetch_add(1, Ordering::Relaxed) + 1);
         edges.counters.opened.fetch_add(1, Ordering::Relaxed);
-        Self { edges: edges.clone(), edge, id, origin, shard: 0, inbox: None }
+        Self { edges: edges.clone(), edge, id, origin, shard: 0, inbox: None, seeking: None }
     }
 
     /// Hands the edge's requests to the shard. A full shard makes this edge wait, and no other; who
@@ -176,6 +195,32 @@ impl Ties {
                 }
             }
         }
+    }
+
+    /// Hands the edge's ticket to who owns the tickets.
+    pub(crate) async fn pass_ticket(&mut self) {
+        let Some((id, ticket)) = self.edge.poll_ticket() else { return };
+        // Boxed, so that connections without tickets don't hold room for it.
+        let sought = Box::pin(self.seek(ticket)).await;
+        match sought {
+            Ok((status, seeking)) => {
+                self.seeking = seeking.map(Box::new);
+                self.edge.handle_ticket(self.edges.now(), &status);
+            }
+            Err(Refused { code, retry_after }) => {
+                let retry_after = Some(retry_after);
+                self.edge.handle_event(Event::Refused { code, id, retry_after });
+            }
+        }
+    }
+
+    async fn seek(&self, ticket: Ticket) -> Result<(Status, Option<Seeking>), Refused> {
+        self.edges.admission.request(self.edges.now(), self.origin.client)?;
+        let draining = self.edges.draining.borrow().clone();
+        if let Some(drain) = draining {
+            return Err(Refused { code: ErrorCode::Busy, retry_after: drain.left() });
+        }
+        self.edges.tickets.seek(ticket).await
     }
 
     /// Puts a wish into its queue, or refuses.
@@ -211,6 +256,31 @@ impl Ties {
             Some(inbox) => inbox.event(take).await,
             None => pending().await,
         }
+    }
+
+    /// The next event, or what becomes of the ticket; likewise.
+    pub(crate) async fn turn(&mut self, take: bool) -> Turn {
+        match &mut self.seeking {
+            Some(seeking) => Turn::Ticket(seeking.told().await),
+            None => Turn::Event(self.event(take).await),
+        }
+    }
+
+    pub(crate) fn handle_turn(&mut self, turn: Turn) {
+        match turn {
+            Turn::Event(event) => self.handle_event(event),
+            Turn::Ticket(told) => {
+                self.seeking = None;
+                // The task that owns the tickets ends only when all does.
+                let status = told.unwrap_or(Status::Cancelled);
+                self.edge.handle_ticket(self.edges.now(), &status);
+            }
+        }
+    }
+
+    /// Cancels the ticket, if one waits.
+    pub(crate) fn drop_ticket(&mut self) {
+        self.seeking = None;
     }
 
     /// The next event, if there is one.

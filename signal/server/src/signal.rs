@@ -62,6 +62,7 @@ impl Signal {
             |index: usize| u64::from_le_bytes(std::array::from_fn(|byte| key[index * 8 + byte]));
         let edges = Edges {
             limits: Arc::new(config.hub.clone()),
+            matching: Arc::new(config.matching.clone()),
             tickets: Tickets::start(&config, clock, random()?),
             admission: Arc::new(Admission::new(config.admission.clone())),
             config,

@@ -82,6 +82,24 @@ impl Tickets {
         posted.map_err(|Full| full)
     }
 
+    /// Takes a ticket whose owner goes with its connection. Nothing to wait for, if something has
+    /// become of it at once.
+    ///
+    /// # Errors
+    /// When there is no room for it, or for the order.
+    pub(crate) async fn seek(&self, ticket: Ticket) -> Result<(Status, Option<Seeking>), Refused> {
+        let Posted { id, key, status } = self.post(ticket).await?;
+        let owner = Owner { id, key };
+        let seeking = match &status {
+            Status::Waiting { .. } => {
+                let watch = self.watch(owner).inspect_err(|_| self.tell_cancel(owner))?;
+                Some(Seeking { watch, owner, is_over: false })
+            }
+            Status::Matched { .. } | Status::Expired | Status::Cancelled => None,
+        };
+        Ok((status, seeking))
+    }
+
     /// What has become of a ticket; nothing if it isn't the owner's.
     ///
     /// # Errors
@@ -162,10 +180,50 @@ impl Watch {
     }
 }
 
+/// A ticket whose owner goes with its connection: dropped before its end, it is cancelled.
+#[derive(Debug)]
+pub(crate) struct Seeking {
+    watch: Watch,
+    owner: Owner,
+    is_over: bool,
+}
+
+impl Seeking {
+    /// What became of the ticket. May be dropped at any time.
+    ///
+    /// # Errors
+    /// When the task has ended.
+    pub(crate) async fn told(&mut self) -> Result<Status, Refused> {
+        let told = self.watch.told().await;
+        self.is_over = true;
+        told.map(|status| status.unwrap_or(Status::Cancelled))
+    }
+}
+
+impl Drop for Seeking {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.watch.tickets.tell_cancel(self.owner);
+        }
+    }
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
-        let orders = self.tickets.orders.clone();
-        let order = Order::Unwatch { id: self.id, watch: self.number };
+        self.tickets.tell(Order::Unwatch { id: self.id, watch: self.number });
+    }
+}
+
+impl Tickets {
+    /// Takes a ticket back, and nobody waits for the answer.
+    fn tell_cancel(&self, owner: Owner) {
+        let (answer, _) = oneshot::channel();
+        self.tell(Order::Cancel { owner, answer });
+    }
+
+    /// Gives an order that is carried out, sooner or later.
+    fn tell(&self, order: Order) {
+        let orders = self.orders.clone();
         // Where there is room, as nearly always, it goes at once; else a task waits for it. At the
         // end of the program nobody has to know any more.
         if let Err(mpsc::error::TrySendError::Full(order)) = orders.try_send(order)

@@ -330,3 +330,69 @@ async fn a_server_that_drains_takes_no_tickets_and_one_that_ends_answers_polls()
     let told = read(&support::read_to_end(&mut poll).await);
     assert_eq!(told.body["status"], "waiting");
 }
+
+fn match_of(queue: &str) -> Value {
+    json!({"type": "match", "ticket": {"queue": queue, "size": 2}, "id": 3})
+}
+
+#[tokio::test]
+async fn over_a_websocket_the_match_comes_by_itself() {
+    let server = server().await;
+    let mut ada = server.connect().await;
+    ada.send(&match_of("chess")).await;
+    let waiting = json!({"type": "waiting", "expires_in_s": 60, "id": 3});
+    assert_eq!(ada.next().await, waiting);
+    // Whatever the others come by.
+    let (_, answer) = post(&server, &pair()).await;
+    let matched = ada.next().await;
+    let room = answer["room"].as_str().unwrap();
+    let expected = json!({"type": "matched", "room": room, "players": 2, "seats": [0], "id": 3});
+    assert_eq!(matched, expected);
+    ada.hello(room).await;
+
+    let mut bob = server.connect().await;
+    bob.send(&json!({"type": "match", "ticket": {"queue": "chess", "size": 2, "party": 2}})).await;
+    let matched = bob.next().await;
+    assert_eq!((&matched["type"], &matched["seats"]), (&json!("matched"), &json!([0, 1])));
+    bob.hello(matched["room"].as_str().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_ticket_goes_with_its_websocket() {
+    let server = server().await;
+    let mut ada = server.connect().await;
+    ada.send(&match_of("chess")).await;
+    assert_eq!(ada.next().await["type"], "waiting");
+    drop(ada);
+    server.expect_counter("signal_tickets_ended", 1).await;
+    let (_, answer) = post(&server, &pair()).await;
+    assert_eq!(answer["status"], "waiting", "nobody is there to play with");
+}
+
+#[tokio::test]
+async fn over_a_websocket_too_a_ticket_is_refused_or_expires() {
+    let server = Server::start(with(MatchLimits { tickets_max: 1, ..Default::default() })).await;
+    let (_, _) = post(&server, &json!({"queue": "go", "size": 2, "timeout_s": 1})).await;
+    let mut ada = server.connect().await;
+    ada.send(&json!({"type": "match", "ticket": {"queue": "chess"}})).await;
+    ada.expect_error("bad_ticket").await;
+    ada.send(&match_of("chess")).await;
+    let full = ada.expect_error("server_full").await;
+    assert_eq!((&full["id"], &full["retry_after_ms"]), (&json!(3), &json!(5000)));
+    server.expect_counter("signal_tickets_ended", 1).await;
+    let brief = json!({"queue": "chess", "size": 2, "timeout_s": 1});
+    ada.send(&json!({"type": "match", "ticket": brief})).await;
+    assert_eq!(ada.next().await["type"], "waiting");
+    assert_eq!(ada.next().await, json!({"type": "expired"}));
+    ada.hello("demo").await;
+    assert_eq!(server.counter("signal_tickets_waiting"), 0);
+}
+
+#[tokio::test]
+async fn a_post_of_frames_takes_no_tickets() {
+    let server = server().await;
+    let body = match_of("chess").to_string();
+    let answer = request(&server, "POST", "/v1/send", "", &body).await;
+    assert_eq!(error(&answer), (400, "bad_ticket"));
+    assert!(answer.body["text"].as_str().unwrap().contains("/v1/tickets"));
+}

@@ -318,6 +318,9 @@ impl Session {
             ServerFrame::Close { code, .. } => self.handle_lost(now, Some(*code)),
             ServerFrame::Ack { .. }
             | ServerFrame::Goaway { .. }
+            | ServerFrame::Waiting { .. }
+            | ServerFrame::Matched { .. }
+            | ServerFrame::Expired { .. }
             | ServerFrame::Pong { .. }
             | ServerFrame::Unknown => {}
             ServerFrame::Joined(_)
@@ -387,6 +390,9 @@ impl Session {
             | ServerFrame::Ack { .. }
             // The connection is closed when it is time, and another one then leads elsewhere.
             | ServerFrame::Goaway { .. }
+            | ServerFrame::Waiting { .. }
+            | ServerFrame::Matched { .. }
+            | ServerFrame::Expired { .. }
             | ServerFrame::Pong { .. }
             | ServerFrame::Unknown => {}
         }

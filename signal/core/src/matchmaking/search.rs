@@ -28,8 +28,8 @@ pub(crate) enum Found {
 ///
 /// A group may go if all accept each other, its players aren't more than anybody's most, and it is
 /// full (as many as somebody's most), or the patient ones alone are as many as everybody's least.
-/// Of all that may go, as far as `steps_max` reach, it is the one that has the older member where they first differ; who isn't
-/// there counts as younger than everybody.
+/// Of all that may go, as far as `steps_max` reach, it is the one that has the older member where
+/// they first differ; who isn't there counts as younger than everybody.
 pub(crate) fn search(
     first: &Candidate,
     others: &[Candidate],

@@ -45,6 +45,11 @@ pub enum ClientFrame<'a> {
         /// Any JSON value, passed on byte for byte.
         data: &'a RawValue,
     },
+    /// Looks for others to meet, before a `hello`.
+    Match {
+        /// A ticket, not yet read.
+        ticket: &'a RawValue,
+    },
     /// Says nothing but its `ack`.
     Ack,
     /// Gives the seat back.
@@ -107,6 +112,8 @@ struct Envelope<'a> {
     to: Cow<'a, str>,
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ticket: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
     data: Option<&'a RawValue>,
 }
@@ -135,11 +142,16 @@ impl<'a> Envelope<'a> {
                 Some(data) => Ok(ClientFrame::Signal { to: self.to, data }),
                 None => Err(missing("signal", "data")),
             },
+            "match" => match self.ticket {
+                Some(ticket) => Ok(ClientFrame::Match { ticket }),
+                None => Err(missing("match", "ticket")),
+            },
             "leave" => Ok(ClientFrame::Leave),
             "ping" => Ok(ClientFrame::Ping),
             _ => Err((
                 ErrorCode::UnknownType,
-                "this server knows the types hello, resume, signal, ack, leave and ping".to_owned(),
+                "this server knows the types hello, resume, match, signal, ack, leave and ping"
+                    .to_owned(),
             )),
         }
     }
@@ -198,6 +210,7 @@ mod tests {
             r#"{"type":"resume","session":"demo:me","seq":1}"#,
             r#"{"type":"resume","session":"demo:me","key":"x"}"#,
             r#"{"type":"ack"}"#,
+            r#"{"type":"match","queue":"chess","size":2}"#,
         ] {
             assert_eq!(code(lacking), ErrorCode::MissingField, "{lacking}");
         }
@@ -220,6 +233,8 @@ mod tests {
         assert_eq!(bare, r#"{"type":"leave"}"#);
         let ack = ClientMessage { id: None, ack: Some(7), frame: ClientFrame::Ack }.encode();
         assert_eq!(ack, r#"{"type":"ack","ack":7}"#);
+        let text = r#"{"type":"match","ticket":{"queue": "chess"},"id":2}"#;
+        assert_eq!(ClientMessage::parse(text).unwrap().encode(), text);
         let resume = ClientFrame::Resume { session: "demo:me".into(), key: "k".into(), seq: 4 };
         let text = ClientMessage { id: None, ack: None, frame: resume }.encode();
         assert_eq!(text, r#"{"type":"resume","session":"demo:me","key":"k","seq":4}"#);

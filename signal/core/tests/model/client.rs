@@ -319,6 +319,9 @@ impl Session {
             | ServerFrame::Pong { .. }
             | ServerFrame::Close { .. }
             | ServerFrame::Goaway { .. }
+            | ServerFrame::Waiting { .. }
+            | ServerFrame::Matched { .. }
+            | ServerFrame::Expired { .. }
             | ServerFrame::Unknown => panic!("not now: {frame:?}"),
         }
     }

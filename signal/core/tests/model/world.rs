@@ -688,6 +688,9 @@ fn read(event: &Event) -> (Option<u64>, Option<Told>) {
         ServerFrame::Pong { .. }
         | ServerFrame::Close { .. }
         | ServerFrame::Goaway { .. }
+        | ServerFrame::Waiting { .. }
+        | ServerFrame::Matched { .. }
+        | ServerFrame::Expired { .. }
         | ServerFrame::Unknown => {
             panic!("not from a hub: {frame:?}")
         }
