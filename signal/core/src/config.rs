@@ -1,4 +1,4 @@
-//! The limits of rooms and sessions: each with its default, unit and reason.
+//! The limits of rooms, sessions and tickets: each with its default, unit and reason.
 
 use heliograph_base::Secret;
 use std::time::Duration;
@@ -226,6 +226,100 @@ impl Default for Config {
             unacked_bytes_max: 256 << 10,
             at_expiry: AtExpiry::End,
             peer_taken: PeerTaken::Refuse,
+        }
+    }
+}
+
+/// What tickets must keep to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatchLimits {
+    /// The largest ticket, in bytes of JSON text; larger ones are refused with `bad_ticket`.
+    ///
+    /// 4 KiB: ten conditions take 1 KiB. Bounds what a waiting ticket holds.
+    pub ticket_bytes_max: usize,
+    /// The most properties of one ticket, and the most conditions.
+    ///
+    /// 16: games ask for three or four.
+    pub properties_max: usize,
+    /// See `properties_max`.
+    pub conditions_max: usize,
+    /// The most values of a `one_of`.
+    ///
+    /// 16: a dozen regions.
+    pub choices_max: usize,
+    /// The longest text that is a value, in bytes of UTF-8.
+    ///
+    /// 64: as long as a name may be.
+    pub text_bytes_max: usize,
+    /// The most players of one match.
+    ///
+    /// 64: more than a mesh of peers can use.
+    pub players_max: u32,
+    /// How long a ticket that doesn't say waits for more players than the fewest that it wants.
+    ///
+    /// 3 s: nobody notices, and who comes at the same time plays together.
+    pub fill: Duration,
+    /// How long a ticket that doesn't say waits for a match; then it has expired.
+    ///
+    /// 60 s: longer than that people leave.
+    pub timeout: Duration,
+    /// The longest that a ticket may wait, and the longest time that it may name.
+    ///
+    /// 10 min: rare modes at night.
+    pub timeout_max: Duration,
+    /// For how long the owner of a waiting ticket may be gone; then the ticket is cancelled.
+    ///
+    /// 30 s: as long as the seat of a session is kept.
+    pub abandon: Duration,
+    /// For how long it can be asked what became of a ticket.
+    ///
+    /// 60 s: longer than the longest poll, so that an answer that got lost can be asked for again.
+    pub outcome_kept: Duration,
+    /// The most tickets that wait; the next is refused with `server_full`.
+    ///
+    /// 16,384: a queue of a large game. Bounds memory to 64 MiB, if all are of the largest size.
+    pub tickets_max: usize,
+    /// The most outcomes that are kept; beyond it the oldest is forgotten sooner.
+    ///
+    /// 65,536: a thousand a second for a minute.
+    pub outcomes_max: usize,
+    /// How many steps the search for one ticket's group may take; then what it has goes, if it may,
+    /// and else it gives up and is taken up again after `search_pause`.
+    ///
+    /// 32,768: about a millisecond. Groups of people who accept each other take one step a player;
+    /// only where many accept one and few accept each other it takes more, in the worst case
+    /// without bound.
+    pub search_steps_max: u32,
+    /// See `search_steps_max`.
+    ///
+    /// 5 s: by then tickets have come and gone.
+    pub search_pause: Duration,
+    /// How many comparisons of two tickets one call of `handle_timeout` makes before it lets
+    /// others have their turn; what is left is due at once.
+    ///
+    /// 65,536: a few milliseconds.
+    pub comparisons_per_turn: u64,
+}
+
+impl Default for MatchLimits {
+    fn default() -> Self {
+        Self {
+            ticket_bytes_max: 4 << 10,
+            properties_max: 16,
+            conditions_max: 16,
+            choices_max: 16,
+            text_bytes_max: 64,
+            players_max: 64,
+            fill: Duration::from_secs(3),
+            timeout: Duration::from_secs(60),
+            timeout_max: Duration::from_secs(600),
+            abandon: Duration::from_secs(30),
+            outcome_kept: Duration::from_secs(60),
+            tickets_max: 1 << 14,
+            outcomes_max: 1 << 16,
+            search_steps_max: 1 << 15,
+            search_pause: Duration::from_secs(5),
+            comparisons_per_turn: 1 << 16,
         }
     }
 }

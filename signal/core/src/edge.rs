@@ -1,15 +1,16 @@
 //! One client's connection, whatever carries it: what it may say when, and when it is over.
 
 use crate::bucket::Bucket;
+use crate::matchmaking::{Status, Ticket};
 use crate::protocol::{
     ClientFrame, ClientMessage, CloseCode, Entry, ErrorCode, ErrorFrame, LeaveReason, ServerFrame,
     Unreadable,
 };
 use crate::room::read_action;
 use crate::{
-    Config, Detached, Event, FrameText, IceUrls, Join, Metadata, NewRoom, Numbered, Once, Password,
-    PeerId, Purpose, Queue, Renew, Request, Resume, RoomId, RoomRequest, SessionKey, SessionName,
-    Signal, Token,
+    Config, Detached, Event, FrameText, IceUrls, Join, MatchLimits, Metadata, NewRoom, Numbered,
+    Once, Password, PeerId, Purpose, Queue, Renew, Request, Resume, RoomId, RoomRequest,
+    SessionKey, SessionName, Signal, Token,
 };
 use heliograph_base::Time;
 use serde_json::value::RawValue;
@@ -41,6 +42,10 @@ pub struct Edge {
     rests_until: Option<Time>,
     requests: Queue<Request>,
     transmits: Queue<Transmit>,
+    /// What tickets must keep to; none, if this connection takes none.
+    matching: Option<Arc<MatchLimits>>,
+    /// A ticket that was read.
+    ticket: Option<Box<Ticket>>,
     ended: Option<End>,
 }
 
@@ -70,6 +75,8 @@ pub enum End {
 enum State {
     /// No seat, and none asked for.
     Greeting,
+    /// A ticket waits, which the client calls by this number.
+    Matching(Option<u64>),
     /// The hub has been asked for a seat, or for a session.
     Joining,
     /// In a room.
@@ -93,8 +100,18 @@ impl Edge {
             rests_until: None,
             requests: Queue::new(),
             transmits: Queue::new(),
+            matching: None,
+            ticket: None,
             ended: None,
         }
+    }
+
+    /// The same, but it takes tickets: what [`poll_ticket`](Self::poll_ticket) gives out is carried
+    /// to the matchmaking, and what becomes of it told to
+    /// [`handle_ticket`](Self::handle_ticket).
+    #[must_use]
+    pub fn with_matchmaking(self, limits: Arc<MatchLimits>) -> Self {
+        Self { matching: Some(limits), ..self }
     }
 
     /// A connection whose client has said by other means, such as a URL, which session is its own.
@@ -165,7 +182,7 @@ impl Edge {
             Event::Seated { peer } => self.state = State::Seated(peer),
             Event::Frame(frame) => self.transmit(Transmit::Frame(frame)),
             Event::Refused { code, text, id, retry_after } => {
-                if matches!(self.state, State::Joining) {
+                if matches!(self.state, State::Joining | State::Matching(_)) {
                     self.state = State::Greeting;
                 }
                 let retry_after_ms = retry_after.map(|after| after.as_millis() as u64);
@@ -176,6 +193,37 @@ impl Edge {
             Event::Done { .. } => {}
             Event::Close(code) => self.close(code),
         }
+    }
+
+    /// Tells the client what has become of its ticket. When that is over it has the time for a
+    /// `hello` as if it had just connected.
+    pub fn handle_ticket(&mut self, now: Time, status: &Status) {
+        let (State::Matching(id), None) = (&self.state, self.ended) else { return };
+        let id = *id;
+        let frame = match status {
+            Status::Waiting { expires_in_s } => {
+                ServerFrame::Waiting { expires_in_s: *expires_in_s, id }
+            }
+            Status::Matched { room, players, seats } => ServerFrame::Matched {
+                room: room.as_str().into(),
+                players: *players,
+                seats: seats.into(),
+                id,
+            },
+            Status::Expired | Status::Cancelled => ServerFrame::Expired { id },
+        };
+        if !matches!(status, Status::Waiting { .. }) {
+            (self.state, self.opened) = (State::Greeting, now);
+        }
+        let frame = FrameText::encode(&frame);
+        self.transmit(Transmit::Frame(Numbered { seq: None, ack: None, frame }));
+    }
+
+    /// Gives out a ticket that the client has posted, and the number of the request.
+    pub fn poll_ticket(&mut self) -> Option<(Option<u64>, Ticket)> {
+        let (State::Matching(id), None) = (&self.state, self.ended) else { return None };
+        let id = *id;
+        self.ticket.take().map(|ticket| (id, *ticket))
     }
 
     /// Takes note that the time of [`poll_timeout`](Self::poll_timeout) has come. Does nothing if
@@ -190,8 +238,8 @@ impl Edge {
         }
         match (&self.state, self.asked) {
             (State::Greeting | State::Joining, _) => self.close(CloseCode::HelloTimeout),
-            (State::Seated(_), Some(_)) => self.close(CloseCode::Vanished),
-            (State::Seated(_), None) => {
+            (State::Matching(_) | State::Seated(_), Some(_)) => self.close(CloseCode::Vanished),
+            (State::Matching(_) | State::Seated(_), None) => {
                 self.asked = Some(now);
                 self.transmit(Transmit::Ping);
             }
@@ -244,10 +292,10 @@ impl Edge {
         let Config { hello_timeout, heartbeat_interval, heartbeat_timeout, .. } = *self.config;
         Some(match (&self.state, self.asked) {
             (State::Greeting | State::Joining, _) => self.opened + hello_timeout,
-            (State::Seated(_), None) => self.last_heard + heartbeat_interval,
+            (State::Matching(_) | State::Seated(_), None) => self.last_heard + heartbeat_interval,
             // Counted from the question: if it is us who slept, the client still has time to
             // answer.
-            (State::Seated(_), Some(asked)) => {
+            (State::Matching(_) | State::Seated(_), Some(asked)) => {
                 asked + heartbeat_timeout.saturating_sub(heartbeat_interval)
             }
         })
@@ -269,7 +317,7 @@ impl Edge {
     #[must_use]
     pub fn peer(&self) -> Option<&PeerId> {
         match &self.state {
-            State::Greeting | State::Joining => None,
+            State::Greeting | State::Matching(_) | State::Joining => None,
             State::Seated(peer) => Some(peer),
         }
     }
@@ -312,13 +360,15 @@ impl Edge {
             (State::Greeting, ClientFrame::Resume { session, key, seq, attempt }) => {
                 self.resume(id, (session, key), (*seq, *attempt));
             }
+            (State::Greeting, ClientFrame::Match { ticket }) => self.post(id, ticket),
+            (State::Matching(_), ClientFrame::Ping) => self.pong(id),
             // In a room it is taken before.
-            (_, ClientFrame::Signal { .. }) | (State::Greeting, _) => {
+            (_, ClientFrame::Signal { .. }) | (State::Greeting | State::Matching(_), _) => {
                 self.refuse_plainly(ErrorCode::HelloFirst, id);
             }
             (
                 State::Joining | State::Seated(_),
-                ClientFrame::Hello { .. } | ClientFrame::Resume { .. },
+                ClientFrame::Hello { .. } | ClientFrame::Resume { .. } | ClientFrame::Match { .. },
             ) => self.refuse_plainly(ErrorCode::AlreadyJoined, id),
             (State::Joining | State::Seated(_), ClientFrame::Ack) => {}
             (State::Joining | State::Seated(_), ClientFrame::Token { token }) => {
@@ -337,10 +387,26 @@ impl Edge {
             (State::Joining | State::Seated(_), ClientFrame::Leave) => {
                 self.close(CloseCode::Normal);
             }
-            (State::Joining | State::Seated(_), ClientFrame::Ping) => {
-                let frame = FrameText::encode(&ServerFrame::Pong { id });
-                self.transmit(Transmit::Frame(Numbered { seq: None, ack: None, frame }));
+            (State::Joining | State::Seated(_), ClientFrame::Ping) => self.pong(id),
+        }
+    }
+
+    fn pong(&mut self, id: Option<u64>) {
+        let frame = FrameText::encode(&ServerFrame::Pong { id });
+        self.transmit(Transmit::Frame(Numbered { seq: None, ack: None, frame }));
+    }
+
+    fn post(&mut self, id: Option<u64>, ticket: &RawValue) {
+        let Some(limits) = &self.matching else {
+            let text = "tickets are taken by a WebSocket, or by POST /v1/tickets";
+            return self.refuse_saying(ErrorCode::BadTicket, text.to_owned(), id);
+        };
+        match Ticket::parse(ticket.get(), limits) {
+            Ok(ticket) => {
+                self.state = State::Matching(id);
+                self.ticket = Some(Box::new(ticket));
             }
+            Err(bad) => self.refuse_saying(ErrorCode::BadTicket, bad.to_string(), id),
         }
     }
 

@@ -224,6 +224,7 @@ pub(crate) fn read_action(
         ClientFrame::Hello { .. }
         | ClientFrame::Resume { .. }
         | ClientFrame::Signal { .. }
+        | ClientFrame::Match { .. }
         | ClientFrame::Token { .. }
         | ClientFrame::Ack
         | ClientFrame::Leave

@@ -2,8 +2,8 @@
 
 use crate::{AuthConfig, Network, Origins};
 use heliograph_base::Secret;
-use signal_core::Departure;
 use signal_core::protocol::IceServer;
+use signal_core::{Departure, MatchLimits};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +34,13 @@ pub struct SignalConfig {
     ///
     /// 512.
     pub join_queue_max: usize,
+    /// What tickets must keep to.
+    pub matching: MatchLimits,
+    /// How many requests about tickets may wait for the task that owns them; who finds no room is
+    /// refused with `busy`.
+    ///
+    /// 1,024: as for a shard.
+    pub ticket_queue_max: usize,
     /// How many orders of an operator may wait for one shard; with more, who orders waits. They go
     /// first.
     ///
@@ -84,6 +91,8 @@ impl Default for SignalConfig {
             auth: AuthConfig::default(),
             origins: Origins::default(),
             order_queue_max: 16,
+            matching: MatchLimits::default(),
+            ticket_queue_max: 1024,
             admission: AdmissionLimits::default(),
             trusted_proxies: Vec::new(),
             goaway_per_s: 500,

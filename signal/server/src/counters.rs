@@ -15,7 +15,7 @@ pub(crate) struct EdgeCounters {
     ends: [AtomicU64; ENDS.len()],
 }
 
-const REFUSALS: [(ErrorCode, &str); 28] = [
+const REFUSALS: [(ErrorCode, &str); 30] = [
     (ErrorCode::BadFrame, "bad_frame"),
     (ErrorCode::BinaryFrame, "binary_frame"),
     (ErrorCode::UnknownType, "unknown_type"),
@@ -44,6 +44,8 @@ const REFUSALS: [(ErrorCode, &str); 28] = [
     (ErrorCode::OldTerm, "old_term"),
     (ErrorCode::Conflict, "conflict"),
     (ErrorCode::BadRules, "bad_rules"),
+    (ErrorCode::BadTicket, "bad_ticket"),
+    (ErrorCode::NoSuchTicket, "no_such_ticket"),
 ];
 
 const ENDS: [(End, &str); 15] = [

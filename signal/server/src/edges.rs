@@ -11,13 +11,15 @@ use crate::drain::Drain;
 use crate::orders::Order;
 use crate::outbox::{Inbox, Outbox, outbox};
 use crate::shard::{Message, SharedCounts};
+use crate::ticket_office::{Seeking, Tickets};
 use crate::{Connection, SignalConfig, ice};
 use ahash::RandomState;
 use axum::body::Body;
 use axum::http::{HeaderMap, Response};
 use heliograph_base::{Clock, Time};
+use signal_core::matchmaking::{Status, Ticket};
 use signal_core::protocol::{CloseCode, ErrorCode};
-use signal_core::{Config, Edge, EdgeId, Event, IceUrls, Request, Resume, RoomId};
+use signal_core::{Config, Edge, EdgeId, Event, IceUrls, MatchLimits, Request, Resume, RoomId};
 use std::collections::HashMap;
 use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr};
@@ -31,12 +33,14 @@ use tracing::{Span, debug};
 pub(crate) struct Edges {
     pub(crate) config: SignalConfig,
     pub(crate) limits: Arc<Config>,
+    pub(crate) matching: Arc<MatchLimits>,
     pub(crate) clock: Clock,
     pub(crate) shards: Vec<Lanes>,
     pub(crate) auth: Arc<Auth>,
     /// By shard: what an operator asks of it.
     pub(crate) orders: Vec<mpsc::Sender<Order>>,
     pub(crate) directory: Directory,
+    pub(crate) tickets: Tickets,
     pub(crate) admission: Arc<Admission>,
     pub(crate) shard_counts: Arc<[SharedCounts]>,
     pub(crate) hasher: RandomState,
@@ -156,6 +160,17 @@ pub(crate) struct Ties {
     pub(crate) checking: Option<Checking>,
     /// What a shard fills, once one was asked.
     inbox: Option<Inbox>,
+    /// The client's ticket, while it waits.
+    seeking: Option<Box<Seeking>>,
+}
+
+/// What a connection waits for beside its client.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// A shard has something for it.
+    Event(Event),
+    /// Something has become of its ticket.
+    Ticket(Result<Status, Refused>),
 }
 
 impl Ties {
@@ -163,6 +178,12 @@ impl Ties {
     pub(crate) fn new(edges: &Arc<Edges>, origin: Origin) -> Self {
         let edge = Edge::new(edges.now(), edges.limits.clone(), edges.ice(origin.local));
         Self::of(edges, edge, origin)
+    }
+
+    /// The same, for a connection that takes tickets.
+    pub(crate) fn with_matchmaking(edges: &Arc<Edges>, origin: Origin) -> Self {
+        let edge = Edge::new(edges.now(), edges.limits.clone(), edges.ice(origin.local));
+        Self::of(edges, edge.with_matchmaking(edges.matching.clone()), origin)
     }
 
     /// The edge of a client that has said which session is its own.
@@ -182,6 +203,7 @@ impl Ties {
             room: None,
             checking: None,
             inbox: None,
+            seeking: None,
         }
     }
 
@@ -210,6 +232,24 @@ impl Ties {
                     }
                 }
                 None => self.pass(message).await,
+            }
+        }
+    }
+
+    /// Hands the edge's ticket to who owns the tickets.
+    pub(crate) async fn pass_ticket(&mut self) {
+        let Some((id, ticket)) = self.edge.poll_ticket() else { return };
+        // Boxed, so that connections without tickets don't hold room for it.
+        let (edges, client) = (self.edges.clone(), self.origin.client);
+        let sought = Box::pin(seek(edges, client, ticket)).await;
+        match sought {
+            Ok((status, seeking)) => {
+                self.seeking = seeking.map(Box::new);
+                self.edge.handle_ticket(self.edges.now(), &status);
+            }
+            Err(Refused { code, retry_after }) => {
+                let retry_after = Some(retry_after);
+                self.edge.handle_event(Event::Refused { code, text: None, id, retry_after });
             }
         }
     }
@@ -283,6 +323,31 @@ impl Ties {
         }
     }
 
+    /// The next event, or what becomes of the ticket; likewise.
+    pub(crate) async fn turn(&mut self, take: bool) -> Turn {
+        match &mut self.seeking {
+            Some(seeking) => Turn::Ticket(seeking.told().await),
+            None => Turn::Event(self.event(take).await),
+        }
+    }
+
+    pub(crate) fn handle_turn(&mut self, turn: Turn) {
+        match turn {
+            Turn::Event(event) => self.handle_event(event),
+            Turn::Ticket(told) => {
+                self.seeking = None;
+                // The task that owns the tickets ends only when all does.
+                let status = told.unwrap_or(Status::Cancelled);
+                self.edge.handle_ticket(self.edges.now(), &status);
+            }
+        }
+    }
+
+    /// Cancels the ticket, if one waits.
+    pub(crate) fn drop_ticket(&mut self) {
+        self.seeking = None;
+    }
+
     /// The next event, if there is one.
     pub(crate) fn try_event(&mut self) -> Option<Event> {
         self.inbox.as_mut()?.try_event()
@@ -352,4 +417,18 @@ impl Drop for Ties {
             }
         }
     }
+}
+
+/// Puts a ticket among the others.
+async fn seek(
+    edges: Arc<Edges>,
+    client: IpAddr,
+    ticket: Ticket,
+) -> Result<(Status, Option<Seeking>), Refused> {
+    edges.admission.request(edges.now(), client)?;
+    let draining = edges.draining.borrow().clone();
+    if let Some(drain) = draining {
+        return Err(Refused { code: ErrorCode::Busy, retry_after: drain.left() });
+    }
+    edges.tickets.seek(ticket).await
 }

@@ -6,7 +6,8 @@
 //! The way of a frame: `socket` (WebSocket frames) -> `websocket` (one task per client, a
 //! [`signal_core::Edge`] with its ties in `edges`) -> `shard` (one task per [`signal_core::Hub`])
 //! -> `outbox` -> the other client's task -> its `socket`. `events` (SSE), `poll` and `send` do the
-//! same over plain HTTP. A shard never waits for a client, and nobody for a lock but that of one
+//! same over plain HTTP. `matchmaking` (`/v1/tickets`) asks `ticket_office` (one task that owns all
+//! tickets). A shard never waits for a client, and nobody for a lock but that of one
 //! client's outbox.
 
 mod access;
@@ -27,6 +28,7 @@ mod handshake;
 mod http;
 mod http_client;
 mod ice;
+mod matchmaking;
 mod orders;
 mod origin;
 mod outbox;
@@ -37,6 +39,7 @@ mod serving;
 mod shard;
 mod signal;
 mod socket;
+mod ticket_office;
 mod websocket;
 
 pub use auth::{

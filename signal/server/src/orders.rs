@@ -5,7 +5,8 @@ use crate::Signal;
 use heliograph_base::Now;
 use signal_core::protocol::ErrorCode;
 use signal_core::{
-    HistoryPage, Hub, MemberInfo, NewRoom, PeerId, PublicRoom, RoomId, RoomInfo, SessionKey, SessionName,
+    HistoryPage, Hub, MemberInfo, NewRoom, PeerId, PublicRoom, RoomId, RoomInfo, SessionKey,
+    SessionName,
 };
 use std::fmt;
 use tokio::sync::{mpsc, oneshot};
@@ -70,7 +71,8 @@ fn history(
     member: Option<&(SessionName, SessionKey)>,
     (after, limit): (u64, usize),
 ) -> Result<HistoryPage, ErrorCode> {
-    let is_member = member.is_some_and(|(name, key)| name.room == *room && hub.is_member(name, key));
+    let is_member =
+        member.is_some_and(|(name, key)| name.room == *room && hub.is_member(name, key));
     match hub.is_readable(room) {
         _ if is_member => {}
         Some(true) => {}

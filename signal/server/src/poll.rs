@@ -1,9 +1,9 @@
 //! `GET /v1/poll` and `POST /v1/send`: sessions over requests that end, for networks that let
 //! nothing else through.
 
-use crate::access::{Asked, close_frame, json, list, plain_refusal, refusal, refused_with};
+use crate::access::{self, Asked, close_frame, json, list, plain_refusal, refusal, refused_with};
 use crate::edges::{Edges, Ties};
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Response, StatusCode};
 use serde_json::value::RawValue;
@@ -15,13 +15,10 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 /// How long a poll waits if it doesn't say.
-const WAIT_S: u64 = 25;
+pub(crate) const WAIT_S: u64 = 25;
 
 /// The longest that a poll may wait: proxies cut what is silent for longer.
-const WAIT_S_MAX: u64 = 55;
-
-/// How long the body of a request may take to come: ample for the largest on the slowest line.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const WAIT_S_MAX: u64 = 55;
 
 /// The most frames of one request.
 const FRAMES_MAX: usize = 64;
@@ -91,17 +88,9 @@ pub(crate) async fn send(
         None => Ties::new(&edges, origin),
     };
     // As much as may wait for one client.
-    let body = timeout(BODY_TIMEOUT, to_bytes(body, edges.limits.unacked_bytes_max)).await;
-    let Ok(body) = body else {
-        let mut answer = refusal(ErrorCode::BadFrame, "the body took too long to come");
-        *answer.status_mut() = StatusCode::REQUEST_TIMEOUT;
-        return answer;
-    };
-    let Ok(body) = body else {
-        let text = format!("at most {} bytes in one request", edges.limits.unacked_bytes_max);
-        let mut answer = refusal(ErrorCode::BadFrame, &text);
-        *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-        return answer;
+    let body = match access::read(body, edges.limits.unacked_bytes_max).await {
+        Ok(body) => body,
+        Err(answer) => return *answer,
     };
     let frames = match frames(&body) {
         Ok(frames) => frames,

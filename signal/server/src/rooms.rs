@@ -1,8 +1,8 @@
 //! Rooms over plain HTTP: to make one, to look for public ones and follow them, and to read what was
 //! said in one.
 
-use crate::access::{Asked, json, plain_refusal, refusal};
-use crate::auth::Question;
+use crate::access::{self, Asked, json, plain_refusal, refusal, refused_with};
+use crate::auth::{Denied, Question};
 use crate::directory::{AGE_MAX, Search};
 use crate::edges::{Edges, Origin};
 use crate::orders::{Order, ask};
@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Response, StatusCode, header};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use signal_core::protocol::ErrorCode;
+use signal_core::protocol::{ErrorCode, ErrorFrame, ServerFrame};
 use signal_core::{FrameText, HistoryPage, NewRoom, PeerId, Purpose, RoomId, Token};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -26,6 +26,9 @@ type Answer = Response<Body>;
 /// For how long a room waits for members if who makes it doesn't say, and at most.
 const IDLE_S: u64 = 60;
 const IDLE_S_MAX: u64 = 3600;
+
+/// The most bytes of such a body: the largest state, and what stands around it.
+const BODY_BYTES_MAX: usize = 32 << 10;
 
 /// The most events of one page of history, which is also what is sent if nobody says.
 const EVENTS_MAX: usize = 256;
@@ -49,7 +52,7 @@ struct Made<'a> {
 
 /// `POST /v1/rooms`: makes a room that waits for its members.
 pub(crate) async fn make(State(edges): State<Arc<Edges>>, asked: Asked, body: Body) -> Answer {
-    let body = match asked.body(&edges, body).await {
+    let body = match access::read(body, BODY_BYTES_MAX).await {
         Ok(body) => body,
         Err(answer) => return *answer,
     };
@@ -85,7 +88,9 @@ pub(crate) async fn make(State(edges): State<Arc<Edges>>, asked: Asked, body: Bo
 impl Wanted<'_> {
     fn read(&self, edges: &Edges) -> Result<(RoomId, NewRoom), (ErrorCode, String)> {
         let room = match &self.room {
-            Some(room) => RoomId::parse(room).map_err(|bad| (ErrorCode::BadRoom, bad.to_string()))?,
+            Some(room) => {
+                RoomId::parse(room).map_err(|bad| (ErrorCode::BadRoom, bad.to_string()))?
+            }
             None => random_room()?,
         };
         let options = self.options.map_or("{}", RawValue::get);
@@ -126,7 +131,20 @@ async fn permit(
         token: token.map(Token::new),
     };
     let checked = edges.auth.check(edges.clock.now(), question).await;
-    checked.map(drop).map_err(|denied| Box::new(denied.answer()))
+    checked.map(drop).map_err(|denied| Box::new(denied_answer(denied)))
+}
+
+/// Why somebody may not make a room.
+fn denied_answer(Denied { code, text, retry_after }: Denied) -> Answer {
+    let error = ErrorFrame {
+        code,
+        text: text.as_ref().into(),
+        retry: code.retry(),
+        retry_after_ms: retry_after.map(|after| after.as_millis() as u64),
+        state: None,
+        id: None,
+    };
+    refused_with(code, FrameText::encode(&ServerFrame::Error(error)))
 }
 
 /// `GET /v1/rooms`: the public rooms that are asked for; for an `EventSource` all changes of them.

@@ -271,6 +271,9 @@ impl RoomEvent {
             | ServerFrame::Token { .. }
             | ServerFrame::Error(_)
             | ServerFrame::Ack { .. }
+            | ServerFrame::Waiting { .. }
+            | ServerFrame::Matched { .. }
+            | ServerFrame::Expired { .. }
             | ServerFrame::Goaway { .. }
             | ServerFrame::Close { .. }
             | ServerFrame::Pong { .. }

@@ -351,6 +351,9 @@ impl Session {
             ServerFrame::Ack { .. }
             | ServerFrame::Token { .. }
             | ServerFrame::Goaway { .. }
+            | ServerFrame::Waiting { .. }
+            | ServerFrame::Matched { .. }
+            | ServerFrame::Expired { .. }
             | ServerFrame::Pong { .. }
             | ServerFrame::Unknown => {}
             ServerFrame::Joined(_)
@@ -439,6 +442,9 @@ impl Session {
             | ServerFrame::Token { .. }
             // The connection is closed when it is time, and another one then leads elsewhere.
             | ServerFrame::Goaway { .. }
+            | ServerFrame::Waiting { .. }
+            | ServerFrame::Matched { .. }
+            | ServerFrame::Expired { .. }
             | ServerFrame::Pong { .. }
             | ServerFrame::Unknown => {}
         }

@@ -110,6 +110,11 @@ pub enum ClientFrame<'a> {
         /// The token.
         token: Cow<'a, str>,
     },
+    /// Looks for others to meet, before a `hello`.
+    Match {
+        /// A ticket, not yet read.
+        ticket: &'a RawValue,
+    },
     /// Says nothing but its `ack`.
     Ack,
     /// Gives the seat back.
@@ -191,6 +196,8 @@ struct Envelope<'a> {
     metadata: Option<&'a RawValue>,
     #[serde(borrow)]
     once: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    ticket: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
     data: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
@@ -249,6 +256,10 @@ impl<'a> Envelope<'a> {
                 Some(data) => Ok(ClientFrame::Signal { to: self.to, data }),
                 None => Err(missing("signal", "data")),
             },
+            "match" => match self.ticket {
+                Some(ticket) => Ok(ClientFrame::Match { ticket }),
+                None => Err(missing("match", "ticket")),
+            },
             "leave" => Ok(ClientFrame::Leave),
             "ping" => Ok(ClientFrame::Ping),
             _ => self.room_frame(),
@@ -280,7 +291,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-const TYPES: &str = "this server knows the types hello, resume, signal, broadcast, state, \
+const TYPES: &str = "this server knows the types hello, resume, match, signal, broadcast, state, \
      metadata, rules, host, kick, token, ack, leave and ping";
 
 fn missing(frame: &str, field: &str) -> (ErrorCode, String) {
@@ -343,6 +354,7 @@ mod tests {
             r#"{"type":"host","term":1}"#,
             r#"{"type":"kick","peer":"ada"}"#,
             r#"{"type":"token","token":""}"#,
+            r#"{"type":"match","queue":"chess","size":2}"#,
         ] {
             assert_eq!(code(lacking), ErrorCode::MissingField, "{lacking}");
         }
@@ -365,6 +377,8 @@ mod tests {
         assert_eq!(bare, r#"{"type":"leave"}"#);
         let ack = ClientMessage { id: None, ack: Some(7), frame: ClientFrame::Ack }.encode();
         assert_eq!(ack, r#"{"type":"ack","ack":7}"#);
+        let text = r#"{"type":"match","ticket":{"queue": "chess"},"id":2}"#;
+        assert_eq!(ClientMessage::parse(text).unwrap().encode(), text);
         let (session, key) = ("demo:me".into(), "k".into());
         let resume = ClientFrame::Resume { session, key, seq: 4, attempt: Some(2) };
         let text = ClientMessage { id: None, ack: None, frame: resume }.encode();

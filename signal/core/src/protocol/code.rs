@@ -65,6 +65,10 @@ pub enum ErrorCode {
     Conflict,
     /// The room's options, rules or state break a limit.
     BadRules,
+    /// The ticket can't be read, or asks for what can't be.
+    BadTicket,
+    /// There is no such ticket (any more), or the key isn't its own.
+    NoSuchTicket,
     /// A word that this version doesn't know.
     #[serde(other)]
     Unknown,
@@ -104,6 +108,8 @@ impl ErrorCode {
             | Self::OldTerm
             | Self::Conflict
             | Self::BadRules
+            | Self::BadTicket
+            | Self::NoSuchTicket
             | Self::Unknown => false,
         }
     }
@@ -122,6 +128,7 @@ impl ErrorCode {
                 | Self::AuthUnavailable
                 | Self::PeerTaken
                 | Self::NoSuchSession
+                | Self::NoSuchTicket
                 | Self::Undelivered
                 | Self::NoSuchRoom
                 | Self::RoomTaken
@@ -150,7 +157,7 @@ impl ErrorCode {
             }
             Self::NoSuchPeer => "nobody else in the room has this peer id (any more)",
             Self::RoomFull => "the room has as many members as it may have",
-            Self::ServerFull => "the server has as many members or rooms as it may have",
+            Self::ServerFull => "the server has as many members, rooms or tickets as it may have",
             Self::Busy => "the server has much to do: come again after retry_after_ms",
             Self::RateLimited => "this is more than one may: come again after retry_after_ms",
             Self::Unauthorized => "the token has expired: get a new one and join anew",
@@ -171,6 +178,8 @@ impl ErrorCode {
             Self::OldTerm => "the room has got another host since: use the term that came with it",
             Self::Conflict => "the state is another one by now: look at it and try again",
             Self::BadRules => "the room's options or its state break a limit",
+            Self::BadTicket => "this is no ticket",
+            Self::NoSuchTicket => "there is no such ticket (any more), or the key isn't its own",
             Self::Unknown => "refused",
         }
     }

@@ -119,6 +119,32 @@ pub enum ServerFrame<'a> {
         /// For developers.
         text: Cow<'a, str>,
     },
+    /// The answer to `match`: the ticket is taken.
+    Waiting {
+        /// In how many seconds it expires.
+        expires_in_s: u64,
+        /// The `id` of the match.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+    },
+    /// It has found others: now say `hello` to the room.
+    Matched {
+        /// Where all of them meet.
+        room: Cow<'a, str>,
+        /// How many players they are.
+        players: u32,
+        /// Which of the seats, counted from 0, are for the ticket's players.
+        seats: Cow<'a, [u32]>,
+        /// The `id` of the match.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+    },
+    /// It has found nobody in time.
+    Expired {
+        /// The `id` of the match.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+    },
     /// The answer to `ping`.
     Pong {
         /// The `id` of the ping.
@@ -348,7 +374,16 @@ impl<'a> ServerFrame<'a> {
                 let CloseFields { code, text } = serde_json::from_str(text)?;
                 Self::Close { code, text }
             }
-            "pong" => Self::Pong { id: serde_json::from_str::<PongField>(text)?.id },
+            "waiting" => {
+                let WaitingFields { expires_in_s, id } = serde_json::from_str(text)?;
+                Self::Waiting { expires_in_s, id }
+            }
+            "matched" => {
+                let MatchedFields { room, players, seats, id } = serde_json::from_str(text)?;
+                Self::Matched { room, players, seats: seats.into(), id }
+            }
+            "expired" => Self::Expired { id: serde_json::from_str::<IdField>(text)?.id },
+            "pong" => Self::Pong { id: serde_json::from_str::<IdField>(text)?.id },
             _ => Self::Unknown,
         })
     }
@@ -395,6 +430,9 @@ impl<'a> ServerFrame<'a> {
             | Self::Error(_)
             | Self::Ack { .. }
             | Self::Token { .. }
+            | Self::Waiting { .. }
+            | Self::Matched { .. }
+            | Self::Expired { .. }
             | Self::Goaway { .. }
             | Self::Close { .. }
             | Self::Pong { .. }
@@ -509,7 +547,22 @@ struct CloseFields<'a> {
 }
 
 #[derive(Deserialize)]
-struct PongField {
+struct WaitingFields {
+    expires_in_s: u64,
+    id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct MatchedFields<'a> {
+    #[serde(borrow)]
+    room: Cow<'a, str>,
+    players: u32,
+    seats: Vec<u32>,
+    id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct IdField {
     id: Option<u64>,
 }
 
@@ -620,6 +673,14 @@ mod tests {
             },
             ServerFrame::Signal { from: "ada".into(), data: &raw("[ 1,2 ]") },
             ServerFrame::Error(error),
+            ServerFrame::Waiting { expires_in_s: 60, id: Some(4) },
+            ServerFrame::Matched {
+                room: "x".into(),
+                players: 3,
+                seats: vec![1, 2].into(),
+                id: None,
+            },
+            ServerFrame::Expired { id: Some(4) },
             ServerFrame::Pong { id: None },
         ] {
             let text = frame.encode();

@@ -257,6 +257,8 @@ impl Client {
             | ErrorCode::OldTerm
             | ErrorCode::Conflict
             | ErrorCode::BadRules
+            | ErrorCode::BadTicket
+            | ErrorCode::NoSuchTicket
             | ErrorCode::Unknown => panic!("{error:?} though it is correct"),
         }
     }
@@ -348,6 +350,9 @@ impl Session {
             | ServerFrame::Close { .. }
             | ServerFrame::Token { .. }
             | ServerFrame::Goaway { .. }
+            | ServerFrame::Waiting { .. }
+            | ServerFrame::Matched { .. }
+            | ServerFrame::Expired { .. }
             | ServerFrame::Unknown => panic!("not now: {frame:?}"),
         }
     }

@@ -708,6 +708,9 @@ fn kind(frame: &ServerFrame<'_>) -> Kind {
         | ServerFrame::Close { .. }
         | ServerFrame::Token { .. }
         | ServerFrame::Goaway { .. }
+        | ServerFrame::Waiting { .. }
+        | ServerFrame::Matched { .. }
+        | ServerFrame::Expired { .. }
         | ServerFrame::Unknown => {
             panic!("not from a hub: {frame:?}")
         }
