@@ -14,6 +14,7 @@ mod model;
 mod policy;
 mod read;
 mod stream;
+mod token;
 mod unauthenticated;
 mod wire;
 mod world;
@@ -24,6 +25,7 @@ pub use frames::frames;
 pub use hub::hub;
 pub use policy::policy;
 pub use stream::stream;
+pub use token::token;
 pub use unauthenticated::unauthenticated;
 pub use wire::wire;
 
@@ -31,7 +33,7 @@ pub use wire::wire;
 pub type Check = fn(&[u8]);
 
 /// Every check with the name of its target and corpus.
-pub const CHECKS: [(&str, Check); 8] = [
+pub const CHECKS: [(&str, Check); 9] = [
     ("wire", wire),
     ("stream", stream),
     ("policy", policy),
@@ -40,4 +42,5 @@ pub const CHECKS: [(&str, Check); 8] = [
     ("frames", frames),
     ("edge", edge),
     ("hub", hub),
+    ("token", token),
 ];
