@@ -8,7 +8,7 @@ use crate::socket::{Socket, SocketEvent};
 use heliograph_base::Time;
 use serde_json::value::RawValue;
 use signal_core::client::{Config, Event, Loss, NotTaken, Output, Refusal, Seat, Session};
-use signal_core::{PeerId, RoomId};
+use signal_core::{PeerId, RoomId, Token};
 use std::future::pending;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -51,12 +51,17 @@ impl Signaling {
         place: Place,
         room: RoomId,
         metadata: Option<Box<RawValue>>,
+        token: Option<Token>,
     ) -> Result<(Self, Seat), Error> {
         // Pauses only have to differ from client to client.
         let seed = RandomState::new().hash_one(place.address());
         let now = Instant::now();
+        let mut session = Session::new(Config::default(), room, metadata, seed);
+        if let Some(token) = token {
+            session.set_token(token);
+        }
         let mut signaling = Self {
-            session: Session::new(Config::default(), room, metadata, seed),
+            session,
             place,
             started: now,
             line: Line::Closed,

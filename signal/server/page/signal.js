@@ -49,10 +49,11 @@ export function mayReconnect(code) {
  * - `joined`, `left`, `away`, `back`, `signal`, `ice`, `error`: the server's frames, once each.
  */
 export class Session extends EventTarget {
-  constructor(url, { room, metadata, backoff = new Backoff() }) {
+  constructor(url, { room, token, metadata, backoff = new Backoff() }) {
     super();
     this.url = url;
     this.room = room;
+    this.token = token;
     this.metadata = metadata;
     this.backoff = backoff;
     this.state = { name: "connecting" };
@@ -126,7 +127,8 @@ export class Session extends EventTarget {
       const { session, key } = this.seat;
       this.#send({ type: "resume", session, key, seq: this.came.tell() });
     } else {
-      this.#send({ type: "hello", room: this.room, metadata: this.metadata });
+      const { room, token, metadata } = this;
+      this.#send({ type: "hello", room, token, metadata });
     }
   }
 
