@@ -342,7 +342,10 @@ impl RoomTask {
     fn handle_left(&mut self, peer: &PeerId, reason: LeaveReason) {
         let Some(link) = self.members.remove(peer) else { return };
         match reason {
-            LeaveReason::Left | LeaveReason::Misbehaved => link.leave(reason),
+            LeaveReason::Left
+            | LeaveReason::Misbehaved
+            | LeaveReason::Expired
+            | LeaveReason::Replaced => link.leave(reason),
             // Only its signaling is gone for certain.
             LeaveReason::Lost
             | LeaveReason::Slow
