@@ -236,8 +236,8 @@ pub(crate) struct Settings {
     )]
     pub(crate) open: Option<bool>,
 
-    /// Who may make and join rooms: open (everybody), jwt (who has a signed token) or webhook (whom a
-    /// service lets in) [default: open, as long as only this machine can reach it]
+    /// Who may make and join rooms: open (everybody), jwt (who has a signed token) or webhook (whom
+    /// a service lets in) [default: open, as long as only this machine can reach it]
     #[arg(long, global = true, env = "HELIOGRAPH_AUTH", value_name = "MODE")]
     pub(crate) auth: Option<AuthModeText>,
 

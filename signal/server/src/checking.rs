@@ -75,7 +75,8 @@ impl Ties {
                 Ok(()) => {
                     let (auth, now) = (self.edges.auth.clone(), self.edges.clock.now());
                     let outcome = Box::pin(async move { auth.check(now, question).await });
-                    self.checking = Some(Checking { request: Some(request), outcome });
+                    let request = Some(request);
+                    self.checking = Some(Box::new(Checking { request, outcome }));
                     return None;
                 }
                 Err(refused) => refused.event(id),

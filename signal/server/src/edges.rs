@@ -157,7 +157,7 @@ pub(crate) struct Ties {
     /// The room that it was last about.
     pub(crate) room: Option<RoomId>,
     /// A token that is being checked, or whoever is asked.
-    pub(crate) checking: Option<Checking>,
+    pub(crate) checking: Option<Box<Checking>>,
     /// What a shard fills, once one was asked.
     inbox: Option<Inbox>,
     /// The client's ticket, while it waits.
@@ -354,6 +354,10 @@ impl Ties {
     }
 
     pub(crate) fn handle_event(&mut self, event: Event) {
+        if matches!(event, Event::Refused { .. }) && self.edge.peer().is_none() {
+            // The shard that refused a seat has let go of its end; that isn't the shard's end.
+            self.inbox = None;
+        }
         if let Event::Seated { peer } = &event {
             Span::current().record("peer", peer.as_str());
             debug!("seated");

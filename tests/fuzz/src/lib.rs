@@ -15,6 +15,7 @@ mod policy;
 mod read;
 mod stream;
 mod tickets;
+mod token;
 mod unauthenticated;
 mod wire;
 mod world;
@@ -26,6 +27,7 @@ pub use hub::hub;
 pub use policy::policy;
 pub use stream::stream;
 pub use tickets::tickets;
+pub use token::token;
 pub use unauthenticated::unauthenticated;
 pub use wire::wire;
 
@@ -43,4 +45,5 @@ pub const CHECKS: [(&str, Check); 9] = [
     ("edge", edge),
     ("hub", hub),
     ("tickets", tickets),
+    ("token", token),
 ];

@@ -112,8 +112,8 @@ impl Session {
         }
     }
 
-    /// Shows this token when it asks for a seat from now on. A session that goes on shows it at once,
-    /// before the one that it was shown expires.
+    /// Shows this token when it asks for a seat from now on. A session that goes on shows it at
+    /// once, before the one that was shown expires.
     pub fn set_token(&mut self, token: Token) {
         if self.is_online() {
             self.send(ClientFrame::Token { token: token.as_str().into() });
