@@ -39,6 +39,7 @@ pub use config::{
 };
 pub use http::{Accepted, Connection, Http, bind, tune};
 pub use orders::ShardFailed;
+pub use page::serve_file;
 pub use signal::Signal;
 pub use signal_core::protocol::IceServer;
 pub use signal_core::{BadId, Bucket, Departure, MemberInfo, PeerId, RoomId, RoomInfo};
