@@ -1,5 +1,6 @@
 //! What the settings mean together: defaults, checks, and the effective configuration.
 
+use crate::admin::AdminConfig;
 use crate::cli::Settings;
 use crate::signaling::Signaling;
 use heliograph_base::Secret;
@@ -78,6 +79,7 @@ pub(crate) struct Config {
     pub(crate) deny_peer: Vec<Cidr>,
     pub(crate) open: bool,
     pub(crate) signaling: Signaling,
+    pub(crate) admin: Option<AdminConfig>,
     pub(crate) log: String,
 }
 
@@ -93,11 +95,10 @@ impl Config {
         settings: Settings,
         random: [u8; 32],
     ) -> Result<Self, String> {
-        let signaling = Signaling::of(&settings)?;
+        let (signaling, admin) = (Signaling::of(&settings)?, AdminConfig::of(&settings)?);
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let http_default = halves.signal().then(|| SocketAddr::new(loopback, HTTP_PORT));
-        let http = settings.http.or(http_default);
-        let https = settings.https;
+        let (http, https) = (settings.http.or(http_default), settings.https);
         let open = settings.open.unwrap_or(false);
         if halves.signal() && !open {
             check_only_this_machine("--http", http)?;
@@ -162,6 +163,7 @@ impl Config {
             deny_peer: settings.deny_peer.into_iter().map(|cidr| cidr.0).collect(),
             open,
             signaling,
+            admin,
             log: settings.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
@@ -169,7 +171,8 @@ impl Config {
     /// Whether nothing listens beyond this machine.
     pub(crate) fn only_this_machine(&self) -> bool {
         let turn = self.turn.iter().chain(&self.turn_tcp).chain(&self.turn_tls);
-        let mut all = self.http.iter().chain(&self.https).chain(turn);
+        let admin = self.admin.iter().map(|admin| &admin.address);
+        let mut all = self.http.iter().chain(&self.https).chain(turn).chain(admin);
         all.all(|address| address.ip().is_loopback())
     }
 
@@ -230,6 +233,9 @@ impl Config {
         if self.halves.signal() {
             line("open", self.open.to_string());
             self.signaling.lines(&mut line);
+        }
+        if let Some(admin) = &self.admin {
+            admin.lines(&mut line);
         }
         line("log", quoted(&self.log));
         text
