@@ -29,7 +29,7 @@ const TEXTS: [&str; 14] = [
     "@",
 ];
 
-const CODES: [CloseCode; 10] = [
+const CODES: [CloseCode; 12] = [
     CloseCode::Normal,
     CloseCode::NotWebSocket,
     CloseCode::NotUtf8,
@@ -40,6 +40,8 @@ const CODES: [CloseCode; 10] = [
     CloseCode::Shutdown,
     CloseCode::Superseded,
     CloseCode::Misbehaved,
+    CloseCode::RoomClosed,
+    CloseCode::Kicked,
 ];
 
 /// Runs a program of frames, events and time.
