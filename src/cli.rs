@@ -361,6 +361,24 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_GOAWAY_URL", value_name = "URL")]
     pub(crate) goaway_url: Option<String>,
 
+    /// Where the admin API and its page listen; needs a token
+    #[arg(long, global = true, env = "HELIOGRAPH_ADMIN", value_name = "ADDR")]
+    pub(crate) admin: Option<SocketAddr>,
+
+    /// The file that holds the token of the admin API
+    #[arg(long, global = true, env = "HELIOGRAPH_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+
+    /// The token itself
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_ADMIN_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) admin_token: Option<SecretText>,
+
     /// What to log: error, warn, info, debug or trace, also by part: info,relay_server=debug
     #[arg(long, global = true, env = "HELIOGRAPH_LOG", value_name = "LEVEL")]
     pub(crate) log: Option<String>,
@@ -441,6 +459,9 @@ impl Settings {
             client_frames: self.client_frames.or(other.client_frames),
             drain_s: self.drain_s.or(other.drain_s),
             goaway_url: self.goaway_url.or(other.goaway_url),
+            admin: self.admin.or(other.admin),
+            admin_token_file: self.admin_token_file.or(other.admin_token_file),
+            admin_token: self.admin_token.or(other.admin_token),
             log: self.log.or(other.log),
         }
     }

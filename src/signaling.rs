@@ -20,7 +20,7 @@ pub(crate) struct Signaling {
 }
 
 /// A day: who wants longer doesn't want to end.
-const DRAIN_S_MAX: u64 = 86_400;
+pub(crate) const DRAIN_S_MAX: u64 = 86_400;
 
 impl Signaling {
     /// Fills in the defaults and checks.
@@ -105,11 +105,17 @@ fn checked_drain(drain_s: Option<u64>) -> Result<Duration, String> {
 }
 
 fn checked_goaway(url: Option<String>) -> Result<Option<String>, String> {
-    let is_good = |url: &str| url.starts_with("wss://") || url.starts_with("ws://");
     match url {
-        Some(url) if !is_good(&url) => Err(format!("--goaway-url {url}: needs wss://HOST")),
+        Some(url) if !is_websocket_url(&url) => {
+            Err(format!("--goaway-url {url}: needs wss://HOST"))
+        }
         url => Ok(url),
     }
+}
+
+/// Whether clients can be told to go there.
+pub(crate) fn is_websocket_url(url: &str) -> bool {
+    url.starts_with("wss://") || url.starts_with("ws://")
 }
 
 /// A server as it is written, but for the password.

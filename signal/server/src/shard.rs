@@ -102,7 +102,7 @@ pub(crate) async fn run(
         alarm.set(clock.now().time, shard.hub.poll_timeout());
         tokio::select! {
             biased;
-            // First, since the others may have so much to ask that it never were the operator's turn.
+            // First: the others may have so much to ask that it never were the operator's turn.
             Some(order) = orders.recv() => order.carry_out(clock.now(), &mut shard.hub),
             is_open = queues.receive(&mut batch) => if !is_open { return },
             () = alarm.ring() => {}

@@ -30,7 +30,7 @@ const TEXTS: [&str; 15] = [
     "@",
 ];
 
-const CODES: [CloseCode; 11] = [
+const CODES: [CloseCode; 13] = [
     CloseCode::Normal,
     CloseCode::NotWebSocket,
     CloseCode::NotUtf8,
@@ -42,6 +42,8 @@ const CODES: [CloseCode; 11] = [
     CloseCode::Superseded,
     CloseCode::Misbehaved,
     CloseCode::Expired,
+    CloseCode::RoomClosed,
+    CloseCode::Kicked,
 ];
 
 /// Runs a program of frames, events and time.
