@@ -69,6 +69,13 @@ impl Heliograph {
         page.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address")
     }
 
+    /// The address of HTTPS.
+    pub(crate) fn https(&self) -> SocketAddr {
+        let page = self.banner.iter().find_map(|line| line.split_once("https://"));
+        let (_, page) = page.unwrap_or_else(|| panic!("no https in\n{}", self.banner()));
+        page.trim_end_matches('/').parse().expect("an address")
+    }
+
     /// The first STUN/TURN address.
     pub(crate) fn turn(&self) -> SocketAddr {
         self.announced("STUN").trim_start_matches("stun:").parse().expect("an address")
@@ -206,6 +213,13 @@ impl TestTls {
 
     /// A connection whose client trusts the certificate that is in the file now.
     pub(crate) fn connect(&self, address: SocketAddr, alpn: &[&[u8]]) -> TlsClient {
+        let stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+        self.over(stream, alpn)
+    }
+
+    /// The same over a connection that is there.
+    pub(crate) fn over(&self, stream: TcpStream, alpn: &[&[u8]]) -> TlsClient {
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_file(&self.cert).expect("a certificate");
         roots.add(certificate).expect("a certificate");
@@ -218,8 +232,6 @@ impl TestTls {
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         let name = ServerName::try_from("localhost").expect("a name");
         let client = ClientConnection::new(Arc::new(config), name).expect("settings that work");
-        let stream = TcpStream::connect(address).expect("it listens");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
         StreamOwned::new(client, stream)
     }
 
