@@ -12,6 +12,7 @@ mod hub;
 mod input;
 mod model;
 mod policy;
+mod proxy_header;
 mod read;
 mod stream;
 mod tickets;
@@ -24,6 +25,7 @@ pub use edge::edge;
 pub use frames::frames;
 pub use hub::hub;
 pub use policy::policy;
+pub use proxy_header::proxy_header;
 pub use stream::stream;
 pub use tickets::tickets;
 pub use unauthenticated::unauthenticated;
@@ -33,7 +35,7 @@ pub use wire::wire;
 pub type Check = fn(&[u8]);
 
 /// Every check with the name of its target and corpus.
-pub const CHECKS: [(&str, Check); 9] = [
+pub const CHECKS: [(&str, Check); 10] = [
     ("wire", wire),
     ("stream", stream),
     ("policy", policy),
@@ -43,4 +45,5 @@ pub const CHECKS: [(&str, Check); 9] = [
     ("edge", edge),
     ("hub", hub),
     ("tickets", tickets),
+    ("proxy_header", proxy_header),
 ];
