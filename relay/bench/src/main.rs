@@ -6,7 +6,6 @@
 mod binding;
 mod cli;
 mod forwarder;
-mod latency;
 mod link;
 mod load;
 mod measure;
@@ -21,7 +20,6 @@ mod subject;
 mod sys;
 mod traffic;
 mod turn;
-mod usage;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -59,10 +57,11 @@ fn measure(run: &Run) -> anyhow::Result<()> {
     let (options, scenarios) = (run.options()?, run.scenarios()?);
     let (subjects, notes) = run.subjects(&options.programs);
     notes.iter().for_each(|text| note(text));
-    sys::raise_open_files()?;
-    sys::pin(subject::OWN_CPU).context("two CPUs are needed: one for servers, one for the load")?;
+    bench_kit::raise_open_files()?;
+    bench_kit::pin(subject::OWN_CPU)
+        .context("two CPUs are needed: one for servers, one for the load")?;
     if run.realtime {
-        sys::go_first().context("--realtime")?;
+        bench_kit::go_first().context("--realtime")?;
     }
     let mut csv = run.csv.as_ref().map(File::create).transpose().context("--csv")?;
     if let Some(csv) = &mut csv {

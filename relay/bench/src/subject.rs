@@ -292,7 +292,7 @@ fn spawn_talking(
 }
 
 fn confine(command: &mut Command, site: &Site) {
-    sys::confine(command, SERVER_CPU);
+    bench_kit::confine(command, SERVER_CPU);
     site.place(command);
 }
 

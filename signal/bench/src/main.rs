@@ -9,7 +9,6 @@ mod crowd;
 mod idle;
 mod joins;
 mod json;
-mod latency;
 mod naive;
 mod pairs;
 mod payload;
@@ -20,7 +19,6 @@ mod session;
 mod stalled;
 mod subject;
 mod sys;
-mod usage;
 mod websocket;
 
 use anyhow::Context as _;
@@ -60,10 +58,11 @@ fn measure(run: &Run) -> anyhow::Result<()> {
     let (options, scenarios) = (run.options()?, run.scenarios()?);
     let (subjects, notes) = run.subjects(&options.programs);
     notes.iter().for_each(|text| note(text));
-    sys::raise_open_files()?;
-    sys::pin(subject::OWN_CPU).context("two CPUs are needed: one for servers, one for the load")?;
+    bench_kit::raise_open_files()?;
+    bench_kit::pin(subject::OWN_CPU)
+        .context("two CPUs are needed: one for servers, one for the load")?;
     if run.realtime {
-        sys::go_first().context("--realtime")?;
+        bench_kit::go_first().context("--realtime")?;
     }
     let mut csv = run.csv.as_ref().map(File::create).transpose().context("--csv")?;
     if let Some(csv) = &mut csv {

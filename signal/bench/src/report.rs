@@ -1,8 +1,8 @@
 //! Tables of medians, and every single run for whoever wants to look closer.
 
-use crate::latency::Histogram;
 use crate::scenario::Used;
 use crate::subject::Kind;
+use bench_kit::Histogram;
 use std::fmt::Write as _;
 
 /// One run of one subject, in the units of the table.

@@ -4,7 +4,7 @@ use crate::cli::Options;
 use crate::crowd::Crowd;
 use crate::report::Sample;
 use crate::subject::{Kind, Subject};
-use crate::{broadcast, idle, joins, pairs, session, stalled, usage};
+use crate::{broadcast, idle, joins, pairs, session, stalled};
 use anyhow::bail;
 use heliograph_base::{Clock, Time};
 use std::time::Duration;
@@ -136,7 +136,8 @@ pub(crate) struct Meter {
 
 impl Run {
     pub(crate) fn meter(&self) -> anyhow::Result<Meter> {
-        let (cpu_ns, own_cpu_ns) = (usage::cpu_ns(self.pid)?, usage::cpu_ns(std::process::id())?);
+        let (cpu_ns, own_cpu_ns) =
+            (bench_kit::cpu_ns(self.pid)?, bench_kit::cpu_ns(std::process::id())?);
         Ok(Meter { at: self.clock.now().time, cpu_ns, own_cpu_ns })
     }
 
@@ -151,7 +152,7 @@ impl Run {
     }
 
     pub(crate) fn resident_kib(&self) -> anyhow::Result<f64> {
-        Ok(usage::resident_kib(self.pid)? as f64)
+        Ok(bench_kit::resident_kib(self.pid)? as f64)
     }
 
     /// Fails if there are no pairs.

@@ -1,7 +1,6 @@
 //! The servers that are measured, each as a child process with one CPU.
 
 use crate::crowd::Language;
-use crate::sys;
 use anyhow::{Context as _, ensure};
 use std::fmt;
 use std::io::{BufRead as _, BufReader};
@@ -171,7 +170,7 @@ fn external(server: Option<(SocketAddrV4, u32)>) -> anyhow::Result<Subject> {
 
 /// Starts a program that says when it is ready.
 fn spawn(mut command: Command) -> anyhow::Result<(Process, BufReader<ChildStdout>)> {
-    sys::confine(&mut command, SERVER_CPU);
+    bench_kit::confine(&mut command, SERVER_CPU);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().context("no standard output")?;
     Ok((Process::Ours(child), BufReader::new(stdout)))
