@@ -1,17 +1,9 @@
 //! What is read at the begin and the end of a run.
 
 use crate::traffic::Tally;
-use bench_kit::Histogram;
+use bench_kit::{Histogram, Plan};
 use heliograph_base::Clock;
 use std::time::Duration;
-
-/// How long a run takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    /// Before anything is measured.
-    pub(crate) warm_up: Duration,
-    pub(crate) measured: Duration,
-}
 
 /// What a run of packets gave.
 #[derive(Clone, Debug)]

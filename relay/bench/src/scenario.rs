@@ -19,7 +19,7 @@ use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 /// One work.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
+    name: &'static str,
     clients: usize,
     work: Work,
 }
@@ -88,9 +88,16 @@ const FLOOD_WINDOW: u32 = 512;
 /// Shared by the clients.
 const PEERS: usize = 4;
 
-impl Scenario {
+impl bench_kit::Scenario for Scenario {
+    type Kind = Kind;
+    type Sample = Sample;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Whether a server can do such work at all.
-    pub(crate) fn suits(&self, kind: Kind) -> bool {
+    fn suits(&self, kind: Kind) -> bool {
         match (self.work, kind) {
             (_, Kind::Heliograph | Kind::Coturn) => true,
             (Work::OverCable(_), Kind::External) => false,
@@ -100,7 +107,9 @@ impl Scenario {
             (_, Kind::Forward | Kind::ForwardGso) => true,
         }
     }
+}
 
+impl Scenario {
     /// Puts a server to the work once.
     ///
     /// # Errors

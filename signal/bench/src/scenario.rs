@@ -6,13 +6,13 @@ use crate::report::Sample;
 use crate::subject::{Kind, Subject};
 use crate::{broadcast, idle, joins, pairs, session, stalled};
 use anyhow::bail;
+use bench_kit::Plan;
 use heliograph_base::{Clock, Time};
-use std::time::Duration;
 
 /// One work.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
+    name: &'static str,
     clients: usize,
     work: Work,
 }
@@ -53,13 +53,22 @@ const fn scenario(name: &'static str, clients: usize, work: Work) -> Scenario {
     Scenario { name, clients, work }
 }
 
-impl Scenario {
+impl bench_kit::Scenario for Scenario {
+    type Kind = Kind;
+    type Sample = Sample;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Whether it makes a difference to the others.
-    pub(crate) fn suits(&self, kind: Kind) -> bool {
+    fn suits(&self, kind: Kind) -> bool {
         let is_of_signals = matches!(self.work, Work::PairsPaced | Work::PairsSaturated);
         kind != Kind::HeliographNoIds || is_of_signals
     }
+}
 
+impl Scenario {
     /// Puts a server to the work once.
     ///
     /// # Errors
@@ -100,14 +109,6 @@ pub(crate) struct Run {
     /// How many clients there are.
     pub(crate) count: usize,
     pub(crate) plan: Plan,
-}
-
-/// How long a run takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    /// Before anything is measured.
-    pub(crate) warm_up: Duration,
-    pub(crate) measured: Duration,
 }
 
 /// What was used between two readings, or several pairs of them.
