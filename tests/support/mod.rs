@@ -51,6 +51,14 @@ impl Heliograph {
         panic!("heliograph {arguments:?} ended:\n{}", logs.join().expect("no panic"));
     }
 
+    /// Starts it with TURN by UDP, TCP and TLS on free ports of an address, and what else is said.
+    pub(crate) fn start_with_streams(ip: &str, tls: &TestTls, more: &[&str]) -> Self {
+        let (free, (cert, key)) = (format!("{ip}:0"), tls.files());
+        let turn = ["--turn", &free, "--turn-tcp", &free, "--turn-tls", &free];
+        let certified = ["--tls-cert", cert, "--tls-key", key];
+        Self::start(&[more, &turn, &certified].concat())
+    }
+
     /// What it printed at its start.
     pub(crate) fn banner(&self) -> String {
         self.banner.join("\n")
@@ -63,6 +71,14 @@ impl Heliograph {
         line.split_whitespace().nth(1).expect("a value")
     }
 
+    /// The port in the first word of the banner with this before and behind it.
+    pub(crate) fn port(&self, begin: &str, end: &str) -> u16 {
+        let mut words = self.banner.iter().flat_map(|line| line.split_whitespace());
+        let port = |word: &str| word.strip_prefix(begin)?.strip_suffix(end)?.parse().ok();
+        let found = words.find_map(port);
+        found.unwrap_or_else(|| panic!("no {begin}PORT{end} in\n{}", self.banner()))
+    }
+
     /// The address of HTTP and WebSocket.
     pub(crate) fn http(&self) -> SocketAddr {
         let page = self.announced("Page");
@@ -71,9 +87,7 @@ impl Heliograph {
 
     /// The address of HTTPS.
     pub(crate) fn https(&self) -> SocketAddr {
-        let page = self.banner.iter().find_map(|line| line.split_once("https://"));
-        let (_, page) = page.unwrap_or_else(|| panic!("no https in\n{}", self.banner()));
-        page.trim_end_matches('/').parse().expect("an address")
+        SocketAddr::from(([127, 0, 0, 1], self.port("https://127.0.0.1:", "/")))
     }
 
     /// The first STUN/TURN address.
