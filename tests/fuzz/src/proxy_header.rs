@@ -38,13 +38,13 @@ pub fn proxy_header(bytes: &[u8]) {
 }
 
 fn reads_again(source: SocketAddr) {
-    let (ip, port) = (source.ip(), source.port());
+    let (ip, port, other) = (source.ip(), source.port(), source.port() ^ 1);
     let (name, family, address) = match ip {
         IpAddr::V4(v4) => ("TCP4", 0x11, v4.octets().to_vec()),
         IpAddr::V6(v6) => ("TCP6", 0x21, v6.octets().to_vec()),
     };
-    let text = format!("PROXY {name} {ip} {ip} {port} {port}\r\n").into_bytes();
-    let rest = [&address[..], &address, &port.to_be_bytes(), &port.to_be_bytes()].concat();
+    let text = format!("PROXY {name} {ip} {ip} {port} {other}\r\n").into_bytes();
+    let rest = [&address[..], &address, &port.to_be_bytes(), &other.to_be_bytes()].concat();
     let head = b"\r\n\r\n\0\r\nQUIT\n\x21";
     let binary = [&head[..], &[family, 0, rest.len() as u8], &rest].concat();
     for written in [text, binary] {
