@@ -180,10 +180,9 @@ impl Gathered {
         self.take_from(ties);
     }
 
-    /// Whether the edge takes no frame now, or gave a seat whose welcome hasn't come yet.
+    /// Whether the edge takes no frame now, or a check isn't done, or a welcome is yet to come.
     fn waits(&self, ties: &Ties) -> bool {
-        let lacks_welcome =
-            self.wants_welcome && ties.edge.peer().is_some() && !self.has_numbered;
+        let lacks_welcome = self.wants_welcome && ties.edge.peer().is_some() && !self.has_numbered;
         !ties.edge.wants_frames() || ties.checking.is_some() || lacks_welcome
     }
 
