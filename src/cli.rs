@@ -334,6 +334,19 @@ pub(crate) struct Settings {
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) trusted_proxy: Vec<NetworkText>,
 
+    /// Connections from a --trusted-proxy to --http and --https must begin with a PROXY header,
+    /// version 1 or 2, which says whom they come from
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_PROXY_PROTOCOL",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    pub(crate) proxy_protocol: Option<bool>,
+
     /// The most signaling connections of one IPv4 address or IPv6 /64; 0: no limit [default: 1000]
     #[arg(long, global = true, env = "HELIOGRAPH_ADDRESS_CONNECTIONS", value_name = "N")]
     pub(crate) address_connections: Option<usize>,
@@ -453,6 +466,7 @@ impl Settings {
             subject_joins: self.subject_joins.or(other.subject_joins),
             ice_server: or(self.ice_server, other.ice_server),
             trusted_proxy: or(self.trusted_proxy, other.trusted_proxy),
+            proxy_protocol: self.proxy_protocol.or(other.proxy_protocol),
             address_connections: self.address_connections.or(other.address_connections),
             address_joins: self.address_joins.or(other.address_joins),
             joins: self.joins.or(other.joins),

@@ -94,7 +94,8 @@ impl Config {
         settings: Settings,
         random: [u8; 32],
     ) -> Result<Self, String> {
-        let (signaling, admin) = (Signaling::of(&settings)?, AdminConfig::of(&settings)?);
+        let signaling = Signaling::of(&settings, halves)?;
+        let admin = AdminConfig::of(&settings)?;
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let http_default = halves.signal().then(|| SocketAddr::new(loopback, HTTP_PORT));
         let (http, https) = (settings.http.or(http_default), settings.https);
@@ -460,6 +461,12 @@ mod tests {
             ("--drain-s 86401", "--drain-s"),
             ("--goaway-url http://x", "--goaway-url"),
             ("--trusted-proxy 10.0.0.0/33", "--trusted-proxy"),
+            ("--proxy-protocol", "--trusted-proxy"),
+            (
+                "--trusted-proxy ::1 --proxy-protocol --https [::1]:1 --turn-tls [::1]:1 \
+                 --tls-cert c --tls-key k",
+                "--turn-tls",
+            ),
             ("--ice-server turn:x:3478", "--ice-server"),
             ("--ice-server http://x", "--ice-server"),
             ("--realm a\"b", "--realm"),

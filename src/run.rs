@@ -136,7 +136,8 @@ impl Running {
             warn!("{note}");
         }
         let ready = Ready::default();
-        let server = Arc::new(Http::new(HttpLimits::default()));
+        let server = Http::new(HttpLimits::default());
+        let server = Arc::new(server.behind_proxies(config.signaling.proxies_with_header()));
         let read = read_samples(server.clone(), relay.clone(), signal.clone());
         let router = router(ready.clone(), read.clone(), signal.as_ref());
         let (stop_http, stopping) = watch::channel(false);

@@ -2,8 +2,9 @@
 
 use crate::auth::Auth;
 use crate::cli::Settings;
-use crate::config::{list, quoted};
+use crate::config::{Halves, list, quoted};
 use signal_server::{AdmissionLimits, IceServer, Network, SignalConfig};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The settings in force.
@@ -12,6 +13,8 @@ pub(crate) struct Signaling {
     pub(crate) auth: Auth,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) trusted_proxies: Vec<Network>,
+    /// Whether connections of these begin with a PROXY header.
+    pub(crate) proxy_protocol: bool,
     pub(crate) admission: AdmissionLimits,
     /// Frames a second of one signaling client; none: the default.
     pub(crate) client_frames: Option<u64>,
@@ -27,16 +30,22 @@ impl Signaling {
     ///
     /// # Errors
     /// One line for the operator, which names the flag.
-    pub(crate) fn of(settings: &Settings) -> Result<Self, String> {
+    pub(crate) fn of(settings: &Settings, halves: Halves) -> Result<Self, String> {
         Ok(Self {
             auth: Auth::of(settings)?,
             ice_servers: settings.ice_server.iter().map(|server| server.0.clone()).collect(),
             trusted_proxies: settings.trusted_proxy.iter().map(|proxy| proxy.0).collect(),
+            proxy_protocol: checked_proxy_protocol(settings, halves)?,
             admission: admission(settings),
             client_frames: settings.client_frames,
             drain: checked_drain(settings.drain_s)?,
             goaway_url: checked_goaway(settings.goaway_url.clone())?,
         })
+    }
+
+    /// The proxies whose connections must begin with a PROXY header.
+    pub(crate) fn proxies_with_header(&self) -> Vec<Network> {
+        if self.proxy_protocol { self.trusted_proxies.clone() } else { Vec::new() }
     }
 
     /// Puts what concerns the server itself into its configuration.
@@ -58,6 +67,7 @@ impl Signaling {
         self.auth.lines(line);
         line("ice-server", list(self.ice_servers.iter().map(masked)));
         line("trusted-proxy", list(&self.trusted_proxies));
+        line("proxy-protocol", self.proxy_protocol.to_string());
         let limits = &self.admission;
         line("address-connections", limits.address_connections_max.to_string());
         line("address-joins", limits.address_joins_per_s.to_string());
@@ -93,6 +103,24 @@ fn admission(settings: &Settings) -> AdmissionLimits {
         (limits.joins_per_s, limits.joins_burst) = (per_s, 5 * per_s);
     }
     limits
+}
+
+fn checked_proxy_protocol(settings: &Settings, halves: Halves) -> Result<bool, String> {
+    let is_shared = |https: &SocketAddr| halves.relay() && settings.turn_tls.contains(https);
+    match (settings.proxy_protocol.unwrap_or(false), settings.https.filter(is_shared)) {
+        (false, _) => Ok(false),
+        (true, _) if settings.trusted_proxy.is_empty() => {
+            Err("--proxy-protocol needs --trusted-proxy CIDR beside it: from others no header is \
+                 believed"
+                .to_owned())
+        }
+        // The relay accepts there, and knows no such header.
+        (true, Some(https)) => Err(format!(
+            "--proxy-protocol doesn't go with --https {https} on the address of a --turn-tls: \
+             give --https one of its own"
+        )),
+        (true, None) => Ok(true),
+    }
 }
 
 fn checked_drain(drain_s: Option<u64>) -> Result<Duration, String> {

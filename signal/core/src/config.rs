@@ -46,7 +46,8 @@ pub struct Config {
     /// ([`ErrorCode::is_nobodys_fault`](crate::protocol::ErrorCode::is_nobodys_fault)) don't count.
     pub refusals_max: u32,
     /// How many frames a second a client may send after a burst of `messages_burst`; one that sends
-    /// more isn't read from for so long. 0: no limit.
+    /// more isn't read from for so long. Pings, pongs and the parts of a frame count too. 0: no
+    /// limit.
     ///
     /// 100: what games send that use signaling as a fallback.
     pub messages_per_s: u64,

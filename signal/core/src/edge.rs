@@ -141,7 +141,7 @@ impl Edge {
 
     /// Takes a text frame of the client.
     pub fn handle_text(&mut self, now: Time, text: &str) {
-        self.handle_sign_of_life(now);
+        self.hear(now);
         if text.len() > self.config.frame_bytes_max {
             return self.close(CloseCode::TooBig);
         }
@@ -162,15 +162,16 @@ impl Edge {
 
     /// Takes note of a binary frame: it is refused.
     pub fn handle_binary(&mut self, now: Time) {
-        self.handle_sign_of_life(now);
+        self.hear(now);
         self.pace(now, 0);
         self.refuse_plainly(ErrorCode::BinaryFrame, None);
     }
 
-    /// Takes note that the client is alive: something came from it, such as the answer to a ping.
+    /// Takes note of what says only that the client is alive: the answer to a ping, a ping of its
+    /// own, a part of a frame. It counts as a frame, since it costs as much to read.
     pub fn handle_sign_of_life(&mut self, now: Time) {
-        self.last_heard = now;
-        self.asked = None;
+        self.hear(now);
+        self.pace(now, 0);
     }
 
     /// Takes what the hub says.
@@ -320,6 +321,11 @@ impl Edge {
             State::Greeting | State::Matching(_) | State::Joining => None,
             State::Seated(peer) => Some(peer),
         }
+    }
+
+    fn hear(&mut self, now: Time) {
+        self.last_heard = now;
+        self.asked = None;
     }
 
     /// Counts a frame; a client that sends faster than it may isn't read from for a while.

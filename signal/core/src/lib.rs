@@ -6,6 +6,7 @@
 //! - [`Request`] and [`Event`]: all that the two say to each other;
 //! - [`matchmaking`]: tickets that find each other, and the room where they meet;
 //! - [`client`]: the other end, a client's half of a session;
+//! - [`ProxyHeader`]: what a proxy says before the first byte of a client;
 //! - ids: [`RoomId`], [`PeerId`], [`SessionName`], [`EdgeId`]; limits: [`Config`].
 //!
 //! Nothing here reads a clock, opens a socket, or rolls dice: time is an argument and randomness a
@@ -21,6 +22,7 @@ mod hub;
 mod id;
 pub mod matchmaking;
 pub mod protocol;
+mod proxy_header;
 mod queue;
 mod room;
 mod seat;
@@ -39,5 +41,6 @@ pub use hub::{
     Counts, Departure, HistoryPage, Hub, MemberInfo, Output, PublicRoom, RoomInfo, Seed,
 };
 pub use id::{BadId, BadOnce, ID_BYTES_MAX, Once, PeerId, Role, RoomId, SessionKey, SessionName};
+pub use proxy_header::{BadProxyHeader, ProxyHeader};
 pub use queue::Queue;
 pub use room::{Audience, BadRoom, NewRoom, Password, RoomAction, RoomRequest};

@@ -422,6 +422,31 @@ fn a_client_that_sends_more_than_it_may_is_not_read_from_for_a_while() {
 }
 
 #[test]
+fn signs_of_life_are_paced_too() {
+    let config = Config { messages_per_s: 10, messages_burst: 3, ..Config::default() };
+    let mut script = Script::with(config);
+    script.text(HELLO).expect_join("demo").seat();
+    for _ in 0..2 {
+        script.sign_of_life();
+        assert!(script.edge.wants_frames());
+    }
+    script.sign_of_life();
+    assert!(!script.edge.wants_frames());
+    script.expect_timeout(100).at(100);
+    assert!(script.edge.wants_frames());
+}
+
+#[test]
+fn who_answers_pings_and_pings_each_second_is_never_slowed_down() {
+    let mut script = Script::seated();
+    for second in 1..=3600 {
+        script.at(1000 * second).sign_of_life();
+        script.sign_of_life();
+        assert!(script.edge.wants_frames(), "after {second} s");
+    }
+}
+
+#[test]
 fn bytes_are_paced_too() {
     let config = Config { bytes_per_s: 1000, bytes_burst: 100, ..Config::default() };
     let mut script = Script::with(config);

@@ -234,8 +234,15 @@ pub struct TurnListener {
 /// What the HTTP server must keep to.
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
-    /// For how long a TLS handshake may take: 10 s, ample for the slowest line.
+    /// For how long a TLS handshake may take, a PROXY header before it included; without TLS the
+    /// header alone.
+    ///
+    /// 10 s: ample for the slowest line.
     pub handshake_timeout: Duration,
+    /// The largest PROXY header, in bytes; a larger one closes the connection.
+    ///
+    /// 1,024: all that is in use stays under 536, so that it fits into one packet on any line.
+    pub proxy_header_bytes_max: usize,
     /// How many connections there may be, WebSockets and requests over HTTP/2 included; the next
     /// is answered with 503 and closed.
     ///
@@ -272,6 +279,7 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             handshake_timeout: Duration::from_secs(10),
+            proxy_header_bytes_max: 1024,
             connections_max: 100_000,
             header_read_timeout: Duration::from_secs(10),
             header_bytes_max: 16 << 10,

@@ -88,7 +88,10 @@ impl Edges {
     pub(crate) fn client(&self, connection: Option<&Connection>, headers: &HeaderMap) -> IpAddr {
         // Without a connection, as in a server of somebody else's, all count as one.
         let peer = connection.map_or(Ipv4Addr::UNSPECIFIED.into(), |known| known.peer.ip());
-        client_address(peer, headers, &self.config.trusted_proxies)
+        match connection.is_some_and(|known| !known.may_forward) {
+            true => peer.to_canonical(),
+            false => client_address(peer, headers, &self.config.trusted_proxies),
+        }
     }
 
     /// A place for one more connection of that address.

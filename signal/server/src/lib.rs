@@ -34,6 +34,7 @@ mod origin;
 mod outbox;
 mod page;
 mod poll;
+mod proxied;
 mod rooms;
 mod serving;
 mod shard;

@@ -125,7 +125,7 @@ async fn carry_out(
     frames: &[&RawValue],
     has_session: bool,
 ) -> (Gathered, Option<End>) {
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered { wants_welcome: !has_session, ..Gathered::default() };
     ties.pass_requests().await;
     for frame in frames {
         gathered.settle(ties).await;
@@ -150,6 +150,8 @@ async fn carry_out(
 #[derive(Debug, Default)]
 struct Gathered {
     frames: Vec<FrameText>,
+    /// Whether a seat comes with a welcome that is to be waited for.
+    wants_welcome: bool,
     /// Whether a numbered frame is among them.
     has_numbered: bool,
     /// Why the session can't be had.
@@ -160,8 +162,7 @@ impl Gathered {
     /// Waits until the edge takes frames, or never will.
     async fn settle(&mut self, ties: &mut Ties) {
         self.take_from(ties);
-        let waits = |ties: &Ties| !ties.edge.wants_frames() || ties.checking.is_some();
-        while ties.edge.ended().is_none() && waits(ties) {
+        while ties.edge.ended().is_none() && self.waits(ties) {
             let now = ties.edges.now();
             let rest = ties.edge.poll_timeout().map_or(Duration::ZERO, |due| due.since(now));
             tokio::select! {
@@ -171,11 +172,18 @@ impl Gathered {
                     ties.edge.handle_timeout(now);
                 }
             }
+            self.take_from(ties);
         }
         while let Some(event) = ties.try_event() {
             ties.handle_event(event);
         }
         self.take_from(ties);
+    }
+
+    /// Whether the edge takes no frame now, or a check isn't done, or a welcome is yet to come.
+    fn waits(&self, ties: &Ties) -> bool {
+        let lacks_welcome = self.wants_welcome && ties.edge.peer().is_some() && !self.has_numbered;
+        !ties.edge.wants_frames() || ties.checking.is_some() || lacks_welcome
     }
 
     fn take_from(&mut self, ties: &mut Ties) {

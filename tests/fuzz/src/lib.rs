@@ -12,6 +12,7 @@ mod hub;
 mod input;
 mod model;
 mod policy;
+mod proxy_header;
 mod read;
 mod stream;
 mod tickets;
@@ -25,6 +26,7 @@ pub use edge::edge;
 pub use frames::frames;
 pub use hub::hub;
 pub use policy::policy;
+pub use proxy_header::proxy_header;
 pub use stream::stream;
 pub use tickets::tickets;
 pub use token::token;
@@ -35,7 +37,7 @@ pub use wire::wire;
 pub type Check = fn(&[u8]);
 
 /// Every check with the name of its target and corpus.
-pub const CHECKS: [(&str, Check); 9] = [
+pub const CHECKS: [(&str, Check); 11] = [
     ("wire", wire),
     ("stream", stream),
     ("policy", policy),
@@ -46,4 +48,5 @@ pub const CHECKS: [(&str, Check); 9] = [
     ("hub", hub),
     ("tickets", tickets),
     ("token", token),
+    ("proxy_header", proxy_header),
 ];

@@ -2,7 +2,7 @@
 
 /// Counts times in nanoseconds, each to within 3 %.
 #[derive(Clone, Debug)]
-pub(crate) struct Histogram {
+pub struct Histogram {
     counts: Vec<u64>,
     total: u64,
 }
@@ -10,17 +10,28 @@ pub(crate) struct Histogram {
 /// Each power of two is cut into so many parts: 32.
 const PART_BITS: u32 = 5;
 
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Histogram {
-    pub(crate) fn new() -> Self {
+    /// One that has counted nothing.
+    #[must_use]
+    pub fn new() -> Self {
         Self { counts: vec![0; (64 - PART_BITS as usize + 1) << PART_BITS], total: 0 }
     }
 
-    pub(crate) fn add(&mut self, nanos: u64) {
+    /// Counts one.
+    #[inline]
+    pub fn add(&mut self, nanos: u64) {
         self.counts[bucket(nanos)] += 1;
         self.total += 1;
     }
 
-    pub(crate) fn merge(&mut self, other: &Self) {
+    /// Counts what another one has.
+    pub fn merge(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;
         }
@@ -28,7 +39,8 @@ impl Histogram {
     }
 
     /// The time in microseconds that `share`, 0 to 1, of all stay below; nothing if there are none.
-    pub(crate) fn quantile_us(&self, share: f64) -> Option<f64> {
+    #[must_use]
+    pub fn quantile_us(&self, share: f64) -> Option<f64> {
         let rank = ((self.total as f64 * share).ceil() as u64).max(1);
         let mut below = 0;
         let place = self.counts.iter().position(|count| {

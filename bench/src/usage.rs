@@ -4,7 +4,10 @@ use anyhow::{Context as _, anyhow};
 use std::fs;
 
 /// CPU time in nanoseconds of all threads of a process that live.
-pub(crate) fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
+///
+/// # Errors
+/// If it has ended.
+pub fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
     let mut total = 0;
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         // A thread may end meanwhile.
@@ -18,7 +21,10 @@ pub(crate) fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
 }
 
 /// Resident memory in KiB.
-pub(crate) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
+///
+/// # Errors
+/// If it has ended.
+pub fn resident_kib(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let value = line.and_then(|line| line.split_whitespace().next());
