@@ -146,7 +146,7 @@ impl Player {
             Event::SignalingResumed => println!("server back, nothing was lost"),
             Event::SignalingRejoined { peer_id } => self.handle_rejoined(&peer_id).await,
             Event::SignalingEnded(error) => println!("server lost for good: {error}"),
-            _ => {}
+            Event::Room(_) | _ => {}
         }
     }
 

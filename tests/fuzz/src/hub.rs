@@ -148,10 +148,10 @@ impl Watch {
     }
 
     fn new_room(&self, kind: u8) -> Option<NewRoom> {
-        (kind / 4 % 4 == 0).then(|| NewRoom {
-            capacity: (kind / 16 % 4 == 0).then_some(2),
+        (kind / 4).is_multiple_of(4).then(|| NewRoom {
+            capacity: (kind / 16).is_multiple_of(4).then_some(2),
             sealed: kind == 0,
-            hosted: kind / 32 % 2 == 0,
+            hosted: (kind / 32).is_multiple_of(2),
             password: (kind / 64 == 1).then(|| Password::new("x")),
             history: usize::from(kind / 64),
             idle: (kind / 64 == 2).then_some(Duration::from_secs(3)),
