@@ -1,5 +1,5 @@
-//! Rooms over plain HTTP: to make one, to look for public ones and follow them, and to read what was
-//! said in one.
+//! Rooms over plain HTTP: to make one, to look for public ones and follow them, and to read what
+//! was said in one.
 
 use crate::access::{self, Asked, json, plain_refusal, refusal, refused_with};
 use crate::auth::{Denied, Question};
