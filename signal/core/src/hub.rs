@@ -3,14 +3,16 @@
 mod admin;
 mod ends;
 mod grants;
+mod happening;
 mod join;
 mod news;
 mod resume;
 mod welcome;
 
 pub use admin::{MemberInfo, RoomInfo};
+pub use happening::Departure;
 
-use crate::protocol::{ErrorCode, ErrorFrame, IceUpdate, LeaveReason, ServerFrame};
+use crate::protocol::{ErrorCode, ErrorFrame, IceUpdate, ServerFrame};
 use crate::seat::{Presence, Seat};
 use crate::session::{Origin, Sent, Turn};
 use crate::timers::{Due, Timer, Timers};
@@ -72,39 +74,6 @@ struct Room {
 impl Room {
     fn new(since: UnixTime) -> Self {
         Self { members: Vec::new(), joins: Bucket::default(), news: News::default(), since }
-    }
-}
-
-/// The end of somebody's stay in a room.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Departure {
-    /// The room.
-    pub room: RoomId,
-    /// Who left.
-    pub peer: PeerId,
-    /// The number of the seat, as in the TURN username that it got.
-    pub seat: u64,
-    /// Why.
-    pub reason: LeaveReason,
-}
-
-impl Departure {
-    /// Whether the peer left on purpose or was removed, so that what it was given may be taken
-    /// back. Otherwise only its signaling is lost, and it may talk on with its peers.
-    #[must_use]
-    pub fn is_for_good(&self) -> bool {
-        match self.reason {
-            LeaveReason::Left
-            | LeaveReason::Misbehaved
-            | LeaveReason::Expired
-            | LeaveReason::Replaced
-            | LeaveReason::Kicked
-            | LeaveReason::Closed => true,
-            LeaveReason::Lost
-            | LeaveReason::Slow
-            | LeaveReason::Vanished
-            | LeaveReason::Unknown => false,
-        }
     }
 }
 
