@@ -10,7 +10,7 @@ mod resume;
 mod welcome;
 
 pub use admin::{MemberInfo, RoomInfo};
-pub use happening::Departure;
+pub use happening::{Arrival, Departure, Happening};
 
 use crate::protocol::{ErrorCode, ErrorFrame, IceUpdate, ServerFrame};
 use crate::seat::{Presence, Seat};
@@ -56,7 +56,7 @@ pub struct Hub {
     last_seat: u64,
     last_absence: u64,
     outputs: VecDeque<Output>,
-    departures: VecDeque<Departure>,
+    happenings: VecDeque<Happening>,
     /// Seats with more unacknowledged frames than they may have.
     overflowing: Vec<(usize, u64)>,
     counts: Counts,
@@ -138,7 +138,7 @@ impl Hub {
             last_seat: u64::from(seed.hub) << 48,
             last_absence: 0,
             outputs: VecDeque::new(),
-            departures: VecDeque::new(),
+            happenings: VecDeque::new(),
             overflowing: Vec::new(),
             counts: Counts::default(),
         }
@@ -200,9 +200,9 @@ impl Hub {
         self.outputs.pop_front()
     }
 
-    /// Gives out who left next.
-    pub fn poll_departure(&mut self) -> Option<Departure> {
-        self.departures.pop_front()
+    /// Gives out what happened next in a room; to be drained after each `handle_*`.
+    pub fn poll_happening(&mut self) -> Option<Happening> {
+        self.happenings.pop_front()
     }
 
     /// Whether the edge belongs to a session.

@@ -32,6 +32,6 @@ pub use exchange::{
     Renew, Request, Resume, Signal,
 };
 pub use grant::{Grant, Hold, Token};
-pub use hub::{Counts, Departure, Hub, MemberInfo, Output, RoomInfo, Seed};
+pub use hub::{Arrival, Counts, Departure, Happening, Hub, MemberInfo, Output, RoomInfo, Seed};
 pub use id::{BadId, BadOnce, ID_BYTES_MAX, Once, PeerId, Role, RoomId, SessionKey, SessionName};
 pub use queue::Queue;

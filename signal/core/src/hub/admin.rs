@@ -93,8 +93,8 @@ impl Hub {
             // All go at once: nobody is left to be told of the others, or of what never came.
             self.seats[*place].outgoing.drain();
         }
-        for place in &members {
-            self.vacate(now, *place, LeaveReason::Closed);
+        for (gone, place) in members.iter().enumerate() {
+            self.vacate(now, *place, LeaveReason::Closed, members.len() - gone - 1);
         }
         self.forget_timers();
         Some(members.len())

@@ -1,7 +1,51 @@
 //! What happens in rooms, as others than their members are told.
 
+use super::Hub;
 use crate::protocol::LeaveReason;
-use crate::{PeerId, RoomId};
+use crate::{Metadata, PeerId, RoomId};
+
+/// Something that happened in a room.
+///
+/// Of each room they read: opened; then members that join and leave; closed with the last one. A
+/// room of the same id that is opened later is another one.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// A room was made: its first member follows.
+    RoomOpened(RoomId),
+    /// Somebody was given a seat.
+    Joined(Arrival),
+    /// Somebody's session ended.
+    Left(Departure),
+    /// The last member has left.
+    RoomClosed(RoomId),
+}
+
+impl Happening {
+    /// Where it happened.
+    #[must_use]
+    pub fn room(&self) -> &RoomId {
+        match self {
+            Self::RoomOpened(room) | Self::RoomClosed(room) => room,
+            Self::Joined(arrival) => &arrival.room,
+            Self::Left(departure) => &departure.room,
+        }
+    }
+}
+
+/// The beginning of somebody's stay in a room.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The room.
+    pub room: RoomId,
+    /// Who joined.
+    pub peer: PeerId,
+    /// The number of the seat, as in the TURN username that it got.
+    pub seat: u64,
+    /// What it told the others about itself.
+    pub metadata: Metadata,
+    /// How many members the room has now, this one included.
+    pub members: usize,
+}
 
 /// The end of somebody's stay in a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +58,8 @@ pub struct Departure {
     pub seat: u64,
     /// Why.
     pub reason: LeaveReason,
+    /// How many members are left.
+    pub members: usize,
 }
 
 impl Departure {
@@ -33,5 +79,31 @@ impl Departure {
             | LeaveReason::Vanished
             | LeaveReason::Unknown => false,
         }
+    }
+}
+
+impl Hub {
+    /// Takes note that a seat was given.
+    pub(super) fn note_arrival(&mut self, place: usize) {
+        let seat = &self.seats[place];
+        let members = self.rooms.get(&seat.room).map_or(0, |room| room.members.len());
+        let arrival = Arrival {
+            room: seat.room.clone(),
+            peer: seat.peer.clone(),
+            seat: seat.number,
+            metadata: seat.metadata.clone(),
+            members,
+        };
+        if members == 1 {
+            self.happenings.push_back(Happening::RoomOpened(arrival.room.clone()));
+        }
+        self.happenings.push_back(Happening::Joined(arrival));
+    }
+
+    /// Takes note that a session ended.
+    pub(super) fn note_departure(&mut self, departure: Departure) {
+        let closed = (departure.members == 0).then(|| departure.room.clone());
+        self.happenings.push_back(Happening::Left(departure));
+        self.happenings.extend(closed.map(Happening::RoomClosed));
     }
 }

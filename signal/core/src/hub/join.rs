@@ -58,6 +58,7 @@ impl Hub {
         let place = self.seats.insert(Seat { told: there.news.next(), ..seat });
         there.members.push(place);
         self.know_peer(place);
+        self.note_arrival(place);
         self.edges.insert(edge, place);
 
         self.output(edge, Event::Seated { peer });
