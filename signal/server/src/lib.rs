@@ -7,7 +7,7 @@
 //! [`signal_core::Edge`] with its ties in `edges`) -> `shard` (one task per [`signal_core::Hub`])
 //! -> `outbox` -> the other client's task -> its `socket`. `events` (SSE), `poll` and `send` do the
 //! same over plain HTTP. A shard never waits for a client, and nobody for a lock but that of one
-//! client's outbox.
+//! client's outbox. What happens in rooms goes from the shards to `webhooks` too.
 
 mod access;
 mod activity;
@@ -35,6 +35,7 @@ mod serving;
 mod shard;
 mod signal;
 mod socket;
+mod webhooks;
 mod websocket;
 
 pub use auth::{
@@ -58,3 +59,4 @@ pub use signal_core::{
     AtExpiry, BadId, Bucket, Departure, MemberInfo, PeerId, PeerTaken, RoomId, RoomInfo,
 };
 pub use tokio_rustls::TlsAcceptor;
+pub use webhooks::{BadEvent, HookConfig, HookEvent};
