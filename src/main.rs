@@ -8,6 +8,7 @@ mod ops;
 mod run;
 mod signaling;
 mod telemetry;
+mod texts;
 mod tls;
 
 use clap::Parser as _;
