@@ -10,6 +10,7 @@ mod ops;
 mod run;
 mod signaling;
 mod telemetry;
+mod texts;
 mod tls;
 
 use admin::AdminConfig;

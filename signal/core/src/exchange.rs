@@ -283,9 +283,10 @@ impl fmt::Debug for FrameText {
     }
 }
 
-/// What a peer tells the others about itself: a JSON object, kept and passed on byte for byte.
+/// What a peer tells the others about itself: a JSON object, kept and passed on byte for byte. Clones share
+/// it.
 #[derive(Clone)]
-pub struct Metadata(Box<RawValue>);
+pub struct Metadata(Arc<RawValue>);
 
 impl Metadata {
     /// Takes a JSON value; none stands for `{}`.
@@ -298,7 +299,7 @@ impl Metadata {
             return Err(BadMetadata { bytes_max });
         }
         let copy = RawValue::from_string(text.to_owned()).expect("it has been read as JSON");
-        Ok(Self(copy))
+        Ok(Self(copy.into()))
     }
 
     /// The object.

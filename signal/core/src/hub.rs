@@ -4,6 +4,7 @@ mod admin;
 mod directory;
 mod ends;
 mod grants;
+mod happening;
 mod host;
 mod join;
 mod news;
@@ -14,9 +15,10 @@ mod welcome;
 
 pub use admin::{MemberInfo, RoomInfo};
 pub use directory::PublicRoom;
+pub use happening::{Arrival, Departure, Happening};
 pub use welcome::HistoryPage;
 
-use crate::protocol::{ErrorCode, ErrorFrame, IceUpdate, LeaveReason, ServerFrame};
+use crate::protocol::{ErrorCode, ErrorFrame, IceUpdate, ServerFrame};
 use crate::seat::{Presence, Seat};
 use crate::session::{Origin, Sent, Turn};
 use crate::timers::{Due, Timer, Timers};
@@ -61,43 +63,10 @@ pub struct Hub {
     last_seat: u64,
     last_absence: u64,
     outputs: VecDeque<Output>,
-    departures: VecDeque<Departure>,
+    happenings: VecDeque<Happening>,
     /// Seats with more unacknowledged frames than they may have.
     overflowing: Vec<(usize, u64)>,
     counts: Counts,
-}
-
-/// The end of somebody's stay in a room.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Departure {
-    /// The room.
-    pub room: RoomId,
-    /// Who left.
-    pub peer: PeerId,
-    /// The number of the seat, as in the TURN username that it got.
-    pub seat: u64,
-    /// Why.
-    pub reason: LeaveReason,
-}
-
-impl Departure {
-    /// Whether the peer left on purpose or was removed, so that what it was given may be taken
-    /// back. Otherwise only its signaling is lost, and it may talk on with its peers.
-    #[must_use]
-    pub fn is_for_good(&self) -> bool {
-        match self.reason {
-            LeaveReason::Left
-            | LeaveReason::Misbehaved
-            | LeaveReason::Expired
-            | LeaveReason::Replaced
-            | LeaveReason::Kicked
-            | LeaveReason::Closed => true,
-            LeaveReason::Lost
-            | LeaveReason::Slow
-            | LeaveReason::Vanished
-            | LeaveReason::Unknown => false,
-        }
-    }
 }
 
 /// An event and the edge that it is for.
@@ -163,7 +132,7 @@ impl Hub {
             last_seat: u64::from(seed.hub) << 48,
             last_absence: 0,
             outputs: VecDeque::new(),
-            departures: VecDeque::new(),
+            happenings: VecDeque::new(),
             overflowing: Vec::new(),
             counts: Counts::default(),
         }
@@ -227,9 +196,9 @@ impl Hub {
         self.outputs.pop_front()
     }
 
-    /// Gives out who left next.
-    pub fn poll_departure(&mut self) -> Option<Departure> {
-        self.departures.pop_front()
+    /// Gives out what happened next in a room; to be drained after each `handle_*`.
+    pub fn poll_happening(&mut self) -> Option<Happening> {
+        self.happenings.pop_front()
     }
 
     /// Whether the edge belongs to a session.

@@ -38,7 +38,8 @@ pub use exchange::{
 };
 pub use grant::{Grant, Hold, Token};
 pub use hub::{
-    Counts, Departure, HistoryPage, Hub, MemberInfo, Output, PublicRoom, RoomInfo, Seed,
+    Arrival, Counts, Departure, Happening, HistoryPage, Hub, MemberInfo, Output, PublicRoom,
+    RoomInfo, Seed,
 };
 pub use id::{BadId, BadOnce, ID_BYTES_MAX, Once, PeerId, Role, RoomId, SessionKey, SessionName};
 pub use proxy_header::{BadProxyHeader, ProxyHeader};

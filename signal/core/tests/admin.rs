@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::json;
 use signal_core::protocol::LeaveReason;
-use signal_core::{Config, Departure, Detached, Purpose, RoomInfo};
+use signal_core::{Config, Departure, Detached, Happening, Purpose, RoomInfo};
 use std::time::Duration;
 use support::{Desk, NOW, room, told, told_plainly};
 
@@ -15,7 +15,18 @@ fn desk() -> Desk {
 }
 
 fn departures(desk: &mut Desk) -> Vec<Departure> {
-    std::iter::from_fn(|| desk.hub.poll_departure()).collect()
+    happenings(desk).into_iter().filter_map(departure).collect()
+}
+
+fn happenings(desk: &mut Desk) -> Vec<Happening> {
+    std::iter::from_fn(|| desk.hub.poll_happening()).collect()
+}
+
+fn departure(happening: Happening) -> Option<Departure> {
+    match happening {
+        Happening::Left(departure) => Some(departure),
+        Happening::RoomOpened(_) | Happening::Joined(_) | Happening::RoomClosed(_) => None,
+    }
 }
 
 #[test]
@@ -88,8 +99,12 @@ fn a_closed_room_closes_all_its_sessions_and_no_other() {
     assert_eq!(desk.hub.handle_close_room(desk.now.time, &room("demo")), Some(3));
     let closed = |edge: u64| (edge, json!({"close": 4103}));
     assert_eq!(told(&desk.drain()), [closed(1), closed(2)], "and nothing of each other");
-    let reasons: Vec<_> = departures(&mut desk).iter().map(|gone| gone.reason).collect();
-    assert_eq!(reasons, [LeaveReason::Closed; 3]);
+    let mut happened = happenings(&mut desk);
+    let last = happened.pop();
+    assert!(matches!(&last, Some(Happening::RoomClosed(id)) if *id == room("demo")), "{last:?}");
+    let gone = happened.into_iter().filter_map(departure);
+    let gone: Vec<_> = gone.map(|gone| (gone.reason, gone.members)).collect();
+    assert_eq!(gone, [2, 1, 0].map(|left| (LeaveReason::Closed, left)));
     for seat in [&ada, &bob] {
         let refused = json!({"refused": "no_such_session", "id": null});
         assert_eq!(told(&desk.resume(4, seat, 1)), [(4, refused)]);

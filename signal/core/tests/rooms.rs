@@ -9,7 +9,8 @@ use heliograph_base::Now;
 use serde_json::{Value, json};
 use signal_core::protocol::{ErrorCode, LeaveReason, RulesPatch, Writers};
 use signal_core::{
-    Audience, Config, Detached, Event, Grant, NewRoom, Password, PeerId, Role, RoomAction,
+    Audience, Config, Detached, Event, Grant, Happening, NewRoom, Password, PeerId, Role,
+    RoomAction,
 };
 use std::time::Duration;
 use support::{Desk, Seat, Visit, raw, room, told, told_plainly};
@@ -114,8 +115,10 @@ fn a_room_is_full_sealed_locked_or_closed_to_some() {
     let outputs = desk.ask(1, kick, None);
     assert_eq!(to(&outputs, 2), [json!({"close": 4104})]);
     assert_eq!(to(&outputs, 1)[0]["reason"], "kicked");
-    let departure = desk.hub.poll_departure().unwrap();
-    assert!(departure.is_for_good() && departure.peer == bob.peer, "its relayed media stop too");
+    let mut happenings = std::iter::from_fn(|| desk.hub.poll_happening());
+    let is_his = |it: &Happening| matches!(it, Happening::Left(gone) if gone.is_for_good() && gone.peer == bob.peer);
+    assert!(happenings.any(|it| is_his(&it)), "its relayed media stop too");
+    drop(happenings);
     assert_eq!(refusal(&desk.visit(3, "demo", right()).0, 3), "banned");
     let other = Visit { source: Some("carol"), ..Visit::default() };
     assert!(desk.visit(4, "demo", other).1.is_some());
@@ -345,6 +348,14 @@ fn a_room_that_was_made_waits_for_members_and_ends_when_none_come() {
     desk.at(s(160));
     assert_eq!((desk.hub.counts().rooms, desk.hub.poll_timeout()), (0, None));
     assert_eq!(refusal(&desk.join(3, "demo").0, 3), "no_such_room");
+    let happened = std::iter::from_fn(|| desk.hub.poll_happening()).map(|it| match it {
+        Happening::RoomOpened(_) => "opened",
+        Happening::Joined(_) => "joined",
+        Happening::Left(_) => "left",
+        Happening::RoomClosed(_) => "closed",
+    });
+    let all = ["opened", "joined", "left", "joined", "left", "closed"];
+    assert_eq!(happened.collect::<Vec<_>>(), all);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The limits of the signaling server: each with its default, unit and reason.
 
-use crate::{AuthConfig, Network, Origins};
+use crate::{AuthConfig, HookConfig, Network, Origins};
 use heliograph_base::Secret;
 use signal_core::protocol::IceServer;
 use signal_core::{Departure, MatchLimits};
@@ -68,6 +68,8 @@ pub struct SignalConfig {
     pub ice: IceConfig,
     /// Who else wants to know when somebody's stay in a room ends.
     pub on_departure: Option<OnDeparture>,
+    /// Which service of the operator's own is told what happens in rooms.
+    pub hook: Option<Box<HookConfig>>,
 }
 
 /// Told of every [`Departure`] by the shard of its room. Must not wait: the room waits for it.
@@ -99,6 +101,7 @@ impl Default for SignalConfig {
             close_timeout: Duration::from_secs(5),
             ice: IceConfig::default(),
             on_departure: None,
+            hook: None,
         }
     }
 }

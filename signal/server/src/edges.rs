@@ -12,6 +12,7 @@ use crate::orders::Order;
 use crate::outbox::{Inbox, Outbox, outbox};
 use crate::shard::{Message, SharedCounts};
 use crate::ticket_office::{Seeking, Tickets};
+use crate::webhooks::Webhooks;
 use crate::{Connection, SignalConfig, ice};
 use ahash::RandomState;
 use axum::body::Body;
@@ -55,6 +56,7 @@ pub(crate) struct Edges {
     pub(crate) last_edge: AtomicU64,
     /// The URLs for clients that reached each of our addresses, which share them.
     pub(crate) ice: Mutex<HashMap<Option<IpAddr>, Arc<IceUrls>>>,
+    pub(crate) webhooks: Option<Webhooks>,
 }
 
 /// The ways to a shard: what sessions ask for, and who wants one (back).

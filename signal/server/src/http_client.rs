@@ -5,7 +5,7 @@
 //! the caller's affair.
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use heliograph_base::{Secret, UnixTime};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -100,6 +100,24 @@ impl fmt::Display for Unanswered {
             Self::Broken(why) => f.write_str(why),
             Self::Body => f.write_str("the answer is too large or broke off"),
         }
+    }
+}
+
+impl Outgoing {
+    /// A `POST` of a JSON text, signed if there is a secret, with the limits of time and answer.
+    pub(crate) fn json(
+        url: OutgoingUrl,
+        secret: Option<&Secret>,
+        now: UnixTime,
+        body: Bytes,
+        (timeout, answer_bytes_max): (Duration, usize),
+    ) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
+        if let Some(secret) = secret {
+            headers.insert(HeaderName::from_static(SIGNATURE), signature(secret, now, &body));
+        }
+        Self { method: Method::POST, url, headers, body, timeout, answer_bytes_max }
     }
 }
 

@@ -7,8 +7,9 @@
 //! [`signal_core::Edge`] with its ties in `edges`) -> `shard` (one task per [`signal_core::Hub`])
 //! -> `outbox` -> the other client's task -> its `socket`. `events` (SSE), `poll` and `send` do the
 //! same over plain HTTP. `matchmaking` (`/v1/tickets`) asks `ticket_office` (one task that owns all
-//! tickets). A shard never waits for a client, and nobody for a lock but that of one
-//! client's outbox.
+//! tickets), `rooms` (`/v1/rooms`) the shards. A shard never waits for a client, and nobody for a
+//! lock but that of one client's outbox. What happens in rooms goes from the shards to `webhooks`
+//! too.
 
 mod access;
 mod activity;
@@ -41,6 +42,7 @@ mod shard;
 mod signal;
 mod socket;
 mod ticket_office;
+mod webhooks;
 mod websocket;
 
 pub use auth::{
@@ -65,3 +67,4 @@ pub use signal_core::{
     AtExpiry, BadId, Bucket, Departure, MemberInfo, PeerId, PeerTaken, RoomId, RoomInfo,
 };
 pub use tokio_rustls::TlsAcceptor;
+pub use webhooks::{BadEvent, HookConfig, HookEvent};

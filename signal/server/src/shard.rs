@@ -4,10 +4,11 @@ use crate::alarm::Alarm;
 use crate::edges::Lanes;
 use crate::orders::Order;
 use crate::outbox::{NotTaken, Outbox};
+use crate::webhooks::Webhooks;
 use crate::{OnDeparture, SignalConfig};
 use ahash::RandomState;
 use heliograph_base::{Clock, Now};
-use signal_core::{Counts, Detached, EdgeId, Event, Hub, Output, Request};
+use signal_core::{Counts, Detached, EdgeId, Event, Happening, Hub, Output, Request};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -83,6 +84,13 @@ impl Queues {
 /// How many resumes and joins each batch takes, however much sessions ask for.
 const LEAST_SHARE: usize = 4;
 
+/// Who else is told what happens in rooms.
+#[derive(Clone, Debug)]
+pub(crate) struct Followers {
+    pub(crate) on_departure: Option<OnDeparture>,
+    pub(crate) webhooks: Option<Webhooks>,
+}
+
 /// Runs until nobody can send messages any more.
 pub(crate) async fn run(
     hub: Hub,
@@ -90,11 +98,11 @@ pub(crate) async fn run(
     mut orders: mpsc::Receiver<Order>,
     clock: Clock,
     counts: &SharedCounts,
-    on_departure: Option<OnDeparture>,
+    followers: Followers,
 ) {
     // Edge ids are our own, so nobody can choose them to collide: the seeds needn't be secret.
     let hasher = RandomState::with_seeds(1, 2, 3, 4);
-    let mut shard = Shard { hub, outboxes: HashMap::with_hasher(hasher), on_departure };
+    let mut shard = Shard { hub, outboxes: HashMap::with_hasher(hasher), followers };
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let timer = pin!(sleep(Duration::ZERO));
     let mut alarm = Alarm::new(timer);
@@ -121,7 +129,7 @@ pub(crate) async fn run(
 struct Shard {
     hub: Hub,
     outboxes: HashMap<EdgeId, Outbox, RandomState>,
-    on_departure: Option<OnDeparture>,
+    followers: Followers,
 }
 
 impl Shard {
@@ -149,10 +157,8 @@ impl Shard {
         while let Some(output) = self.hub.poll_output() {
             self.deliver(now, output);
         }
-        while let Some(departure) = self.hub.poll_departure() {
-            if let Some(OnDeparture(tell)) = &self.on_departure {
-                tell(&departure);
-            }
+        while let Some(happening) = self.hub.poll_happening() {
+            self.followers.tell(now, happening);
         }
     }
 
@@ -172,6 +178,19 @@ impl Shard {
                 self.outboxes.remove(&to);
                 self.hub.handle(now, to, Request::Detach(Detached::Lost));
             }
+        }
+    }
+}
+
+impl Followers {
+    fn tell(&self, now: Now, happening: Happening) {
+        if let (Happening::Left(departure), Some(OnDeparture(tell))) =
+            (&happening, &self.on_departure)
+        {
+            tell(departure);
+        }
+        if let Some(webhooks) = &self.webhooks {
+            webhooks.push(now.unix, happening);
         }
     }
 }

@@ -6,8 +6,9 @@ use crate::counters::EdgeCounters;
 use crate::directory::Directory;
 use crate::drain::Drain;
 use crate::edges::Edges;
-use crate::shard::{self, SharedCounts};
+use crate::shard::{self, Followers, SharedCounts};
 use crate::ticket_office::Tickets;
+use crate::webhooks::Webhooks;
 use crate::{
     Connection, SignalConfig, events, handshake, matchmaking, origin, page, poll, rooms, websocket,
 };
@@ -50,6 +51,12 @@ impl Signal {
         let turn = turn.map(|secret| TurnKey { secret, ttl: config.ice.ttl });
         let limits = shard_limits(&config.hub, shards);
 
+        let words = random()?;
+        let webhooks = config.hook.clone();
+        let webhooks = webhooks.map(|hook| Webhooks::start(*hook, clock, words_of(&words)));
+        let on_departure = config.on_departure.clone();
+        let followers = Followers { on_departure, webhooks };
+
         let (mut senders, mut orders) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
         for number in 0..shards {
             let seed = Seed { hub: number as u16, random: random()? };
@@ -57,16 +64,14 @@ impl Signal {
             let (lanes, queues) = shard::lanes(&config);
             let (order, of_orders) = mpsc::channel(config.order_queue_max);
             let counts = counts.clone();
-            let tell = config.on_departure.clone();
+            let followers = followers.clone();
             tokio::spawn(async move {
-                shard::run(hub, queues, of_orders, clock, &counts[number], tell).await;
+                shard::run(hub, queues, of_orders, clock, &counts[number], followers).await;
             });
             senders.push(lanes);
             orders.push(order);
         }
-        let key = random()?;
-        let word =
-            |index: usize| u64::from_le_bytes(std::array::from_fn(|byte| key[index * 8 + byte]));
+        let [first, second, third, fourth] = words_of(&random()?);
         let edges = Edges {
             limits: Arc::new(config.hub.clone()),
             auth: Arc::new(Auth::start(config.auth.clone(), clock)),
@@ -79,13 +84,14 @@ impl Signal {
             shards: senders,
             orders,
             shard_counts: counts,
-            hasher: RandomState::with_seeds(word(0), word(1), word(2), word(3)),
+            hasher: RandomState::with_seeds(first, second, third, fourth),
             counters: EdgeCounters::default(),
             stopping: watch::Sender::new(false),
             is_ending: AtomicBool::new(false),
             draining: watch::Sender::new(None),
             last_edge: AtomicU64::new(0),
             ice: Mutex::default(),
+            webhooks: followers.webhooks,
         };
         Ok(Self { edges: Arc::new(edges) })
     }
@@ -115,6 +121,7 @@ impl Signal {
         let mut samples = self.edges.counters.samples(&self.edges.shard_counts);
         samples.extend(self.edges.auth.samples());
         samples.extend(self.edges.tickets.samples());
+        samples.extend(self.edges.webhooks.iter().flat_map(Webhooks::samples));
         samples
     }
 
@@ -142,13 +149,18 @@ impl Signal {
     }
 
     /// Closes every session with 4003 and waits until they are gone, `within` at most. Whoever
-    /// connects afterwards is closed at once.
+    /// connects afterwards is closed at once. Then what waits for the webhook is delivered, within
+    /// its own limit.
     ///
     /// Returns whether all were gone in time.
     pub async fn shutdown(&self, within: Duration) -> bool {
         self.edges.is_ending.store(true, Ordering::Release);
         self.edges.stopping.send_replace(true);
-        timeout(within, self.edges.stopping.closed()).await.is_ok()
+        let all_gone = timeout(within, self.edges.stopping.closed()).await.is_ok();
+        if let Some(webhooks) = &self.edges.webhooks {
+            webhooks.finish().await;
+        }
+        all_gone
     }
 }
 
@@ -176,6 +188,11 @@ fn shard_limits(limits: &Config, shards: usize) -> Config {
         members_max: limits.members_max.div_ceil(shards),
         ..limits.clone()
     }
+}
+
+fn words_of(random: &[u8; 32]) -> [u64; 4] {
+    let byte = |word: usize, byte: usize| random[word * 8 + byte];
+    std::array::from_fn(|word| u64::from_le_bytes(std::array::from_fn(|at| byte(word, at))))
 }
 
 fn random() -> io::Result<[u8; 32]> {

@@ -6,8 +6,8 @@ use heliograph_base::{Now, Secret, Time, UnixTime};
 use serde_json::value::RawValue;
 use signal_core::protocol::{ErrorCode, LeaveReason, RulesPatch, ServerFrame, ServerMessage};
 use signal_core::{
-    Audience, Config, Detached, EdgeId, Event, Grant, Hub, IceUrls, Join, Metadata, NewRoom,
-    Numbered, Password, PeerId, Purpose, Renew, Request, Resume, Role, RoomAction, RoomId,
+    Audience, Config, Detached, EdgeId, Event, Grant, Happening, Hub, IceUrls, Join, Metadata,
+    NewRoom, Numbered, Password, PeerId, Purpose, Renew, Request, Resume, Role, RoomAction, RoomId,
     RoomRequest, Seed, SessionKey, SessionName, Signal, Token, TurnKey,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -347,7 +347,8 @@ impl Watch {
                 }
             }
         }
-        while let Some(gone) = self.hub.poll_departure() {
+        while let Some(happening) = self.hub.poll_happening() {
+            let Happening::Left(gone) = happening else { continue };
             let session = self.sessions.remove(gone.peer.as_str()).expect("who is there leaves");
             assert_eq!(session.room, gone.room.as_str());
             assert!(self.edges.values().all(|peer| peer != gone.peer.as_str()), "edges end too");

@@ -1,6 +1,6 @@
 //! What an operator asks of a hub: who is there, and that somebody or everybody goes.
 
-use super::{Hub, Room};
+use super::{Happening, Hub, Room};
 use crate::protocol::LeaveReason;
 use crate::seat::{Presence, Seat};
 use crate::{PeerId, RoomId};
@@ -93,8 +93,11 @@ impl Hub {
             // All go at once: nobody is left to be told of the others, or of what never came.
             self.seats[*place].outgoing.drain();
         }
-        for place in &members {
-            self.vacate(now, *place, LeaveReason::Closed);
+        for (gone, place) in members.iter().enumerate() {
+            self.vacate(now, *place, LeaveReason::Closed, members.len() - gone - 1);
+        }
+        if members.is_empty() {
+            self.happenings.push_back(Happening::RoomClosed(room.clone()));
         }
         self.forget_timers();
         Some(members.len())

@@ -129,15 +129,16 @@ impl Hub {
         let name = &self.seats[place].room;
         let room = self.rooms.get_mut(name).expect("a seat is in a room");
         room.members.retain(|member| *member != place);
-        if room.members.is_empty() {
+        let members = room.members.len();
+        if members == 0 {
             let name = name.clone();
             self.leave_idle(now, &name);
         }
-        self.vacate(now, place, reason);
+        self.vacate(now, place, reason, members);
     }
 
-    /// The same for a seat that its room no longer lists.
-    pub(super) fn vacate(&mut self, now: Time, place: usize, reason: LeaveReason) {
+    /// The same for a seat that its room no longer lists, where so many others are left.
+    pub(super) fn vacate(&mut self, now: Time, place: usize, reason: LeaveReason, members: usize) {
         let seat = self.seats.remove(place);
         self.forget_peer(&seat);
         for edge in seat.edge().into_iter().chain(seat.senders.iter().copied()) {
@@ -151,7 +152,7 @@ impl Hub {
         self.announce(now, &room, number, &left);
         self.look_for_host(now, &room, 0);
         self.tell_undelivered(outgoing.drain());
-        self.departures.push_back(Departure { room, peer, seat: number, reason });
+        self.note_departure(Departure { room, peer, seat: number, reason, members });
         shrink(&mut self.rooms);
         shrink(&mut self.peers);
         shrink(&mut self.named);

@@ -1,7 +1,7 @@
 //! How a client gets a seat, or why it doesn't.
 
 use super::room::Room;
-use super::{Hub, renewal_after};
+use super::{Happening, Hub, renewal_after};
 use crate::protocol::{ErrorCode, LeaveReason, ServerFrame};
 use crate::seat::{Presence, Seat};
 use crate::session::{Incoming, Outgoing};
@@ -58,6 +58,9 @@ impl Hub {
         let (peer, number) = (seat.peer.clone(), seat.number);
         // The newcomer is the one with the higher number, for everybody.
         self.announce(now.time, &room, number, &ServerFrame::Joined(seat.seen_by(0)));
+        if !self.rooms.contains_key(&room) {
+            self.happenings.push_back(Happening::RoomOpened(room.clone()));
+        }
         let new = || Room::new(now.unix, &self.config, create);
         let there = self.rooms.entry(room.clone()).or_insert_with(new);
         if let Some(kept) = kept {
@@ -69,6 +72,7 @@ impl Hub {
         let place = self.seats.insert(Seat { told: there.news.next(), ..seat });
         there.members.push(place);
         self.know_peer(place);
+        self.note_arrival(place);
         self.edges.insert(edge, place);
 
         self.look_for_host(now.time, &room, number);
@@ -152,6 +156,7 @@ impl Hub {
         }
         let there = Room::new(now.unix, &self.config, Some(Box::new(new)));
         self.rooms.insert(room.clone(), there);
+        self.happenings.push_back(Happening::RoomOpened(room.clone()));
         self.leave_idle(now.time, room);
         Ok(())
     }

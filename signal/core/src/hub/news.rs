@@ -6,7 +6,7 @@
 //! stands before it, it knows. It is told of nobody too late: before a signal come the news of its
 //! sender.
 
-use super::{Hub, shrink};
+use super::{Happening, Hub, shrink};
 use crate::protocol::ServerFrame;
 use crate::{Bucket, Config, FrameText, RoomId};
 use heliograph_base::Time;
@@ -136,6 +136,7 @@ impl Hub {
         let ends_at = there.extras.as_ref().and_then(|extras| extras.ends_at);
         if ends_at == Some(at) {
             self.rooms.remove(&room);
+            self.happenings.push_back(Happening::RoomClosed(room));
             shrink(&mut self.rooms);
         }
     }

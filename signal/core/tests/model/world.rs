@@ -1,5 +1,6 @@
 //! The clients, their connections, the hub, and the weather.
 
+use super::chronicle::Chronicle;
 use super::client::{Client, Forgets, Link, Session};
 use super::ledger::{Kind, Known, Ledger, Rolled, Told, per_edge};
 use super::link::{Conn, ConnKind, Down, Up};
@@ -113,6 +114,7 @@ pub(crate) enum Step {
 pub(crate) struct World {
     hub: Hub,
     ledger: Ledger,
+    chronicle: Chronicle,
     config: Arc<Config>,
     now: Now,
     clients: Vec<Client>,
@@ -128,6 +130,7 @@ impl World {
         Self {
             hub: Hub::new(config.clone(), Some(TurnKey { ttl, ..turn_key() }), &seed),
             ledger: Ledger::new(config.clone(), ttl * 3 / 4),
+            chronicle: Chronicle::default(),
             config: Arc::new(config),
             now: NOW,
             clients: CLIENTS.map(|room| Client::new(ROOMS[room])).into(),
@@ -259,6 +262,7 @@ impl World {
         self.pass(self.config.grace, false);
         self.check();
         assert_eq!(self.ledger.members.len(), 0);
+        assert!(self.chronicle.is_empty());
         assert_eq!(self.hub.poll_timeout(), None);
         let shown = format!("{:?}", self.hub);
         for empty in ["rooms: {}", "seats: Slab { len: 0,", "peers: {}", "edges: {}", "heap: []"] {
@@ -547,8 +551,8 @@ impl World {
             }
         }
         assert_eq!(per_edge(told), expected);
-        let departures: Vec<_> = std::iter::from_fn(|| self.hub.poll_departure()).collect();
-        self.ledger.expect_departures(&departures);
+        let happened = std::iter::from_fn(|| self.hub.poll_happening());
+        self.ledger.expect_departures(&self.chronicle.departures(happened));
     }
 
     fn check(&self) {
@@ -562,6 +566,7 @@ impl World {
             assert!(roster.len() <= self.config.room_members_max);
             let expected = self.ledger.room(name).map(|member| member.peer.clone());
             assert_eq!(roster, expected.collect::<Vec<_>>());
+            assert_eq!(roster, self.chronicle.room(name), "what happened led to what is");
         }
         for &id in self.conns.keys().chain(self.ledger.edges.keys()) {
             assert_eq!(self.hub.knows(EdgeId(id)), self.ledger.edges.contains_key(&id), "{id}");

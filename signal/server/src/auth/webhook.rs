@@ -5,9 +5,9 @@
 
 use super::config::{GRANT_TIME_MAX, REFUSAL_BYTES_MAX, SUBJECT_BYTES_MAX, WebhookConfig};
 use super::{Admitted, Denied, Failures, Question, Who};
-use crate::http_client::{Incoming, Outgoing, SIGNATURE, Unanswered, signature};
+use crate::http_client::{Incoming, Outgoing, Unanswered};
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::StatusCode;
 use heliograph_base::{Now, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -122,21 +122,9 @@ impl Webhook {
     }
 
     async fn attempt(&self, now: Now, body: Bytes) -> Result<Incoming, Unanswered> {
-        let json = HeaderValue::from_static("application/json");
-        let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
-        if let Some(secret) = &self.config.secret {
-            let signed = signature(secret, now.unix, &body);
-            headers.insert(HeaderName::from_static(SIGNATURE), signed);
-        }
-        let outgoing = Outgoing {
-            method: Method::POST,
-            url: self.config.url.clone(),
-            headers,
-            body,
-            timeout: self.config.timeout,
-            answer_bytes_max: self.config.answer_bytes_max,
-        };
-        self.config.client.send(outgoing).await
+        let WebhookConfig { url, client, secret, timeout, answer_bytes_max, .. } = &self.config;
+        let limits = (*timeout, *answer_bytes_max);
+        client.send(Outgoing::json(url.clone(), secret.as_ref(), now.unix, body, limits)).await
     }
 
     fn remembered(&self, now: Time, key: &[u8; 32]) -> Option<Result<Admitted, Denied>> {

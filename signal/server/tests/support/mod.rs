@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod receiver;
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use heliograph_base::Clock;
 use serde_json::{Value, json};
