@@ -10,6 +10,7 @@ mod signaling;
 mod telemetry;
 mod texts;
 mod tls;
+mod webhooks;
 
 use clap::Parser as _;
 use clap::error::{ContextKind, ErrorKind};

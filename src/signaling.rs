@@ -3,6 +3,7 @@
 use crate::auth::Auth;
 use crate::cli::Settings;
 use crate::config::{list, quoted};
+use crate::webhooks::Webhooks;
 use signal_server::{AdmissionLimits, IceServer, Network, SignalConfig};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Signaling {
     pub(crate) auth: Auth,
+    webhooks: Option<Webhooks>,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) admission: AdmissionLimits,
@@ -30,6 +32,7 @@ impl Signaling {
     pub(crate) fn of(settings: &Settings) -> Result<Self, String> {
         Ok(Self {
             auth: Auth::of(settings)?,
+            webhooks: Webhooks::of(settings)?,
             ice_servers: settings.ice_server.iter().map(|server| server.0.clone()).collect(),
             trusted_proxies: settings.trusted_proxy.iter().map(|proxy| proxy.0).collect(),
             admission: admission(settings),
@@ -42,6 +45,7 @@ impl Signaling {
     /// Puts what concerns the server itself into its configuration.
     pub(crate) fn apply(&self, signal: &mut SignalConfig) {
         self.auth.apply(signal);
+        signal.hook = self.webhooks.as_ref().map(|webhooks| Box::new(webhooks.config.clone()));
         signal.ice.others.clone_from(&self.ice_servers);
         signal.admission = self.admission.clone();
         signal.trusted_proxies.clone_from(&self.trusted_proxies);
@@ -56,6 +60,9 @@ impl Signaling {
     /// Gives out the lines of a configuration file.
     pub(crate) fn lines(&self, line: &mut impl FnMut(&str, String)) {
         self.auth.lines(line);
+        if let Some(webhooks) = &self.webhooks {
+            webhooks.lines(line);
+        }
         line("ice-server", list(self.ice_servers.iter().map(masked)));
         line("trusted-proxy", list(&self.trusted_proxies));
         let limits = &self.admission;
