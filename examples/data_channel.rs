@@ -10,7 +10,7 @@
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
 use clap::Parser;
-use heliograph_client::{Channel, Data, Event, Options, Peer, PeerId, Room, join};
+use heliograph_client::{Channel, Data, Event, Options, Peer, PeerId, Room, Token, join};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
@@ -42,6 +42,9 @@ struct Args {
     /// Goes through the relay even where a direct path would work.
     #[arg(long)]
     relay_only: bool,
+    /// Shown to be let in, where the server asks for it.
+    #[arg(long)]
+    token: Option<String>,
     /// Ends when so many lossy messages came from a peer, and were sent to it (5 % may be lost).
     #[arg(long, value_name = "N")]
     messages: Option<u64>,
@@ -74,7 +77,8 @@ struct Player {
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let metadata = json!({ "name": args.name });
-    let options = Options { metadata, relay_only: args.relay_only };
+    let token = args.token.as_deref().map(Token::new);
+    let options = Options { metadata, relay_only: args.relay_only, token };
     let mut room = join(&args.url, &args.room, options).await?;
     println!("in room {} at {} as {} ({})", room.id(), args.url, args.name, room.peer_id());
     let reached = tokio::select! {
@@ -142,7 +146,7 @@ impl Player {
             Event::SignalingResumed => println!("server back, nothing was lost"),
             Event::SignalingRejoined { peer_id } => self.handle_rejoined(&peer_id).await,
             Event::SignalingEnded(error) => println!("server lost for good: {error}"),
-            _ => {}
+            Event::Room(_) | _ => {}
         }
     }
 

@@ -337,3 +337,44 @@ impl FromStr for UrlText {
         text.parse().map(Self).map_err(|bad: signal_server::BadUrl| bad.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::Parser as _;
+
+    fn auth(flags: &str) -> Auth {
+        let flags = std::iter::once("heliograph").chain(flags.split_whitespace());
+        Auth::of(&Cli::try_parse_from(flags).unwrap().settings).unwrap()
+    }
+
+    #[test]
+    fn open_is_the_short_form_of_a_mode() {
+        assert_eq!(auth("").mode, None);
+        assert_eq!(auth("--open").mode, Some(AuthMode::Open));
+        assert_eq!(auth("--open=false").mode, None);
+        assert_eq!(auth("--open --auth open").mode, Some(AuthMode::Open));
+    }
+
+    #[test]
+    fn pages_of_all_origins_come_where_everybody_may_and_else_those_of_the_list() {
+        let webhook = "--auth webhook --auth-webhook http://127.0.0.1:9/";
+        let only = |list: &[&str]| {
+            Origins::Only(list.iter().map(|origin| origin.parse().unwrap()).collect())
+        };
+        for (flags, origins) in [
+            ("".to_owned(), Origins::Any),
+            ("--open".to_owned(), Origins::Any),
+            ("--allow-origin https://a".to_owned(), only(&["https://a"])),
+            (webhook.to_owned(), only(&[])),
+            (
+                format!("{webhook} --allow-origin https://a,https://b"),
+                only(&["https://a", "https://b"]),
+            ),
+            (format!("{webhook} --allow-origin https://a --allow-origin *"), Origins::Any),
+        ] {
+            assert_eq!(auth(&flags).origins, origins, "{flags}");
+        }
+    }
+}

@@ -6,13 +6,14 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 /// Where the halves came to listen, ports resolved, as clients are told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Addresses {
     pub(crate) http: Option<SocketAddr>,
     pub(crate) https: Vec<SocketAddr>,
     pub(crate) turn: Vec<SocketAddr>,
     pub(crate) turn_tcp: Vec<SocketAddr>,
     pub(crate) turn_tls: Vec<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 /// The text for standard output. Its last line says that all is running.
@@ -60,6 +61,9 @@ pub(crate) fn text(config: &Config, addresses: &Addresses) -> String {
     tls.dedup();
     for turn in tls {
         line("TURN", format!("turns:{turn}?transport=tcp"));
+    }
+    for admin in addresses.admin.into_iter().flat_map(reachable) {
+        line("Admin", format!("http://{admin}/"));
     }
     let _ = writeln!(text);
     if let Some(chosen) = chosen(config) {

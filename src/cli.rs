@@ -237,8 +237,8 @@ pub(crate) struct Settings {
     )]
     pub(crate) open: Option<bool>,
 
-    /// Who may make and join rooms: open (everybody), jwt (who has a signed token) or webhook (whom a
-    /// service lets in) [default: open, as long as only this machine can reach it]
+    /// Who may make and join rooms: open (everybody), jwt (who has a signed token) or webhook (whom
+    /// a service lets in) [default: open, as long as only this machine can reach it]
     #[arg(long, global = true, env = "HELIOGRAPH_AUTH", value_name = "MODE")]
     pub(crate) auth: Option<AuthModeText>,
 
@@ -366,6 +366,19 @@ pub(crate) struct Settings {
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) trusted_proxy: Vec<NetworkText>,
 
+    /// Connections from a --trusted-proxy to --http and --https must begin with a PROXY header,
+    /// version 1 or 2, which says whom they come from
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_PROXY_PROTOCOL",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    pub(crate) proxy_protocol: Option<bool>,
+
     /// The most signaling connections of one IPv4 address or IPv6 /64; 0: no limit [default: 1000]
     #[arg(long, global = true, env = "HELIOGRAPH_ADDRESS_CONNECTIONS", value_name = "N")]
     pub(crate) address_connections: Option<usize>,
@@ -392,6 +405,24 @@ pub(crate) struct Settings {
     /// Where they are told to go, such as wss://other.example.org
     #[arg(long, global = true, env = "HELIOGRAPH_GOAWAY_URL", value_name = "URL")]
     pub(crate) goaway_url: Option<String>,
+
+    /// Where the admin API and its page listen; needs a token
+    #[arg(long, global = true, env = "HELIOGRAPH_ADMIN", value_name = "ADDR")]
+    pub(crate) admin: Option<SocketAddr>,
+
+    /// The file that holds the token of the admin API
+    #[arg(long, global = true, env = "HELIOGRAPH_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+
+    /// The token itself
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_ADMIN_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) admin_token: Option<SecretText>,
 
     /// What to log: error, warn, info, debug or trace, also by part: info,relay_server=debug
     #[arg(long, global = true, env = "HELIOGRAPH_LOG", value_name = "LEVEL")]
@@ -471,12 +502,16 @@ impl Settings {
             webhook_metadata: self.webhook_metadata.or(other.webhook_metadata),
             ice_server: or(self.ice_server, other.ice_server),
             trusted_proxy: or(self.trusted_proxy, other.trusted_proxy),
+            proxy_protocol: self.proxy_protocol.or(other.proxy_protocol),
             address_connections: self.address_connections.or(other.address_connections),
             address_joins: self.address_joins.or(other.address_joins),
             joins: self.joins.or(other.joins),
             client_frames: self.client_frames.or(other.client_frames),
             drain_s: self.drain_s.or(other.drain_s),
             goaway_url: self.goaway_url.or(other.goaway_url),
+            admin: self.admin.or(other.admin),
+            admin_token_file: self.admin_token_file.or(other.admin_token_file),
+            admin_token: self.admin_token.or(other.admin_token),
             log: self.log.or(other.log),
         }
     }

@@ -1,5 +1,6 @@
 //! What the settings mean together: defaults, checks, and the effective configuration.
 
+use crate::admin::AdminConfig;
 use crate::cli::Settings;
 use crate::signaling::Signaling;
 use heliograph_base::Secret;
@@ -77,6 +78,7 @@ pub(crate) struct Config {
     pub(crate) allow_peer: Vec<Cidr>,
     pub(crate) deny_peer: Vec<Cidr>,
     pub(crate) signaling: Signaling,
+    pub(crate) admin: Option<AdminConfig>,
     pub(crate) log: String,
 }
 
@@ -92,11 +94,11 @@ impl Config {
         settings: Settings,
         random: [u8; 32],
     ) -> Result<Self, String> {
-        let signaling = Signaling::of(&settings)?;
+        let signaling = Signaling::of(&settings, halves)?;
+        let admin = AdminConfig::of(&settings)?;
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let http_default = halves.signal().then(|| SocketAddr::new(loopback, HTTP_PORT));
-        let http = settings.http.or(http_default);
-        let https = settings.https;
+        let (http, https) = (settings.http.or(http_default), settings.https);
         if halves.signal() && signaling.auth.mode.is_none() {
             check_only_this_machine("--http", http)?;
             check_only_this_machine("--https", https)?;
@@ -159,6 +161,7 @@ impl Config {
             allow_peer: settings.allow_peer.into_iter().map(|cidr| cidr.0).collect(),
             deny_peer: settings.deny_peer.into_iter().map(|cidr| cidr.0).collect(),
             signaling,
+            admin,
             log: settings.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
@@ -166,7 +169,8 @@ impl Config {
     /// Whether nothing listens beyond this machine.
     pub(crate) fn only_this_machine(&self) -> bool {
         let turn = self.turn.iter().chain(&self.turn_tcp).chain(&self.turn_tls);
-        let mut all = self.http.iter().chain(&self.https).chain(turn);
+        let admin = self.admin.iter().map(|admin| &admin.address);
+        let mut all = self.http.iter().chain(&self.https).chain(turn).chain(admin);
         all.all(|address| address.ip().is_loopback())
     }
 
@@ -226,6 +230,9 @@ impl Config {
         }
         if self.halves.signal() {
             self.signaling.lines(&mut line);
+        }
+        if let Some(admin) = &self.admin {
+            admin.lines(&mut line);
         }
         line("log", quoted(&self.log));
         text
@@ -454,6 +461,12 @@ mod tests {
             ("--drain-s 86401", "--drain-s"),
             ("--goaway-url http://x", "--goaway-url"),
             ("--trusted-proxy 10.0.0.0/33", "--trusted-proxy"),
+            ("--proxy-protocol", "--trusted-proxy"),
+            (
+                "--trusted-proxy ::1 --proxy-protocol --https [::1]:1 --turn-tls [::1]:1 \
+                 --tls-cert c --tls-key k",
+                "--turn-tls",
+            ),
             ("--ice-server turn:x:3478", "--ice-server"),
             ("--ice-server http://x", "--ice-server"),
             ("--realm a\"b", "--realm"),

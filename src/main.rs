@@ -1,9 +1,11 @@
 //! The one binary: reads the configuration, starts both halves, and ends them in order.
 
+mod admin;
 mod auth;
 mod banner;
 mod cli;
 mod config;
+mod drain;
 mod ops;
 mod run;
 mod signaling;
@@ -12,6 +14,7 @@ mod texts;
 mod tls;
 mod webhooks;
 
+use admin::AdminConfig;
 use clap::Parser as _;
 use clap::error::{ContextKind, ErrorKind};
 use cli::{Cli, Command, CredentialsArgs, Settings};
@@ -73,7 +76,9 @@ fn start(cli: Cli) -> Result<(), Failure> {
     telemetry::start_logging(&config.log).map_err(Failure::Operator)?;
     let tls = config.tls.as_ref().map(|(cert, key)| Certificate::load(cert, key));
     let tls = tls.transpose().map_err(Failure::Operator)?;
-    run::run(&config, tls).map_err(Failure::Machine)
+    let token = config.admin.as_ref().map(AdminConfig::token);
+    let token = token.transpose().map_err(Failure::Operator)?;
+    run::run(&config, tls, token).map_err(Failure::Machine)
 }
 
 /// `heliograph credentials`: a TURN user of the given secret, or of a new one.
@@ -114,7 +119,8 @@ fn random() -> Result<[u8; 32], Failure> {
 fn one_line(error: &clap::Error) -> String {
     let context = |kind| error.get(kind).map(ToString::to_string);
     if let (Some(argument), Some(source)) = (context(ContextKind::InvalidArg), error.source()) {
-        let secret = argument.starts_with("--user") || argument.starts_with("--turn-secret");
+        let secret = ["--user", "--turn-secret", "--admin-token"];
+        let secret = secret.iter().any(|flag| argument.starts_with(flag));
         let value = context(ContextKind::InvalidValue).filter(|_| !secret).unwrap_or_default();
         return format!("{argument} {value}: {source}");
     }

@@ -1,13 +1,15 @@
 //! Starts what the configuration asks for, waits for the end, and ends it in order.
 
+use crate::admin;
 use crate::banner::{self, Addresses};
 use crate::config::Config;
+use crate::drain::{Drain, Drains};
 use crate::ops::{self, ReadSamples, Ready};
 use crate::print;
 use crate::tls::Certificate;
 use anyhow::{Context as _, anyhow};
 use axum::Router;
-use heliograph_base::Clock;
+use heliograph_base::{Clock, Secret};
 use relay_server::relay_core::{Revoke, Transport};
 use relay_server::{HttpsShare, HttpsStream, StreamConfig, TlsStream};
 use relay_server::{Limits, ListenerAddress, Relay, RelayConfig};
@@ -15,6 +17,7 @@ use signal_server::{
     Accepted, Departure, Http, HttpLimits, IceConfig, OnDeparture, Signal, SignalConfig,
     TlsAcceptor, TurnListener, TurnTransport,
 };
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 /// How often the halves are asked whether a part of them failed. Its clients wait so much longer
@@ -40,26 +44,44 @@ const ALPN_HTTP: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Runs until SIGTERM or Ctrl-C, and then returns; a second one ends the process at once.
 ///
+/// `token` is that of the admin API, if there is one.
+///
 /// # Errors
 /// What kept it from starting or made it stop.
-pub(crate) fn run(config: &Config, tls: Option<Arc<Certificate>>) -> anyhow::Result<()> {
+pub(crate) fn run(
+    config: &Config,
+    tls: Option<Arc<Certificate>>,
+    token: Option<Secret>,
+) -> anyhow::Result<()> {
     let clock = Clock::start();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config, tls, clock))
+    runtime.block_on(serve(config, tls, token, clock))
 }
 
-async fn serve(config: &Config, tls: Option<Arc<Certificate>>, clock: Clock) -> anyhow::Result<()> {
+async fn serve(
+    config: &Config,
+    tls: Option<Arc<Certificate>>,
+    token: Option<Secret>,
+    clock: Clock,
+) -> anyhow::Result<()> {
     let mut ends = Ends::listen()?;
-    let running = Running::start(config, tls, clock)?;
+    let running = Running::start(config, tls, token, clock)?;
     let failure = failure(running.relay.clone(), running.signal.clone());
     print(&banner::text(config, &running.addresses));
     let outcome = tokio::select! {
         cause = ends.next() => {
             info!(cause, "ending");
             // Who stands before it and presses Ctrl-C wants it now.
-            if cause == SIGTERM {
-                running.drain(config, &mut ends).await;
+            if cause == SIGTERM && !config.signaling.drain.is_zero() && running.signal.is_some() {
+                let url = config.signaling.goaway_url.clone();
+                running.drains.order(Drain::new(config.signaling.drain, url));
+                running.drain(&mut ends).await;
             }
+            Ok(())
+        }
+        () = running.drains.ordered() => {
+            info!(cause = "the admin API", "ending");
+            running.drain(&mut ends).await;
             Ok(())
         }
         error = failure => Err(error),
@@ -80,15 +102,22 @@ struct Running {
     signal: Option<Signal>,
     /// The HTTP server's listeners, and what ends them.
     http: Vec<JoinHandle<()>>,
+    drains: Drains,
     stop_http: watch::Sender<bool>,
 }
 
 impl Running {
-    fn start(config: &Config, tls: Option<Arc<Certificate>>, clock: Clock) -> anyhow::Result<Self> {
+    fn start(
+        config: &Config,
+        tls: Option<Arc<Certificate>>,
+        token: Option<Secret>,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
         let own_https = config.https.filter(|_| !config.shares_https());
         let http = bind_http("--http", config.http)?;
         let https = bind_http("--https", own_https)?;
-        let bound = [&http, &https].map(|bound| bound.as_ref().map(|(_, address)| *address));
+        let admin = bind_http("--admin", config.admin.as_ref().map(|admin| admin.address))?;
+        let bound = [&http, &https, &admin].map(|bound| bound.as_ref().map(|(_, at)| *at));
         let (sender, shared_https) = mpsc::channel(HTTPS_QUEUE_MAX);
         let relay = match config.halves.relay() {
             true => {
@@ -107,11 +136,28 @@ impl Running {
             warn!("{note}");
         }
         let ready = Ready::default();
-        let server = Arc::new(Http::new(HttpLimits::default()));
+        let server = Http::new(HttpLimits::default());
+        let server = Arc::new(server.behind_proxies(config.signaling.proxies_with_header()));
         let read = read_samples(server.clone(), relay.clone(), signal.clone());
-        let router = router(ready.clone(), read, signal.as_ref());
+        let router = router(ready.clone(), read.clone(), signal.as_ref());
         let (stop_http, stopping) = watch::channel(false);
         let mut tasks = Vec::new();
+        let drains = Drains::new();
+        if let (Some((listener, address)), Some(token)) = (admin, token) {
+            if !address.ip().is_loopback() {
+                warn!("{NOT_LOOPBACK}");
+            }
+            let site = admin::Site {
+                clock,
+                addresses: addresses.clone(),
+                signal: signal.clone(),
+                relay: relay.clone(),
+                read,
+                drains: drains.clone(),
+                stopping: stopping.clone(),
+            };
+            tasks.push(tokio::spawn(admin::serve(site, token, listener)));
+        }
         if let Some((listener, _)) = http {
             let (server, router) = (server.clone(), router.clone());
             let stopped = stopped(stopping.clone());
@@ -136,26 +182,39 @@ impl Running {
             tokio::spawn(tls.keep_fresh());
         }
         ready.set(true);
-        Ok(Self { addresses, ready, relay, signal, http: tasks, stop_http })
+        Ok(Self { addresses, ready, relay, signal, http: tasks, drains, stop_http })
+    }
+
+    /// Tells the clients of signaling that the end comes, and waits until then, until all have gone
+    /// or until it is told again to end. An end that is ordered meanwhile takes the place of the
+    /// one before.
+    async fn drain(&self, ends: &mut Ends) {
+        self.ready.set(false);
+        let mut ordered = self.drains.subscribe();
+        loop {
+            let drain = ordered.borrow_and_update().clone();
+            let Some(Drain { deadline, url }) = drain else { return };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Some(signal) = &self.signal {
+                signal.drain(left, url);
+            }
+            let emptied = async {
+                match &self.signal {
+                    Some(signal) => signal.emptied().await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = sleep_until(deadline) => return,
+                () = emptied => return,
+                cause = ends.next() => return info!(cause, "ending at once"),
+                _ = ordered.changed() => {}
+            }
+        }
     }
 
     /// First the sessions, which are told to reconnect; then HTTP; last the relay, which open peer
     /// connections may use.
-    /// Tells the clients of signaling that the end comes, and waits until then, until all have gone
-    /// or until it is told again to end.
-    async fn drain(&self, config: &Config, ends: &mut Ends) {
-        let (Some(signal), false) = (&self.signal, config.signaling.drain.is_zero()) else {
-            return;
-        };
-        self.ready.set(false);
-        signal.drain(config.signaling.drain, config.signaling.goaway_url.clone());
-        tokio::select! {
-            () = tokio::time::sleep(config.signaling.drain) => {}
-            () = signal.emptied() => {}
-            cause = ends.next() => info!(cause, "ending at once"),
-        }
-    }
-
     async fn end(self) -> anyhow::Result<()> {
         self.ready.set(false);
         if let Some(signal) = self.signal
@@ -171,6 +230,10 @@ impl Running {
         Ok(())
     }
 }
+
+/// What an operator is told who opens the admin API.
+const NOT_LOOPBACK: &str = "--admin is reached from other machines, and its token goes \
+    unencrypted: better keep it on 127.0.0.1, behind a TLS proxy or an SSH tunnel";
 
 const SIGTERM: &str = "SIGTERM";
 
@@ -207,10 +270,10 @@ fn https_acceptor(tls: &Arc<Certificate>) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(server))
 }
 
-/// Where all came to listen. `bound` is where HTTP and HTTPS do by themselves.
+/// Where all came to listen. `bound` is where HTTP, HTTPS and the admin API do by themselves.
 fn addresses(
     config: &Config,
-    [http, own_https]: [Option<SocketAddr>; 2],
+    [http, own_https, admin]: [Option<SocketAddr>; 3],
     turn: &[ListenerAddress],
 ) -> Addresses {
     let by = |transport| -> Vec<SocketAddr> {
@@ -234,14 +297,15 @@ fn addresses(
         turn: by(Transport::Udp),
         turn_tcp: by(Transport::Tcp),
         turn_tls,
+        admin,
     }
 }
 
-/// `bound` is where our own HTTP server listens: never a peer, even if its range is opened. `https`
+/// `bound` is where our own HTTP servers listen: never a peer, even if its range is opened. `https`
 /// gets the connections of a shared listener whose clients want HTTPS.
 fn relay_config(
     config: &Config,
-    bound: &[Option<SocketAddr>; 2],
+    bound: &[Option<SocketAddr>],
     tls: Option<&Arc<Certificate>>,
     https: mpsc::Sender<Accepted<TlsStream>>,
 ) -> RelayConfig {

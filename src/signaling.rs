@@ -2,9 +2,10 @@
 
 use crate::auth::Auth;
 use crate::cli::Settings;
-use crate::config::{list, quoted};
+use crate::config::{Halves, list, quoted};
 use crate::webhooks::Webhooks;
 use signal_server::{AdmissionLimits, IceServer, Network, SignalConfig};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The settings in force.
@@ -14,6 +15,8 @@ pub(crate) struct Signaling {
     webhooks: Option<Webhooks>,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) trusted_proxies: Vec<Network>,
+    /// Whether connections of these begin with a PROXY header.
+    pub(crate) proxy_protocol: bool,
     pub(crate) admission: AdmissionLimits,
     /// Frames a second of one signaling client; none: the default.
     pub(crate) client_frames: Option<u64>,
@@ -22,24 +25,30 @@ pub(crate) struct Signaling {
 }
 
 /// A day: who wants longer doesn't want to end.
-const DRAIN_S_MAX: u64 = 86_400;
+pub(crate) const DRAIN_S_MAX: u64 = 86_400;
 
 impl Signaling {
     /// Fills in the defaults and checks.
     ///
     /// # Errors
     /// One line for the operator, which names the flag.
-    pub(crate) fn of(settings: &Settings) -> Result<Self, String> {
+    pub(crate) fn of(settings: &Settings, halves: Halves) -> Result<Self, String> {
         Ok(Self {
             auth: Auth::of(settings)?,
             webhooks: Webhooks::of(settings)?,
             ice_servers: settings.ice_server.iter().map(|server| server.0.clone()).collect(),
             trusted_proxies: settings.trusted_proxy.iter().map(|proxy| proxy.0).collect(),
+            proxy_protocol: checked_proxy_protocol(settings, halves)?,
             admission: admission(settings),
             client_frames: settings.client_frames,
             drain: checked_drain(settings.drain_s)?,
             goaway_url: checked_goaway(settings.goaway_url.clone())?,
         })
+    }
+
+    /// The proxies whose connections must begin with a PROXY header.
+    pub(crate) fn proxies_with_header(&self) -> Vec<Network> {
+        if self.proxy_protocol { self.trusted_proxies.clone() } else { Vec::new() }
     }
 
     /// Puts what concerns the server itself into its configuration.
@@ -65,6 +74,7 @@ impl Signaling {
         }
         line("ice-server", list(self.ice_servers.iter().map(masked)));
         line("trusted-proxy", list(&self.trusted_proxies));
+        line("proxy-protocol", self.proxy_protocol.to_string());
         let limits = &self.admission;
         line("address-connections", limits.address_connections_max.to_string());
         line("address-joins", limits.address_joins_per_s.to_string());
@@ -102,6 +112,24 @@ fn admission(settings: &Settings) -> AdmissionLimits {
     limits
 }
 
+fn checked_proxy_protocol(settings: &Settings, halves: Halves) -> Result<bool, String> {
+    let is_shared = |https: &SocketAddr| halves.relay() && settings.turn_tls.contains(https);
+    match (settings.proxy_protocol.unwrap_or(false), settings.https.filter(is_shared)) {
+        (false, _) => Ok(false),
+        (true, _) if settings.trusted_proxy.is_empty() => {
+            Err("--proxy-protocol needs --trusted-proxy CIDR beside it: from others no header is \
+                 believed"
+                .to_owned())
+        }
+        // The relay accepts there, and knows no such header.
+        (true, Some(https)) => Err(format!(
+            "--proxy-protocol doesn't go with --https {https} on the address of a --turn-tls: \
+             give --https one of its own"
+        )),
+        (true, None) => Ok(true),
+    }
+}
+
 fn checked_drain(drain_s: Option<u64>) -> Result<Duration, String> {
     match drain_s {
         Some(seconds) if seconds > DRAIN_S_MAX => {
@@ -112,11 +140,17 @@ fn checked_drain(drain_s: Option<u64>) -> Result<Duration, String> {
 }
 
 fn checked_goaway(url: Option<String>) -> Result<Option<String>, String> {
-    let is_good = |url: &str| url.starts_with("wss://") || url.starts_with("ws://");
     match url {
-        Some(url) if !is_good(&url) => Err(format!("--goaway-url {url}: needs wss://HOST")),
+        Some(url) if !is_websocket_url(&url) => {
+            Err(format!("--goaway-url {url}: needs wss://HOST"))
+        }
         url => Ok(url),
     }
+}
+
+/// Whether clients can be told to go there.
+pub(crate) fn is_websocket_url(url: &str) -> bool {
+    url.starts_with("wss://") || url.starts_with("ws://")
 }
 
 /// A server as it is written, but for the password.

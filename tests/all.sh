@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test: those of `cargo test --workspace`, and those that need programs from outside: a browser (Debian's
 # chromium, driven from Node.js), foreign TURN clients (Debian's coturn, pion, libnice and GStreamer, Python's aioice and
-# aiortc, WebRTC libraries of Node.js), reverse proxies (Debian's nginx and Caddy), and Valgrind, which counts
+# aiortc, WebRTC libraries of Node.js), reverse proxies (Debian's nginx, Caddy and HAProxy), and Valgrind, which counts
 # instructions. What is missing is installed first, if this runs as root on a Debian-like system; otherwise it is named.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,7 +10,8 @@ say() { printf '\n== %s\n' "$*"; }
 
 # command -> Debian package that brings it
 needed=(chromium:chromium openssl:openssl turnutils_uclient:coturn ip:iproute2 node:nodejs npm:npm python3:python3
-    go:golang-go nginx:nginx caddy:caddy valgrind:valgrind)
+    go:golang-go nginx:nginx caddy:caddy haproxy:haproxy
+    valgrind:valgrind)
 # Debian packages that bring no command
 libraries=(gir1.2-gst-plugins-bad-1.0 gir1.2-nice-0.1 golang-github-pion-webrtc.v3-dev gstreamer1.0-nice
     gstreamer1.0-plugins-bad python3-gi)

@@ -95,32 +95,9 @@ fn the_documented_relay_command_line_works() {
 #[test]
 fn turn_https_and_websocket_share_a_tls_port_and_the_certificate_is_renewed() {
     let tls = TestTls::new();
-    let (cert, key) = tls.files();
-    let server = Heliograph::start(&[
-        "--http",
-        "127.0.0.1:0",
-        "--turn",
-        "127.0.0.1:0",
-        "--turn-tcp",
-        "127.0.0.1:0",
-        "--turn-tls",
-        "127.0.0.1:0",
-        "--https",
-        "127.0.0.1:0",
-        "--public-host",
-        "localhost",
-        "--tls-cert",
-        cert,
-        "--tls-key",
-        key,
-    ]);
-    let banner = server.banner();
-    let of = |begin: &str, end: &str| {
-        let found = banner
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix(begin)?.strip_suffix(end)?.parse::<u16>().ok());
-        found.unwrap_or_else(|| panic!("no {begin}PORT{end} in\n{banner}"))
-    };
+    let https = ["--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--public-host", "localhost"];
+    let server = Heliograph::start_with_streams("127.0.0.1", &tls, &https);
+    let of = |begin: &str, end: &str| server.port(begin, end);
     let port = of("turns:localhost:", "?transport=tcp");
     assert_eq!(of("https://localhost:", "/"), port);
     assert_eq!(of("wss://localhost:", "/v1/ws"), port);
@@ -158,9 +135,7 @@ fn https_has_a_port_of_its_own_if_it_is_not_shared() {
     let arguments = ["signal", "--https", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key];
     let server = Heliograph::start(&[&arguments[..], &["--http", "127.0.0.1:0"]].concat());
     let banner = server.banner();
-    let mut words = banner.split_whitespace();
-    let https = words.find_map(|word| word.strip_prefix("https://")).expect(&banner);
-    let address: SocketAddr = https.trim_end_matches('/').parse().unwrap();
+    let address = server.https();
     let answer = get_over(&mut tls.connect(address, &[b"http/1.1"]), "localhost", "/");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("<title>"), "{answer}");
     speaks_http2(tls.connect(address, &[b"http/1.1", b"h2"]));

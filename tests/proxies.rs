@@ -1,13 +1,14 @@
-//! Sessions through reverse proxies, set up as docs/proxies says: nginx and Caddy.
+//! Sessions through reverse proxies, set up as docs/proxies says: nginx, Caddy and HAProxy.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
 
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -30,6 +31,29 @@ fn every_transport_goes_through_nginx_with_tls_under_a_path() {
 #[test]
 fn every_transport_goes_through_caddy_with_tls_under_a_path() {
     every_transport(&Site::caddy());
+}
+
+#[test]
+fn every_transport_goes_through_haproxy_which_says_who_the_client_is() {
+    let site = Site::haproxy(false);
+    every_transport(&site);
+    who_is_who(&site);
+}
+
+#[test]
+fn every_transport_goes_through_haproxy_with_tls_end_to_end() {
+    let site = Site::haproxy(true);
+    every_transport(&site);
+    who_is_who(&site);
+}
+
+/// Each address may have four connections, and behind the proxy each client has its own address.
+fn who_is_who(site: &Site) {
+    let from = |last| site.try_websocket_from(Ipv4Addr::new(127, 0, 0, last));
+    let _open: Vec<_> = (0..4).map(|_| from(2).unwrap()).collect();
+    let refused = from(2).err().expect("it has all its connections");
+    assert!(refused.contains("429"), "{refused}");
+    let _other = from(3).unwrap();
 }
 
 #[test]
@@ -214,22 +238,41 @@ impl Site {
         plan.start(command)
     }
 
+    /// HAProxy by its documented file, which passes TCP on: plain, or with TLS of the server's own.
+    fn haproxy(is_secure: bool) -> Self {
+        let mut plan = Plan::new("haproxy.cfg");
+        let other = free_address();
+        let (plain, secure) = if is_secure { (other, plan.address) } else { (plan.address, other) };
+        plan.tls = plan.tls.filter(|_| is_secure);
+        let edits = [
+            ("127.0.0.1:8080".to_owned(), plan.server.http().to_string()),
+            ("127.0.0.1:8443".to_owned(), plan.server.https().to_string()),
+            ("bind :80".to_owned(), format!("bind {plain}")),
+            ("bind :443".to_owned(), format!("bind {secure}")),
+        ];
+        let file = plan.write(&edits, "");
+        let mut command = tied("haproxy");
+        command.args(["-db", "-f"]).arg(file);
+        plan.start(command)
+    }
+
     fn path(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
     fn connect(&self) -> Stream {
+        self.connect_from(Ipv4Addr::UNSPECIFIED)
+    }
+
+    fn connect_from(&self, own: Ipv4Addr) -> Stream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(IpAddr::V4(own), 0).into()).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let stream = TcpStream::from(socket);
         match &self.tls {
-            Some(tls) => {
-                let stream = tls.connect(self.address, &[b"http/1.1"]);
-                stream.sock.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-                Box::new(stream)
-            }
-            None => {
-                let stream = TcpStream::connect(self.address).unwrap();
-                stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-                Box::new(stream)
-            }
+            Some(tls) => Box::new(tls.over(stream, &[b"http/1.1"])),
+            None => Box::new(stream),
         }
     }
 
@@ -271,9 +314,13 @@ impl Site {
     }
 
     fn try_websocket(&self) -> Result<WebSocket<Stream>, String> {
+        self.try_websocket_from(Ipv4Addr::UNSPECIFIED)
+    }
+
+    fn try_websocket_from(&self, own: Ipv4Addr) -> Result<WebSocket<Stream>, String> {
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         let url = format!("{scheme}://localhost:{}{}", self.address.port(), self.path("/v1/ws"));
-        let made = tungstenite::client(url, self.connect());
+        let made = tungstenite::client(url, self.connect_from(own));
         made.map(|(socket, _)| socket).map_err(|error| error.to_string())
     }
 }
@@ -297,13 +344,18 @@ struct Plan {
 
 impl Plan {
     fn new(file: &str) -> Self {
-        let server =
-            Heliograph::start(&["signal", "--http", "127.0.0.1:0", "--trusted-proxy", "127.0.0.1"]);
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap();
+        let tls = (file != "nginx.conf").then(TestTls::new);
+        let mut arguments = vec!["signal", "--http", "127.0.0.1:0", "--trusted-proxy", "127.0.0.1"];
+        if let ("haproxy.cfg", Some(tls)) = (file, &tls) {
+            let (cert, key) = tls.files();
+            arguments.extend(["--https", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key]);
+            arguments.extend(["--proxy-protocol", "--address-connections", "4"]);
+        }
+        let server = Heliograph::start(&arguments);
+        let free = free_address();
         let name = format!("heliograph-proxy-{}-{}", std::process::id(), free.port());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
-        let tls = (file != "nginx.conf").then(TestTls::new);
         Self { file: file.to_owned(), server, address: free, tls, folder }
     }
 
@@ -325,11 +377,15 @@ impl Plan {
         let proxy = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let proxy = proxy.spawn().expect("the proxy is installed");
         let Self { file, server, address, tls, folder } = self;
-        let base = if file == "nginx.conf" { "" } else { "/meet" };
+        let base = if ["nginx.conf", "haproxy.cfg"].contains(&&*file) { "" } else { "/meet" };
         let site = Site { proxy, address, tls, base, folder, _server: server };
         wait_until("the proxy listens", || TcpStream::connect(address).is_ok());
         site
     }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap()
 }
 
 /// A program that ends with the thread that started it, whatever becomes of that.

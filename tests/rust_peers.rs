@@ -253,7 +253,8 @@ async fn enter(server: &Heliograph, name: &str, relay_only: bool) -> Room {
 }
 
 async fn enter_at(url: &str, name: &str, relay_only: bool) -> Room {
-    let options = Options { metadata: json!({ "name": name }), relay_only };
+    let metadata = json!({ "name": name });
+    let options = Options { metadata, relay_only, ..Options::default() };
     join(url, "demo", options).await.expect("a seat")
 }
 

@@ -33,35 +33,9 @@ pub(crate) fn relay(ip: &str) -> Heliograph {
 
 /// A relay that listens on TCP and TLS too, and the ports of these.
 pub(crate) fn stream_relay(tls: &TestTls) -> (Heliograph, String, String) {
-    let (cert, key) = tls.files();
-    let relay = Heliograph::start(&[
-        "relay",
-        "--turn",
-        "127.0.0.1:0",
-        "--turn-tcp",
-        "127.0.0.1:0",
-        "--turn-tls",
-        "127.0.0.1:0",
-        "--tls-cert",
-        cert,
-        "--tls-key",
-        key,
-        "--user",
-        "user:pass",
-        "--realm",
-        "test",
-        "--allow-peer",
-        "127.0.0.0/8",
-    ]);
-    let banner = relay.banner();
-    let port = |scheme: &str| {
-        let mut words = banner.split_whitespace();
-        let find = |word: &str| {
-            let port = word.strip_prefix(scheme)?.strip_suffix("?transport=tcp")?;
-            Some(port.to_owned())
-        };
-        words.find_map(find).expect("it is announced")
-    };
+    let more = ["relay", "--user", "user:pass", "--realm", "test", "--allow-peer", "127.0.0.0/8"];
+    let relay = Heliograph::start_with_streams("127.0.0.1", tls, &more);
+    let port = |begin: &str| relay.port(begin, "?transport=tcp").to_string();
     let (tcp, secure) = (port("turn:127.0.0.1:"), port("turns:127.0.0.1:"));
     (relay, tcp, secure)
 }

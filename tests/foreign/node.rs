@@ -11,25 +11,8 @@ const LIBRARIES: [&str; 3] = ["werift", "wrtc", "node-datachannel"];
 /// Nothing is open but what always is: the relayed addresses of the relay itself. So peers can't
 /// meet by another path, which libjuice would find, whatever its policy.
 fn relay_at(ip: &str, tls: &TestTls) -> (Heliograph, [String; 3]) {
-    let (cert, key) = tls.files();
-    let address = format!("{ip}:0");
-    let relay = Heliograph::start(&[
-        "relay",
-        "--turn",
-        &address,
-        "--turn-tcp",
-        &address,
-        "--turn-tls",
-        &address,
-        "--tls-cert",
-        cert,
-        "--tls-key",
-        key,
-        "--user",
-        "user:pass",
-        "--realm",
-        "test",
-    ]);
+    let more = ["relay", "--user", "user:pass", "--realm", "test"];
+    let relay = Heliograph::start_with_streams(ip, tls, &more);
     let banner = relay.banner();
     let urls = banner.split_whitespace().filter(|word| word.contains("?transport="));
     let urls: Vec<String> = urls.map(str::to_owned).collect();

@@ -51,6 +51,14 @@ impl Heliograph {
         panic!("heliograph {arguments:?} ended:\n{}", logs.join().expect("no panic"));
     }
 
+    /// Starts it with TURN by UDP, TCP and TLS on free ports of an address, and what else is said.
+    pub(crate) fn start_with_streams(ip: &str, tls: &TestTls, more: &[&str]) -> Self {
+        let (free, (cert, key)) = (format!("{ip}:0"), tls.files());
+        let turn = ["--turn", &free, "--turn-tcp", &free, "--turn-tls", &free];
+        let certified = ["--tls-cert", cert, "--tls-key", key];
+        Self::start(&[more, &turn, &certified].concat())
+    }
+
     /// What it printed at its start.
     pub(crate) fn banner(&self) -> String {
         self.banner.join("\n")
@@ -63,10 +71,23 @@ impl Heliograph {
         line.split_whitespace().nth(1).expect("a value")
     }
 
+    /// The port in the first word of the banner with this before and behind it.
+    pub(crate) fn port(&self, begin: &str, end: &str) -> u16 {
+        let mut words = self.banner.iter().flat_map(|line| line.split_whitespace());
+        let port = |word: &str| word.strip_prefix(begin)?.strip_suffix(end)?.parse().ok();
+        let found = words.find_map(port);
+        found.unwrap_or_else(|| panic!("no {begin}PORT{end} in\n{}", self.banner()))
+    }
+
     /// The address of HTTP and WebSocket.
     pub(crate) fn http(&self) -> SocketAddr {
         let page = self.announced("Page");
         page.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address")
+    }
+
+    /// The address of HTTPS.
+    pub(crate) fn https(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port("https://127.0.0.1:", "/")))
     }
 
     /// The first STUN/TURN address.
@@ -206,6 +227,13 @@ impl TestTls {
 
     /// A connection whose client trusts the certificate that is in the file now.
     pub(crate) fn connect(&self, address: SocketAddr, alpn: &[&[u8]]) -> TlsClient {
+        let stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+        self.over(stream, alpn)
+    }
+
+    /// The same over a connection that is there.
+    pub(crate) fn over(&self, stream: TcpStream, alpn: &[&[u8]]) -> TlsClient {
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_file(&self.cert).expect("a certificate");
         roots.add(certificate).expect("a certificate");
@@ -218,8 +246,6 @@ impl TestTls {
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         let name = ServerName::try_from("localhost").expect("a name");
         let client = ClientConnection::new(Arc::new(config), name).expect("settings that work");
-        let stream = TcpStream::connect(address).expect("it listens");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
         StreamOwned::new(client, stream)
     }
 

@@ -1,13 +1,9 @@
 //! The command line.
 
-use crate::measure::Plan;
-use crate::scenario::{self, Scenario};
 use crate::subject::{Kind, Programs};
-use anyhow::bail;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use bench_kit::{Arguments, Plan};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 /// Measures TURN servers beside a bare forwarder: what a packet costs them in CPU time, the server
 /// on one CPU and the load on another.
@@ -36,13 +32,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
-    /// What to run, by name or by its beginning (`single` is all of them) [default: all]
-    #[arg(value_name = "SCENARIO")]
-    scenarios: Vec<String>,
-
-    /// List the scenarios and exit
-    #[arg(long)]
-    pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) arguments: Arguments,
 
     /// Which servers to measure
     #[arg(
@@ -51,67 +42,11 @@ pub(crate) struct Run {
         value_delimiter = ',',
         default_value = "heliograph,coturn,forward,forward-gso"
     )]
-    subjects: Vec<Kind>,
-
-    /// How often each is measured; subjects take turns
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    pub(crate) rounds: usize,
-
-    /// For how long each time
-    #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
-    seconds: f64,
-
-    /// For how long before that, unmeasured
-    #[arg(long, default_value_t = 0.5, value_name = "SECONDS")]
-    warm_up: f64,
-
-    /// So many clients instead of what the scenario says
-    #[arg(long, value_name = "N")]
-    clients: Option<usize>,
-
-    /// The program to measure as heliograph [default: beside this one]
-    #[arg(long, value_name = "FILE")]
-    heliograph: Option<PathBuf>,
+    pub(crate) subjects: Vec<Kind>,
 
     /// The program to measure as coturn; left out if it isn't there
     #[arg(long, default_value = "turnserver", value_name = "FILE")]
     coturn: PathBuf,
-
-    /// Measure a TURN server of this machine that runs already, by its UDP address and process id,
-    /// as the subject `external`; its user is bench, its password wheat-from-chaff
-    #[arg(long, value_name = "ADDR,PID")]
-    external: Option<External>,
-
-    /// Run servers and load before all else on their CPUs (SCHED_FIFO, for root): for a machine
-    /// that has other things to do, which meanwhile wait
-    #[arg(long)]
-    pub(crate) realtime: bool,
-
-    /// Print the tables in Markdown
-    #[arg(long)]
-    pub(crate) markdown: bool,
-
-    /// Write each single run to a file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) csv: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct External {
-    address: SocketAddrV4,
-    pid: u32,
-}
-
-impl FromStr for External {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once(',');
-        let parsed = parts.and_then(|(address, pid)| {
-            Some(Self { address: address.parse().ok()?, pid: pid.parse().ok()? })
-        });
-        parsed.ok_or_else(|| "such as 127.0.0.1:3478,1234".to_owned())
-    }
 }
 
 /// What holds for all runs.
@@ -124,44 +59,9 @@ pub(crate) struct Options {
 
 impl Run {
     pub(crate) fn options(&self) -> anyhow::Result<Options> {
-        let seconds = |value: f64| Duration::try_from_secs_f64(value);
-        let plan = Plan { warm_up: seconds(self.warm_up)?, measured: seconds(self.seconds)? };
-        if self.rounds == 0 || plan.measured.is_zero() || self.clients == Some(0) {
-            bail!("--rounds, --seconds and --clients must be above 0");
-        }
-        let beside =
-            || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name("heliograph"));
-        let heliograph = self.heliograph.clone().map_or_else(beside, Ok)?;
-        let external = self.external.map(|external| (external.address, external.pid));
-        let programs = Programs { heliograph, coturn: self.coturn.clone(), external };
-        Ok(Options { plan, clients: self.clients, programs })
-    }
-
-    /// The subjects that are there, and why the others are not.
-    pub(crate) fn subjects(&self, programs: &Programs) -> (Vec<Kind>, Vec<String>) {
-        let notes: Vec<_> = self.subjects.iter().map(|kind| programs.missing(*kind)).collect();
-        let is_there = |(kind, note): (&Kind, &Option<String>)| note.is_none().then_some(*kind);
-        let there = self.subjects.iter().zip(&notes).filter_map(is_there).collect();
-        (there, notes.into_iter().flatten().collect())
-    }
-
-    pub(crate) fn scenarios(&self) -> anyhow::Result<Vec<Scenario>> {
-        if self.scenarios.is_empty() {
-            return Ok(scenario::ALL.to_vec());
-        }
-        let mut chosen = Vec::new();
-        for text in &self.scenarios {
-            let exact = |one: &&Scenario| one.name == text;
-            let begins = |one: &&Scenario| one.name.starts_with(text.as_str());
-            let mut found: Vec<_> = scenario::ALL.iter().filter(exact).copied().collect();
-            if found.is_empty() {
-                found.extend(scenario::ALL.iter().filter(begins));
-            }
-            if found.is_empty() {
-                bail!("no scenario is called {text}; --list shows them");
-            }
-            chosen.extend(found);
-        }
-        Ok(chosen)
+        let Self { arguments, coturn, .. } = self;
+        let (heliograph, external) = (arguments.heliograph()?, arguments.external);
+        let programs = Programs { heliograph, coturn: coturn.clone(), external };
+        Ok(Options { plan: arguments.plan(1)?, clients: arguments.clients, programs })
     }
 }

@@ -1,18 +1,9 @@
 //! What is read at the begin and the end of a run.
 
-use crate::latency::Histogram;
 use crate::traffic::Tally;
-use crate::usage;
+use bench_kit::{Histogram, Plan};
 use heliograph_base::Clock;
 use std::time::Duration;
-
-/// How long a run takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    /// Before anything is measured.
-    pub(crate) warm_up: Duration,
-    pub(crate) measured: Duration,
-}
 
 /// What a run of packets gave.
 #[derive(Clone, Debug)]
@@ -55,8 +46,8 @@ impl Reading {
     fn take(load: &mut dyn Load, clock: Clock, pid: u32) -> anyhow::Result<Self> {
         Ok(Self {
             ns: now_ns(clock),
-            cpu_ns: usage::cpu_ns(pid)?,
-            own_cpu_ns: usage::cpu_ns(std::process::id())?,
+            cpu_ns: bench_kit::cpu_ns(pid)?,
+            own_cpu_ns: bench_kit::cpu_ns(std::process::id())?,
             received: load.tally().received,
         })
     }
@@ -80,7 +71,7 @@ pub(crate) fn run(
         load.turn()?;
     }
     let end = Reading::take(load, clock, pid)?;
-    let (latency, resident_kib) = (load.tally().latency.clone(), usage::resident_kib(pid)?);
+    let (latency, resident_kib) = (load.tally().latency.clone(), bench_kit::resident_kib(pid)?);
     drain(load, clock)?;
     Ok(Measured {
         seconds: (end.ns - begin.ns) as f64 / 1e9,

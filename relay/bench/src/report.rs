@@ -1,8 +1,8 @@
-//! Tables of medians, and every single run for whoever wants to look closer.
+//! What the tables say of a run.
 
 use crate::measure::Measured;
 use crate::subject::Kind;
-use std::fmt::Write as _;
+use bench_kit::{first_headings, shown};
 
 /// One run of one subject, in the units of the table.
 #[derive(Clone, Debug)]
@@ -81,192 +81,96 @@ impl Sample {
     }
 }
 
-/// All rounds of one subject in one scenario.
-#[derive(Clone, Debug)]
-pub(crate) struct Series {
-    pub(crate) scenario: &'static str,
-    pub(crate) kind: Kind,
-    /// One for each round, in order; nothing where it failed.
-    pub(crate) samples: Vec<Option<Sample>>,
+impl bench_kit::Sample for Sample {
+    const CSV_COLUMNS: &'static str = "cpu_us,own_cpu_us,per_second,busy,loss,p50_us,p99_us,\
+        p999_us,resident_kib,invalid";
+
+    fn cpu_us(&self) -> f64 {
+        self.cpu_us
+    }
+
+    fn invalid(&self) -> Option<&str> {
+        self.invalid.as_deref()
+    }
+
+    fn csv_cells(&self) -> String {
+        let [p50, p99, p999] = self.latency_us;
+        format!(
+            "{:.4},{:.4},{:.1},{:.4},{:.6},{p50:.1},{p99:.1},{p999:.1},{:.1},{}",
+            self.cpu_us,
+            self.own_cpu_us,
+            self.per_second,
+            self.busy,
+            self.loss,
+            self.resident_kib,
+            self.invalid.as_deref().unwrap_or_default(),
+        )
+    }
 }
 
-const HEADINGS: [&str; 11] = [
-    "work",
-    "server",
-    "CPU us",
-    "min-max",
-    "/coturn",
-    "/forward",
-    "k/s",
-    "busy %",
-    "loss %",
-    "p50/p99/p99.9 us",
-    "RSS",
-];
+/// All rounds of one subject in one scenario.
+pub(crate) type Series = bench_kit::Series<Kind, Sample>;
+
+/// Whose CPU time the others' is compared with.
+const YARDSTICKS: [Kind; 2] = [Kind::Coturn, Kind::Forward];
 
 /// The tables of all scenarios as one.
-pub(crate) fn table(series: &[Series], markdown: bool) -> String {
-    let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(series.iter().map(|one| row(one, series)));
-    let widths: [usize; HEADINGS.len()] = std::array::from_fn(|column| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
-    });
-    let mut text = String::new();
-    for (place, row) in rows.iter().enumerate() {
-        let starts_scenario = place > 1 && rows[place - 1][0] != row[0];
-        if starts_scenario && !markdown {
-            text.push('\n');
-        }
-        line(&mut text, row, &widths, markdown);
-        if place == 0 && markdown {
-            let rule =
-                std::array::from_fn(
-                    |column| {
-                        if column < 2 { "---".to_owned() } else { "--:".to_owned() }
-                    },
-                );
-            line(&mut text, &rule, &widths, markdown);
-        }
-    }
-    text
+pub(crate) fn table(all: &[Series], markdown: bool) -> String {
+    let [work, server, cpu, range, one, other] = first_headings(["/coturn", "/forward"]);
+    let more = ["k/s", "busy %", "loss %", "p50/p99/p99.9 us", "RSS"];
+    let [rate, busy, loss, latency, resident] = more;
+    let headings = [work, server, cpu, range, one, other, rate, busy, loss, latency, resident];
+    bench_kit::table(headings, all.iter().map(|series| row(series, all)), &[], markdown)
 }
 
-fn line(
-    text: &mut String,
-    row: &[String; HEADINGS.len()],
-    widths: &[usize; HEADINGS.len()],
-    markdown: bool,
-) {
-    let between = if markdown { " | " } else { "  " };
-    let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
-        if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-    });
-    let cells = cells.collect::<Vec<_>>().join(between);
-    let _ = match markdown {
-        true => writeln!(text, "| {cells} |"),
-        false => writeln!(text, "{}", cells.trim_end()),
-    };
-}
-
-fn row(series: &Series, all: &[Series]) -> [String; HEADINGS.len()] {
-    let of = |value: fn(&Sample) -> f64| median(series.valid().map(value).collect());
-    let costs: Vec<f64> = series.valid().map(|sample| sample.cpu_us).collect();
-    let shown = |value: f64, digits: usize| match value.is_nan() {
-        true => "-".to_owned(),
-        false => format!("{value:.digits$}"),
-    };
-    let invalid = series.samples.len() - costs.len();
-    let least = costs.iter().copied().fold(f64::NAN, f64::min);
-    let most = costs.iter().copied().fold(f64::NAN, f64::max);
-    let latency = [
-        of(|sample| sample.latency_us[0]),
-        of(|sample| sample.latency_us[1]),
-        of(|sample| sample.latency_us[2]),
-    ];
-    let kib = of(|sample| sample.resident_kib);
+fn row(series: &Series, all: &[Series]) -> [String; 11] {
+    let [work, server, cpu, range, one, other] = series.first_cells(YARDSTICKS, all);
+    let latency = [0, 1, 2].map(|place| series.median_of(|sample| sample.latency_us[place]));
+    let kib = series.median_of(|sample| sample.resident_kib);
     let resident = match series.valid().any(|sample| sample.is_each) {
         true => format!("{} KiB each", shown(kib, 1)),
         false => format!("{} MiB", shown(kib / 1024.0, 1)),
     };
-    let mark = if invalid > 0 { format!(" INVALID {invalid}") } else { String::new() };
     [
-        series.scenario.to_owned(),
-        format!("{}{mark}", series.kind),
-        shown(of(|sample| sample.cpu_us), 2),
-        format!("{}-{}", shown(least, 2), shown(most, 2)),
-        shown(ratio(series, Kind::Coturn, all), 2),
-        shown(ratio(series, Kind::Forward, all), 2),
-        shown(of(|sample| sample.per_second / 1000.0), 1),
-        shown(of(|sample| sample.busy * 100.0), 0),
-        shown(of(|sample| sample.loss * 100.0), 2),
+        work,
+        server,
+        cpu,
+        range,
+        one,
+        other,
+        shown(series.median_of(|sample| sample.per_second / 1000.0), 1),
+        shown(series.median_of(|sample| sample.busy * 100.0), 0),
+        shown(series.median_of(|sample| sample.loss * 100.0), 2),
         latency.map(|us| shown(us, 0)).join("/"),
         resident,
     ]
-}
-
-impl Series {
-    fn valid(&self) -> impl Iterator<Item = &Sample> {
-        self.samples.iter().flatten().filter(|sample| sample.invalid.is_none())
-    }
-}
-
-/// The median of the ratios of CPU time within each round, since the machine drifts between rounds.
-fn ratio(series: &Series, to: Kind, all: &[Series]) -> f64 {
-    let same = |other: &&Series| other.scenario == series.scenario && other.kind == to;
-    let Some(other) = all.iter().find(same) else { return f64::NAN };
-    let cost = |sample: &Option<Sample>| {
-        sample.as_ref().filter(|sample| sample.invalid.is_none()).map(|sample| sample.cpu_us)
-    };
-    let pairs = series.samples.iter().zip(&other.samples);
-    median(pairs.filter_map(|(one, other)| Some(cost(one)? / cost(other)?)).collect())
-}
-
-/// NaN if there are none.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    match (values.len() / 2, values.len() % 2) {
-        (0, 0) => f64::NAN,
-        (middle, 0) => f64::midpoint(values[middle - 1], values[middle]),
-        (middle, _) => values[middle],
-    }
-}
-
-/// The first line of a CSV file.
-pub(crate) const CSV_HEADER: &str = "scenario,subject,round,cpu_us,own_cpu_us,per_second,busy,\
-    loss,p50_us,p99_us,p999_us,resident_kib,invalid\n";
-
-/// A line of a CSV file.
-pub(crate) fn csv(scenario: &str, kind: Kind, round: usize, sample: &Sample) -> String {
-    let [p50, p99, p999] = sample.latency_us;
-    format!(
-        "{scenario},{kind},{round},{:.4},{:.4},{:.1},{:.4},{:.6},{p50:.1},{p99:.1},{p999:.1},\
-         {:.1},{}\n",
-        sample.cpu_us,
-        sample.own_cpu_us,
-        sample.per_second,
-        sample.busy,
-        sample.loss,
-        sample.resident_kib,
-        sample.invalid.as_deref().unwrap_or_default(),
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn series(kind: Kind, costs: &[f64]) -> Series {
-        let sample = |cpu_us: &f64| Sample {
-            cpu_us: *cpu_us,
+    #[test]
+    fn a_row_has_the_medians_of_what_is_valid() {
+        let sample = |cpu_us: f64| Sample {
+            cpu_us,
             own_cpu_us: 1.0,
-            per_second: 1000.0,
+            per_second: 1000.0 * cpu_us,
             busy: 0.5,
-            loss: 0.0,
+            loss: 0.01,
             latency_us: [1.0, 2.0, 3.0],
             resident_kib: 2048.0,
             is_each: false,
-            invalid: (*cpu_us == 0.0).then(|| "too cheap".to_owned()),
+            invalid: (cpu_us == 0.0).then(|| "too cheap".to_owned()),
         };
-        let samples = costs.iter().map(|cost| Some(sample(cost))).collect();
-        Series { scenario: "work", kind, samples }
-    }
-
-    #[test]
-    fn ratios_are_within_rounds_and_leave_out_what_is_invalid() {
-        let ours = series(Kind::Heliograph, &[1.0, 4.0, 0.0]);
-        let theirs = series(Kind::Coturn, &[2.0, 8.0, 8.0]);
-        let all = [ours, theirs];
-        assert_eq!(ratio(&all[0], Kind::Coturn, &all), 0.5);
-        assert!(ratio(&all[0], Kind::Forward, &all).is_nan());
+        let series = |kind, costs: [f64; 3]| {
+            let samples = costs.map(|cost| Some(sample(cost))).to_vec();
+            Series { scenario: "work", kind, samples }
+        };
+        let (ours, theirs) = ([1.0, 4.0, 0.0], [2.0, 8.0, 8.0]);
+        let all = [series(Kind::Heliograph, ours), series(Kind::Coturn, theirs)];
         let row = row(&all[0], &all);
-        assert_eq!(row[1..5], ["heliograph INVALID 1", "2.50", "1.00-4.00", "0.50"]);
-    }
-
-    #[test]
-    fn markdown_has_a_rule_below_its_head() {
-        let text = table(&[series(Kind::Forward, &[3.0])], true);
-        let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines.len(), 3);
-        assert!(lines[1].starts_with("| --- "), "{text}");
+        assert_eq!(row[..4], ["work", "heliograph INVALID 1", "2.50", "1.00-4.00"]);
+        assert_eq!(row[4..], ["0.50", "-", "2.5", "50", "1.00", "1/2/3", "2.0 MiB"]);
     }
 }

@@ -12,7 +12,6 @@ use crate::setup::{self, Client};
 use crate::site::Site;
 use crate::subject::{Kind, Subject};
 use crate::traffic::{Shape, Traffic};
-use crate::usage;
 use anyhow::bail;
 use heliograph_base::Clock;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
@@ -20,7 +19,7 @@ use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 /// One work.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
+    name: &'static str,
     clients: usize,
     work: Work,
 }
@@ -89,9 +88,16 @@ const FLOOD_WINDOW: u32 = 512;
 /// Shared by the clients.
 const PEERS: usize = 4;
 
-impl Scenario {
+impl bench_kit::Scenario for Scenario {
+    type Kind = Kind;
+    type Sample = Sample;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Whether a server can do such work at all.
-    pub(crate) fn suits(&self, kind: Kind) -> bool {
+    fn suits(&self, kind: Kind) -> bool {
         match (self.work, kind) {
             (_, Kind::Heliograph | Kind::Coturn) => true,
             (Work::OverCable(_), Kind::External) => false,
@@ -101,7 +107,9 @@ impl Scenario {
             (_, Kind::Forward | Kind::ForwardGso) => true,
         }
     }
+}
 
+impl Scenario {
     /// Puts a server to the work once.
     ///
     /// # Errors
@@ -183,13 +191,13 @@ impl Run<'_> {
     fn allocate(&self) -> anyhow::Result<Sample> {
         let pid = self.subject.pid();
         let (peers, addresses) = self.peers()?;
-        let (kib, cpu_ns) = (usage::resident_kib(pid)?, usage::cpu_ns(pid)?);
-        let (own_cpu_ns, begin) = (usage::cpu_ns(std::process::id())?, self.clock.now().time);
+        let (kib, cpu_ns) = (bench_kit::resident_kib(pid)?, bench_kit::cpu_ns(pid)?);
+        let (own_cpu_ns, begin) = (bench_kit::cpu_ns(std::process::id())?, self.clock.now().time);
         let mut clients = self.bound(&addresses)?;
         let seconds = self.clock.now().time.since(begin).as_secs_f64();
-        let cpu_ns = usage::cpu_ns(pid)? - cpu_ns;
-        let own_cpu_ns = usage::cpu_ns(std::process::id())? - own_cpu_ns;
-        let kib = usage::resident_kib(pid)?.saturating_sub(kib);
+        let cpu_ns = bench_kit::cpu_ns(pid)? - cpu_ns;
+        let own_cpu_ns = bench_kit::cpu_ns(std::process::id())? - own_cpu_ns;
+        let kib = bench_kit::resident_kib(pid)?.saturating_sub(kib);
         setup::release(&mut clients, self.subject.language)?;
         drop(peers);
         Ok(Sample::of_allocations(self.count, seconds, [cpu_ns, own_cpu_ns], kib))

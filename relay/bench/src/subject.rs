@@ -5,14 +5,14 @@ use crate::site::Site;
 use crate::sys;
 use crate::turn::{Language, PASSWORD, REALM, USER, binding_request};
 use anyhow::{Context as _, bail, ensure};
+use bench_kit::{External, Output, Process, SERVER_CPU, confine, forget_settings};
 use rustls::ClientConfig;
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +54,8 @@ impl fmt::Display for Kind {
 pub(crate) struct Programs {
     pub(crate) heliograph: PathBuf,
     pub(crate) coturn: PathBuf,
-    /// Address and process of a server that runs already.
-    pub(crate) external: Option<(SocketAddrV4, u32)>,
+    /// A server that runs already; its user is bench, its password wheat-from-chaff.
+    pub(crate) external: Option<External>,
 }
 
 impl Programs {
@@ -84,12 +84,7 @@ pub(crate) struct Subject {
     process: Process,
     tls: Option<Tls>,
     /// Kept open, so that the server may go on to print.
-    _stdout: Option<BufReader<ChildStdout>>,
-}
-
-enum Process {
-    Ours(Child),
-    External(u32),
+    _output: Option<Output>,
 }
 
 /// A certificate for one run, in files that go away with it.
@@ -98,10 +93,6 @@ struct Tls {
     cert: File,
     key: File,
 }
-
-/// The CPU of the server, and that of the benchmark.
-pub(crate) const SERVER_CPU: usize = 0;
-pub(crate) const OWN_CPU: usize = 1;
 
 /// How long a server may take to start: 5 s.
 const START_TRIES: usize = 100;
@@ -126,25 +117,12 @@ impl Subject {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        match &self.process {
-            Process::Ours(child) => child.id(),
-            Process::External(pid) => *pid,
-        }
+        self.process.pid()
     }
 
     /// What its clients by TLS need.
     pub(crate) fn tls(&self) -> Option<&Arc<ClientConfig>> {
         self.tls.as_ref().map(|tls| &tls.config)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if let Self::Ours(child) = self {
-            // It fails only if the server has ended.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }
 
@@ -186,22 +164,19 @@ fn heliograph(program: &Path, site: &Site, transport: Transport) -> anyhow::Resu
         }
         (Transport::Udp | Transport::Tls, _) => {}
     }
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("HELIOGRAPH_") {
-            command.env_remove(name);
-        }
-    }
-    let (process, mut stdout) = spawn_talking(command, site)?;
+    forget_settings(&mut command);
+    site.place(&mut command);
+    let (process, mut output) = Process::start(command)?;
     let mut subject = Subject {
         language: Language::Turn,
         transport,
         address: SocketAddrV4::new(site.server, 0),
         process,
         tls,
-        _stdout: None,
+        _output: None,
     };
     loop {
-        let line = next_line(&mut stdout)?;
+        let line = output.next_line()?;
         let value = line.split_whitespace().nth(1).unwrap_or_default();
         let address = value.strip_prefix(label).and_then(|value| value.strip_suffix(end));
         if let Some(address) = address {
@@ -209,7 +184,7 @@ fn heliograph(program: &Path, site: &Site, transport: Transport) -> anyhow::Resu
         }
         if line.contains("Ctrl-C") {
             ensure!(subject.address.port() != 0, "it says no address");
-            subject._stdout = Some(stdout);
+            subject._output = Some(output);
             return Ok(subject);
         }
     }
@@ -243,11 +218,12 @@ fn coturn(program: &Path, site: &Site, transport: Transport) -> anyhow::Result<S
         None => drop(command.args(["--no-tls", "--no-tcp"])),
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    confine(&mut command, site);
+    confine(&mut command, SERVER_CPU);
+    site.place(&mut command);
     let address = if tls.is_some() { secure } else { plain };
     let (language, process) = (Language::Turn, Process::Ours(command.spawn()?));
     wait_until_it_answers(site, plain)?;
-    Ok(Subject { language, transport, address, process, tls, _stdout: None })
+    Ok(Subject { language, transport, address, process, tls, _output: None })
 }
 
 fn wait_until_it_answers(site: &Site, server: SocketAddrV4) -> anyhow::Result<()> {
@@ -268,36 +244,15 @@ fn wait_until_it_answers(site: &Site, server: SocketAddrV4) -> anyhow::Result<()
 fn forwarder(site: &Site, more: &[&str]) -> anyhow::Result<Subject> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["forward", "--ip", &site.server.to_string()]).args(more);
-    let (process, mut stdout) = spawn_talking(command, site)?;
+    site.place(&mut command);
+    let (process, mut output) = Process::start(command)?;
     let (language, transport) = (Language::Bare, Transport::Udp);
-    let address = next_line(&mut stdout)?.trim().parse()?;
-    Ok(Subject { language, transport, address, process, tls: None, _stdout: Some(stdout) })
+    let address = output.next_line()?.trim().parse()?;
+    Ok(Subject { language, transport, address, process, tls: None, _output: Some(output) })
 }
 
-fn external(server: Option<(SocketAddrV4, u32)>) -> anyhow::Result<Subject> {
-    let (address, pid) = server.context("no --external")?;
+fn external(server: Option<External>) -> anyhow::Result<Subject> {
+    let External { address, pid } = server.context("no --external")?;
     let (language, transport, process) = (Language::Turn, Transport::Udp, Process::External(pid));
-    Ok(Subject { language, transport, address, process, tls: None, _stdout: None })
-}
-
-/// Starts a program that says when it is ready.
-fn spawn_talking(
-    mut command: Command,
-    site: &Site,
-) -> anyhow::Result<(Process, BufReader<ChildStdout>)> {
-    confine(&mut command, site);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-    let stdout = child.stdout.take().context("no standard output")?;
-    Ok((Process::Ours(child), BufReader::new(stdout)))
-}
-
-fn confine(command: &mut Command, site: &Site) {
-    sys::confine(command, SERVER_CPU);
-    site.place(command);
-}
-
-fn next_line(stdout: &mut BufReader<ChildStdout>) -> anyhow::Result<String> {
-    let mut line = String::new();
-    ensure!(stdout.read_line(&mut line)? > 0, "it ended");
-    Ok(line)
+    Ok(Subject { language, transport, address, process, tls: None, _output: None })
 }

@@ -277,40 +277,6 @@ impl Poller {
     }
 }
 
-/// Gives the calling thread one CPU.
-pub(crate) fn pin(cpu: usize) -> io::Result<()> {
-    // SAFETY: all zeros is the empty set, and CPU_SET checks the bounds.
-    let only = unsafe {
-        let mut only: libc::cpu_set_t = zeroed();
-        libc::CPU_SET(cpu, &mut only);
-        only
-    };
-    // SAFETY: the set outlives the call and is as long as said. 0 is the calling thread.
-    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &only) })?;
-    Ok(())
-}
-
-/// Puts the calling thread before all others of its CPU, but those that were put there too. What
-/// it starts inherits that.
-pub(crate) fn go_first() -> io::Result<()> {
-    let lowest = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the struct outlives the call. 0 is the calling thread.
-    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &lowest) })?;
-    Ok(())
-}
-
-/// Has a child get one CPU, and end when this process ends however it does.
-pub(crate) fn confine(command: &mut Command, cpu: usize) {
-    let before = move || {
-        pin(cpu)?;
-        // SAFETY: no pointers.
-        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
-        Ok(())
-    };
-    // SAFETY: between fork and exec it makes system calls and nothing else: no heap, no locks.
-    unsafe { command.pre_exec(before) };
-}
-
 /// A new network namespace, in which nobody is yet.
 pub(crate) fn new_network() -> io::Result<OwnedFd> {
     let make = || {
@@ -387,17 +353,6 @@ pub(crate) fn memory_file(bytes: &[u8]) -> io::Result<File> {
     let mut file = File::from(file);
     file.write_all(bytes)?;
     Ok(file)
-}
-
-/// Raises this process's limit of open files as far as it may go by itself.
-pub(crate) fn raise_open_files() -> io::Result<()> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the struct outlives the call.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: the struct outlives the call.
-    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
-    Ok(())
 }
 
 /// Asks for both buffers of a socket to be `bytes` long: past the system's limit if this process

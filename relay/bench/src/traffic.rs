@@ -1,13 +1,13 @@
 //! The sockets of a run, and the packets that go by them: sent by the batch, checked when they
 //! come.
 
-use crate::latency::Histogram;
 use crate::link::Link;
 use crate::packet::{self, FlowId, Seen, Stamp};
 use crate::setup::Client;
 use crate::sys::{self, CALL_DATAGRAMS, Outgoing, Poller, Receiver, Sender};
 use crate::turn;
 use anyhow::Context as _;
+use bench_kit::Histogram;
 use heliograph_base::Clock;
 use std::io;
 use std::net::{SocketAddrV4, UdpSocket};

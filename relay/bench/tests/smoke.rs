@@ -2,48 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use bench_kit::smoke::{Smoke, refusal, smoke};
 use heliograph_base::Clock;
 use relay_core::{Config, PeerPolicy, StaticUser};
 use relay_server::{Relay, RelayConfig, relay_core};
-use std::process::Command;
 
-/// A line of the CSV file, by its columns.
-struct Row(Vec<String>);
-
-impl Row {
-    fn number(&self, column: usize) -> f64 {
-        self.0[column].parse().unwrap()
-    }
-
-    fn assert_sound(&self, scenario: &str, subject: &str) {
-        assert_eq!(self.0[..2], [scenario, subject]);
-        assert_eq!(self.0.last().unwrap(), "", "not valid: {:?}", self.0);
-        assert!(self.number(3) > 0.0 && self.number(5) > 0.0, "{:?}", self.0);
-    }
-}
-
-/// Runs the benchmark with few clients; gives what it prints and all lines of its file.
-fn bench(arguments: &[&str]) -> (String, Vec<Row>) {
-    let name =
-        format!("relay-bench-smoke-{}-{}.csv", std::process::id(), arguments.join("-").len());
-    let csv = std::env::temp_dir().join(name);
-    let output = Command::new(env!("CARGO_BIN_EXE_relay-bench"))
-        .args(arguments)
-        .args(["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.05", "--clients", "4"])
-        .arg("--csv")
-        .arg(&csv)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = std::fs::read_to_string(&csv).unwrap();
-    std::fs::remove_file(&csv).unwrap();
-    let row = |line: &str| Row(line.split(',').map(str::to_owned).collect());
-    (String::from_utf8(output.stdout).unwrap(), text.lines().skip(1).map(row).collect())
+/// Runs the benchmark with few clients.
+fn bench(arguments: &[&str]) -> Smoke {
+    smoke(env!("CARGO_BIN_EXE_relay-bench"), 4, arguments)
 }
 
 #[test]
 fn forwarders_forward_single_packets_and_trains() {
-    let (table, rows) = bench(&["single-160-100", "train-1200", "--subjects=forward,forward-gso"]);
+    let Smoke { table, rows, .. } =
+        bench(&["single-160-100", "train-1200", "--subjects=forward,forward-gso"]);
     assert_eq!(rows.len(), 4, "{table}");
     for (row, (scenario, subject)) in rows.iter().zip([
         ("single-160-100", "forward"),
@@ -52,6 +24,7 @@ fn forwarders_forward_single_packets_and_trains() {
         ("train-1200", "forward-gso"),
     ]) {
         row.assert_sound(scenario, subject);
+        assert!(row.number(3) > 0.0, "it costs nothing: {:?}", row.0);
         assert!(row.number(7) < 0.05, "packets are missing: {:?}", row.0);
     }
     assert_eq!(table.lines().filter(|line| line.contains("forward-gso")).count(), 2, "{table}");
@@ -63,7 +36,7 @@ fn a_turn_server_is_put_to_every_work_that_needs_no_child() {
     let external = format!("{},{}", relay.listeners()[0].bound, std::process::id());
     let works = ["single-160-100", "relay-to-relay", "paced-20k", "binding", "allocate"];
     let arguments = ["--subjects=external", "--external", &external];
-    let (table, rows) = bench(&[&works[..], &arguments].concat());
+    let Smoke { table, rows, .. } = bench(&[&works[..], &arguments].concat());
     assert_eq!(rows.len(), works.len(), "{table}");
     for (row, work) in rows.iter().zip(works) {
         // A paced run that loses isn't valid, and on a busy machine it may.
@@ -75,9 +48,8 @@ fn a_turn_server_is_put_to_every_work_that_needs_no_child() {
 
 #[test]
 fn a_scenario_that_nobody_knows_is_an_error() {
-    let output = Command::new(env!("CARGO_BIN_EXE_relay-bench")).arg("singel").output().unwrap();
-    assert!(!output.status.success());
-    assert!(String::from_utf8(output.stderr).unwrap().contains("no scenario is called singel"));
+    let said = refusal(env!("CARGO_BIN_EXE_relay-bench"), "singel");
+    assert!(said.contains("no scenario is called singel"), "{said}");
 }
 
 fn config() -> RelayConfig {

@@ -3,7 +3,8 @@
 //! Here: what goes in and out, and the first choice for each datagram. In the files beside: who
 //! asks (`authenticate`, `credentials`, `nonce`, `limiter`), what requests do (`allocate`,
 //! `reserve`, `control`, `tcp`, `discovery`, `mobility`) and get (`answer`), how data goes
-//! (`relay`), what an operator asks (`list`, `revoke`), and what is kept (`allocation`, `peers`, `table`, `stock`, `rates`, `tickets`).
+//! (`relay`), what an operator asks (`list`, `revoke`), and what is kept (`allocation`, `peers`,
+//! `table`, `stock`, `rates`, `tickets`).
 
 mod allocate;
 mod allocation;

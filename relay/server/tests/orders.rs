@@ -1,5 +1,7 @@
 //! What an operator asks of a relay that runs: of all its workers, whichever has the client.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod client;
 
 use client::{Client, config, start};

@@ -2,10 +2,10 @@
 
 use crate::crowd::{Crowd, Event, Listener};
 use crate::joins::{UNDER_WAY_TO_ROOM, join, meet_all};
-use crate::latency::Histogram;
 use crate::report::{Memory, Sample};
 use crate::scenario::Run;
 use anyhow::{bail, ensure};
+use bench_kit::Histogram;
 use std::time::Duration;
 
 /// CPU time is for each frame to one of the others. Latency is from the begin of the connection, or

@@ -1,10 +1,10 @@
 //! Clients that come: so many at a time, into small rooms or into a large one.
 
 use crate::crowd::{Crowd, Event, Listener, Nobody};
-use crate::latency::Histogram;
 use crate::report::{Memory, Sample};
 use crate::scenario::{Run, Used};
 use anyhow::ensure;
+use bench_kit::Histogram;
 use std::ops::Range;
 
 /// How many are on their way in at once.

@@ -2,10 +2,10 @@
 
 use crate::crowd::{Crowd, Event, Listener};
 use crate::joins::{UNDER_WAY, join, meet_in_pairs};
-use crate::latency::Histogram;
 use crate::payload::{Payload, Said};
 use crate::report::{Memory, Sample};
 use crate::scenario::{Meter, Run};
+use bench_kit::Histogram;
 use std::time::Duration;
 
 /// Signals a second, all together.

@@ -4,15 +4,15 @@ use crate::cli::Options;
 use crate::crowd::Crowd;
 use crate::report::Sample;
 use crate::subject::{Kind, Subject};
-use crate::{broadcast, idle, joins, pairs, session, stalled, usage};
+use crate::{broadcast, idle, joins, pairs, session, stalled};
 use anyhow::bail;
+use bench_kit::Plan;
 use heliograph_base::{Clock, Time};
-use std::time::Duration;
 
 /// One work.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
+    name: &'static str,
     clients: usize,
     work: Work,
 }
@@ -53,13 +53,22 @@ const fn scenario(name: &'static str, clients: usize, work: Work) -> Scenario {
     Scenario { name, clients, work }
 }
 
-impl Scenario {
+impl bench_kit::Scenario for Scenario {
+    type Kind = Kind;
+    type Sample = Sample;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Whether it makes a difference to the others.
-    pub(crate) fn suits(&self, kind: Kind) -> bool {
+    fn suits(&self, kind: Kind) -> bool {
         let is_of_signals = matches!(self.work, Work::PairsPaced | Work::PairsSaturated);
         kind != Kind::HeliographNoIds || is_of_signals
     }
+}
 
+impl Scenario {
     /// Puts a server to the work once.
     ///
     /// # Errors
@@ -102,14 +111,6 @@ pub(crate) struct Run {
     pub(crate) plan: Plan,
 }
 
-/// How long a run takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    /// Before anything is measured.
-    pub(crate) warm_up: Duration,
-    pub(crate) measured: Duration,
-}
-
 /// What was used between two readings, or several pairs of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Used {
@@ -136,7 +137,8 @@ pub(crate) struct Meter {
 
 impl Run {
     pub(crate) fn meter(&self) -> anyhow::Result<Meter> {
-        let (cpu_ns, own_cpu_ns) = (usage::cpu_ns(self.pid)?, usage::cpu_ns(std::process::id())?);
+        let (cpu_ns, own_cpu_ns) =
+            (bench_kit::cpu_ns(self.pid)?, bench_kit::cpu_ns(std::process::id())?);
         Ok(Meter { at: self.clock.now().time, cpu_ns, own_cpu_ns })
     }
 
@@ -151,7 +153,7 @@ impl Run {
     }
 
     pub(crate) fn resident_kib(&self) -> anyhow::Result<f64> {
-        Ok(usage::resident_kib(self.pid)? as f64)
+        Ok(bench_kit::resident_kib(self.pid)? as f64)
     }
 
     /// Fails if there are no pairs.

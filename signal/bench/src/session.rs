@@ -2,10 +2,10 @@
 //! their candidates.
 
 use crate::crowd::{Crowd, Event, Listener};
-use crate::latency::Histogram;
 use crate::payload::{Payload, Said};
 use crate::report::{Memory, Sample};
 use crate::scenario::Run;
+use bench_kit::Histogram;
 use std::time::Duration;
 
 const DESCRIPTION_BYTES: usize = 2048;

@@ -1,13 +1,12 @@
 //! The servers that are measured, each as a child process with one CPU.
 
 use crate::crowd::Language;
-use crate::sys;
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
+use bench_kit::{External, Output, Process, forget_settings};
 use std::fmt;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -54,8 +53,8 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     pub(crate) heliograph: PathBuf,
-    /// Address and process of a server that runs already.
-    pub(crate) external: Option<(SocketAddrV4, u32)>,
+    /// A heliograph that runs already, by its HTTP address.
+    pub(crate) external: Option<External>,
 }
 
 impl Programs {
@@ -83,17 +82,8 @@ pub(crate) struct Subject {
     pub(crate) address: SocketAddrV4,
     process: Process,
     /// Kept open, so that the server may go on to print.
-    _stdout: Option<BufReader<ChildStdout>>,
+    _output: Option<Output>,
 }
-
-enum Process {
-    Ours(Child),
-    External(u32),
-}
-
-/// The CPU of the server, and that of the benchmark.
-const SERVER_CPU: usize = 0;
-pub(crate) const OWN_CPU: usize = 1;
 
 impl Subject {
     /// Starts a server on a free port, and waits until it listens.
@@ -109,20 +99,7 @@ impl Subject {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        match &self.process {
-            Process::Ours(child) => child.id(),
-            Process::External(pid) => *pid,
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if let Self::Ours(child) = self {
-            // It fails only if the server has ended.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.process.pid()
     }
 }
 
@@ -133,24 +110,20 @@ fn heliograph(program: &Path, ids: bool) -> anyhow::Result<Subject> {
     for limit in ["--address-connections", "--address-joins", "--joins", "--client-frames"] {
         command.args([limit, "0"]);
     }
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("HELIOGRAPH_") {
-            command.env_remove(name);
-        }
-    }
-    let (process, mut stdout) = spawn(command)?;
+    forget_settings(&mut command);
+    let (process, mut output) = Process::start(command)?;
     let mut address = None;
     loop {
-        let line = next_line(&mut stdout)?;
+        let line = output.next_line()?;
         let value = line.split_whitespace().nth(1).unwrap_or_default();
         let url = value.strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/v1/ws"));
         if let Some(url) = url {
             address = Some(url.parse()?);
         }
         if line.contains("Ctrl-C") {
-            let (address, _stdout) = (address.context("it says no address")?, Some(stdout));
+            let (address, _output) = (address.context("it says no address")?, Some(output));
             let language = Language::Heliograph { ids };
-            return Ok(Subject { language, address, process, _stdout });
+            return Ok(Subject { language, address, process, _output });
         }
     }
 }
@@ -158,27 +131,13 @@ fn heliograph(program: &Path, ids: bool) -> anyhow::Result<Subject> {
 fn naive(more: &[&str]) -> anyhow::Result<Subject> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("naive").args(more);
-    let (process, mut stdout) = spawn(command)?;
-    let address = next_line(&mut stdout)?.trim().parse()?;
-    Ok(Subject { language: Language::Plain, address, process, _stdout: Some(stdout) })
+    let (process, mut output) = Process::start(command)?;
+    let address = output.next_line()?.trim().parse()?;
+    Ok(Subject { language: Language::Plain, address, process, _output: Some(output) })
 }
 
-fn external(server: Option<(SocketAddrV4, u32)>) -> anyhow::Result<Subject> {
-    let (address, pid) = server.context("no --external")?;
+fn external(server: Option<External>) -> anyhow::Result<Subject> {
+    let External { address, pid } = server.context("no --external")?;
     let (language, process) = (Language::Heliograph { ids: true }, Process::External(pid));
-    Ok(Subject { language, address, process, _stdout: None })
-}
-
-/// Starts a program that says when it is ready.
-fn spawn(mut command: Command) -> anyhow::Result<(Process, BufReader<ChildStdout>)> {
-    sys::confine(&mut command, SERVER_CPU);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-    let stdout = child.stdout.take().context("no standard output")?;
-    Ok((Process::Ours(child), BufReader::new(stdout)))
-}
-
-fn next_line(stdout: &mut BufReader<ChildStdout>) -> anyhow::Result<String> {
-    let mut line = String::new();
-    ensure!(stdout.read_line(&mut line)? > 0, "it ended");
-    Ok(line)
+    Ok(Subject { language, address, process, _output: None })
 }

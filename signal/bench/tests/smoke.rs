@@ -1,40 +1,14 @@
 //! The benchmark measures for a moment: what it counts must add up. Nothing here looks at times.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use bench_kit::smoke::{Smoke, refusal, smoke};
 use heliograph_base::Clock;
 use signal_server::{AdmissionLimits, Http, HttpLimits, Signal, SignalConfig, bind};
-use std::process::Command;
 
-/// A line of the CSV file, by its columns.
-struct Row(Vec<String>);
-
-impl Row {
-    fn assert_sound(&self, scenario: &str, subject: &str) {
-        assert_eq!(self.0[..2], [scenario, subject]);
-        assert_eq!(self.0.last().unwrap(), "", "not valid: {:?}", self.0);
-        let per_second: f64 = self.0[5].parse().unwrap();
-        assert!(per_second > 0.0, "{:?}", self.0);
-    }
-}
-
-/// Runs the benchmark with few clients; gives what it prints and all lines of its file.
-fn bench(name: &str, arguments: &[&str]) -> (String, Vec<Row>) {
-    let name = format!("signal-bench-smoke-{}-{name}.csv", std::process::id());
-    let csv = std::env::temp_dir().join(name);
-    let output = Command::new(env!("CARGO_BIN_EXE_signal-bench"))
-        .args(arguments)
-        .args(["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.05", "--clients", "46"])
-        .arg("--csv")
-        .arg(&csv)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = std::fs::read_to_string(&csv).unwrap();
-    std::fs::remove_file(&csv).unwrap();
-    let row = |line: &str| Row(line.split(',').map(str::to_owned).collect());
-    let table = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    (table, text.lines().skip(1).map(row).collect())
+/// Runs the benchmark with few clients.
+fn bench(arguments: &[&str]) -> Smoke {
+    smoke(env!("CARGO_BIN_EXE_signal-bench"), 46, arguments)
 }
 
 const WORKS: [&str; 8] = [
@@ -50,8 +24,8 @@ const WORKS: [&str; 8] = [
 
 #[test]
 fn the_naive_relay_is_put_to_every_work() {
-    let (table, rows) = bench("naive", &["--subjects=naive"]);
-    assert_eq!(rows.len(), WORKS.len(), "{table}");
+    let Smoke { table, notes, rows } = bench(&["--subjects=naive"]);
+    assert_eq!(rows.len(), WORKS.len(), "{notes}");
     for (row, work) in rows.iter().zip(WORKS) {
         row.assert_sound(work, "naive");
     }
@@ -60,8 +34,8 @@ fn the_naive_relay_is_put_to_every_work() {
 
 #[test]
 fn small_buffers_make_the_naive_relay_another_subject() {
-    let (table, rows) = bench("small", &["session", "--subjects=naive-small"]);
-    assert_eq!(rows.len(), 1, "{table}");
+    let Smoke { table, notes, rows } = bench(&["session", "--subjects=naive-small"]);
+    assert_eq!(rows.len(), 1, "{table}{notes}");
     rows[0].assert_sound("session", "naive-small");
 }
 
@@ -79,8 +53,8 @@ fn ours_is_put_to_every_work_and_ends_those_that_stall() {
         address
     });
     let external = format!("{address},{}", std::process::id());
-    let (table, rows) = bench("ours", &["--subjects=external", "--external", &external]);
-    assert_eq!(rows.len(), WORKS.len(), "{table}");
+    let Smoke { table, notes, rows } = bench(&["--subjects=external", "--external", &external]);
+    assert_eq!(rows.len(), WORKS.len(), "{notes}");
     for (row, work) in rows.iter().zip(WORKS) {
         row.assert_sound(work, "external");
     }
@@ -102,7 +76,6 @@ fn unlimited() -> SignalConfig {
 
 #[test]
 fn a_scenario_that_nobody_knows_is_an_error() {
-    let output = Command::new(env!("CARGO_BIN_EXE_signal-bench")).arg("iddle").output().unwrap();
-    assert!(!output.status.success());
-    assert!(String::from_utf8(output.stderr).unwrap().contains("no scenario is called iddle"));
+    let said = refusal(env!("CARGO_BIN_EXE_signal-bench"), "iddle");
+    assert!(said.contains("no scenario is called iddle"), "{said}");
 }

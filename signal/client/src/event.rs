@@ -3,6 +3,7 @@
 use crate::{Error, Path, Peer, Trouble};
 use bytes::Bytes;
 use signal_core::PeerId;
+use signal_core::client::RoomEvent;
 use signal_core::protocol::LeaveReason;
 
 /// Something happened in the room.
@@ -50,6 +51,9 @@ pub enum Event {
         /// Why.
         reason: LeaveReason,
     },
+    /// The room tells more than who is in it: its host, its state, its rules, what was said to
+    /// several.
+    Room(RoomEvent),
     /// The connection to the server is lost, and tried to be had again. Peer connections stay open,
     /// but nobody new is announced meanwhile. One of the following three comes next.
     SignalingLost(Error),

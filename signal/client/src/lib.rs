@@ -45,4 +45,4 @@ pub use link::{CandidateType, Path};
 pub use peer::{Counts, Peer, Stats};
 pub use room::{Options, Room, join};
 pub use signal_core::protocol::{ErrorCode, LeaveReason};
-pub use signal_core::{BadId, PeerId, RoomId};
+pub use signal_core::{BadId, PeerId, RoomId, Token};

@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_json::value::to_raw_value;
 use signal_core::client::{Event as SessionEvent, Member, Seat};
 use signal_core::protocol::{IceServer, LeaveReason};
-use signal_core::{PeerId, RoomId};
+use signal_core::{PeerId, RoomId, Token};
 use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub struct Options {
     pub metadata: Value,
     /// Go through a TURN server even where a direct path would work.
     pub relay_only: bool,
+    /// Shown to be let in, where the server asks for it.
+    pub token: Option<Token>,
 }
 
 /// A seat in a room. Dropped, it leaves the room in the background; [`close`](Self::close) waits
@@ -60,7 +62,7 @@ pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error
     }
     let metadata = Some(&options.metadata).filter(|metadata| metadata.is_object());
     let metadata = metadata.map(to_raw_value).transpose().map_err(|_| Error::BadMetadata)?;
-    let (signaling, seat) = Signaling::join(place, id.clone(), metadata).await?;
+    let (signaling, seat) = Signaling::join(place, id.clone(), metadata, options.token).await?;
     let peer_id = seat.peer.clone();
     let inbox = Arc::new(Inbox::default());
     let task = RoomTask::new(options.relay_only, Arc::clone(&inbox));
@@ -242,6 +244,7 @@ impl RoomTask {
                     link.signal(data);
                 }
             }
+            SessionEvent::Room(event) => self.inbox.push(Event::Room(event))?,
             SessionEvent::Ice(update) => self.handle_ice(session.is_local(), &update.ice_servers),
             SessionEvent::Refused(refusal) => {
                 tracing::debug!(code = %refusal.code, text = %refusal.text, "a signal was refused");

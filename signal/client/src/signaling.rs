@@ -8,7 +8,7 @@ use crate::socket::{Socket, SocketEvent};
 use heliograph_base::Time;
 use serde_json::value::RawValue;
 use signal_core::client::{Config, Event, Loss, NotTaken, Output, Refusal, Seat, Session};
-use signal_core::{PeerId, RoomId};
+use signal_core::{PeerId, RoomId, Token};
 use std::future::pending;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -50,12 +50,17 @@ impl Signaling {
         place: Place,
         room: RoomId,
         metadata: Option<Box<RawValue>>,
+        token: Option<Token>,
     ) -> Result<(Self, Seat), Error> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).expect("without it there are no keys for DTLS either");
         let now = Instant::now();
+        let mut session = Session::new(Config::default(), room, metadata, seed);
+        if let Some(token) = token {
+            session.set_token(token);
+        }
         let mut signaling = Self {
-            session: Session::new(Config::default(), room, metadata, seed),
+            session,
             place,
             started: now,
             line: Line::Closed,
@@ -74,6 +79,7 @@ impl Signaling {
                 | Event::PeerBack(_)
                 | Event::PeerLeft { .. }
                 | Event::Signal { .. }
+                | Event::Room(_)
                 | Event::Ice(_)
                 | Event::Refused(_) => {}
             }

@@ -1,4 +1,4 @@
-//! The limits of rooms and sessions: each with its default, unit and reason.
+//! The limits of rooms, sessions and tickets: each with its default, unit and reason.
 
 use heliograph_base::Secret;
 use std::time::Duration;
@@ -46,7 +46,8 @@ pub struct Config {
     /// ([`ErrorCode::is_nobodys_fault`](crate::protocol::ErrorCode::is_nobodys_fault)) don't count.
     pub refusals_max: u32,
     /// How many frames a second a client may send after a burst of `messages_burst`; one that sends
-    /// more isn't read from for so long. 0: no limit.
+    /// more isn't read from for so long. Pings, pongs and the parts of a frame count too. 0: no
+    /// limit.
     ///
     /// 100: what games send that use signaling as a fallback.
     pub messages_per_s: u64,
@@ -80,6 +81,43 @@ pub struct Config {
     ///
     /// 16 KiB: a part of `unacked_bytes_max`, whose limit nobody may meet just since others come.
     pub news_bytes_max: usize,
+    /// How many bytes of broadcasts a second the members of one room are sent together, after a
+    /// burst of `broadcast_bytes_burst`; others are refused with `rate_limited`. 0: no limit.
+    ///
+    /// 4 MiB: what one member says costs as many times as there are others.
+    pub broadcast_bytes_per_s: u64,
+    /// 16 MiB: the largest frame to 256 members.
+    pub broadcast_bytes_burst: u64,
+    /// The largest state of a room, in bytes of JSON text.
+    ///
+    /// 16 KiB: a newcomer is sent all of it, and everybody each change.
+    pub state_bytes_max: usize,
+    /// The longest password of a room, in bytes.
+    ///
+    /// 128: any that a person remembers.
+    pub password_bytes_max: usize,
+    /// How many broadcasts a room may keep for newcomers.
+    ///
+    /// 256: a page of a chat, or the moves of a game.
+    pub history_max: usize,
+    /// How many bytes they may have; older ones are forgotten.
+    ///
+    /// 64 KiB: a newcomer is sent all of it in one frame.
+    pub history_bytes_max: usize,
+    /// For how long they are kept.
+    ///
+    /// 1 h: who comes later comes to another conversation.
+    pub history_age: Duration,
+    /// How many clients a room bans; with more, the oldest ban is forgotten.
+    ///
+    /// 64: a host that has more to do needs a password.
+    pub bans_max: usize,
+    /// How long a host may be away; then the room has another.
+    ///
+    /// 5 s: with the second before it is `away`, a change of networks.
+    pub host_patience: Duration,
+    /// Whether rooms are made by who comes first; else only by who may make them.
+    pub opens_rooms: bool,
     /// The largest frame of a client, in bytes of UTF-8; a larger one closes the connection with
     /// 1009.
     ///
@@ -166,6 +204,16 @@ impl Default for Config {
             bytes_burst: 1 << 20,
             room_joins_per_s: 50,
             room_joins_burst: 2048,
+            broadcast_bytes_per_s: 4 << 20,
+            broadcast_bytes_burst: 16 << 20,
+            state_bytes_max: 16 << 10,
+            password_bytes_max: 128,
+            history_max: 256,
+            history_bytes_max: 64 << 10,
+            history_age: Duration::from_secs(3600),
+            bans_max: 64,
+            host_patience: Duration::from_secs(5),
+            opens_rooms: true,
             news_per_s: 100,
             news_burst: 32,
             news_max: 64,
@@ -179,6 +227,100 @@ impl Default for Config {
             unacked_bytes_max: 256 << 10,
             at_expiry: AtExpiry::End,
             peer_taken: PeerTaken::Refuse,
+        }
+    }
+}
+
+/// What tickets must keep to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatchLimits {
+    /// The largest ticket, in bytes of JSON text; larger ones are refused with `bad_ticket`.
+    ///
+    /// 4 KiB: ten conditions take 1 KiB. Bounds what a waiting ticket holds.
+    pub ticket_bytes_max: usize,
+    /// The most properties of one ticket, and the most conditions.
+    ///
+    /// 16: games ask for three or four.
+    pub properties_max: usize,
+    /// See `properties_max`.
+    pub conditions_max: usize,
+    /// The most values of a `one_of`.
+    ///
+    /// 16: a dozen regions.
+    pub choices_max: usize,
+    /// The longest text that is a value, in bytes of UTF-8.
+    ///
+    /// 64: as long as a name may be.
+    pub text_bytes_max: usize,
+    /// The most players of one match.
+    ///
+    /// 64: more than a mesh of peers can use.
+    pub players_max: u32,
+    /// How long a ticket that doesn't say waits for more players than the fewest that it wants.
+    ///
+    /// 3 s: nobody notices, and who comes at the same time plays together.
+    pub fill: Duration,
+    /// How long a ticket that doesn't say waits for a match; then it has expired.
+    ///
+    /// 60 s: longer than that people leave.
+    pub timeout: Duration,
+    /// The longest that a ticket may wait, and the longest time that it may name.
+    ///
+    /// 10 min: rare modes at night.
+    pub timeout_max: Duration,
+    /// For how long the owner of a waiting ticket may be gone; then the ticket is cancelled.
+    ///
+    /// 30 s: as long as the seat of a session is kept.
+    pub abandon: Duration,
+    /// For how long it can be asked what became of a ticket.
+    ///
+    /// 60 s: longer than the longest poll, so that an answer that got lost can be asked for again.
+    pub outcome_kept: Duration,
+    /// The most tickets that wait; the next is refused with `server_full`.
+    ///
+    /// 16,384: a queue of a large game. Bounds memory to 64 MiB, if all are of the largest size.
+    pub tickets_max: usize,
+    /// The most outcomes that are kept; beyond it the oldest is forgotten sooner.
+    ///
+    /// 65,536: a thousand a second for a minute.
+    pub outcomes_max: usize,
+    /// How many steps the search for one ticket's group may take; then what it has goes, if it may,
+    /// and else it gives up and is taken up again after `search_pause`.
+    ///
+    /// 32,768: about a millisecond. Groups of people who accept each other take one step a player;
+    /// only where many accept one and few accept each other it takes more, in the worst case
+    /// without bound.
+    pub search_steps_max: u32,
+    /// See `search_steps_max`.
+    ///
+    /// 5 s: by then tickets have come and gone.
+    pub search_pause: Duration,
+    /// How many comparisons of two tickets one call of `handle_timeout` makes before it lets
+    /// others have their turn; what is left is due at once.
+    ///
+    /// 65,536: a few milliseconds.
+    pub comparisons_per_turn: u64,
+}
+
+impl Default for MatchLimits {
+    fn default() -> Self {
+        Self {
+            ticket_bytes_max: 4 << 10,
+            properties_max: 16,
+            conditions_max: 16,
+            choices_max: 16,
+            text_bytes_max: 64,
+            players_max: 64,
+            fill: Duration::from_secs(3),
+            timeout: Duration::from_secs(60),
+            timeout_max: Duration::from_secs(600),
+            abandon: Duration::from_secs(30),
+            outcome_kept: Duration::from_secs(60),
+            tickets_max: 1 << 14,
+            outcomes_max: 1 << 16,
+            search_steps_max: 1 << 15,
+            search_pause: Duration::from_secs(5),
+            comparisons_per_turn: 1 << 16,
         }
     }
 }

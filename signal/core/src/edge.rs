@@ -1,13 +1,16 @@
 //! One client's connection, whatever carries it: what it may say when, and when it is over.
 
 use crate::bucket::Bucket;
+use crate::matchmaking::{Status, Ticket};
 use crate::protocol::{
-    ClientFrame, ClientMessage, CloseCode, ErrorCode, ErrorFrame, LeaveReason, ServerFrame,
+    ClientFrame, ClientMessage, CloseCode, Entry, ErrorCode, ErrorFrame, LeaveReason, ServerFrame,
     Unreadable,
 };
+use crate::room::read_action;
 use crate::{
-    Config, Detached, Event, FrameText, IceUrls, Join, Metadata, Numbered, Once, PeerId, Purpose,
-    Queue, Renew, Request, Resume, RoomId, SessionKey, SessionName, Signal, Token,
+    Config, Detached, Event, FrameText, IceUrls, Join, MatchLimits, Metadata, NewRoom, Numbered,
+    Once, Password, PeerId, Purpose, Queue, Renew, Request, Resume, RoomId, RoomRequest,
+    SessionKey, SessionName, Signal, Token,
 };
 use heliograph_base::Time;
 use serde_json::value::RawValue;
@@ -39,6 +42,10 @@ pub struct Edge {
     rests_until: Option<Time>,
     requests: Queue<Request>,
     transmits: Queue<Transmit>,
+    /// What tickets must keep to; none, if this connection takes none.
+    matching: Option<Arc<MatchLimits>>,
+    /// A ticket that was read.
+    ticket: Option<Box<Ticket>>,
     ended: Option<End>,
 }
 
@@ -68,6 +75,8 @@ pub enum End {
 enum State {
     /// No seat, and none asked for.
     Greeting,
+    /// A ticket waits, which the client calls by this number.
+    Matching(Option<u64>),
     /// The hub has been asked for a seat, or for a session.
     Joining,
     /// In a room.
@@ -91,8 +100,18 @@ impl Edge {
             rests_until: None,
             requests: Queue::new(),
             transmits: Queue::new(),
+            matching: None,
+            ticket: None,
             ended: None,
         }
+    }
+
+    /// The same, but it takes tickets: what [`poll_ticket`](Self::poll_ticket) gives out is carried
+    /// to the matchmaking, and what becomes of it told to
+    /// [`handle_ticket`](Self::handle_ticket).
+    #[must_use]
+    pub fn with_matchmaking(self, limits: Arc<MatchLimits>) -> Self {
+        Self { matching: Some(limits), ..self }
     }
 
     /// A connection whose client has said by other means, such as a URL, which session is its own.
@@ -122,7 +141,7 @@ impl Edge {
 
     /// Takes a text frame of the client.
     pub fn handle_text(&mut self, now: Time, text: &str) {
-        self.handle_sign_of_life(now);
+        self.hear(now);
         if text.len() > self.config.frame_bytes_max {
             return self.close(CloseCode::TooBig);
         }
@@ -143,15 +162,16 @@ impl Edge {
 
     /// Takes note of a binary frame: it is refused.
     pub fn handle_binary(&mut self, now: Time) {
-        self.handle_sign_of_life(now);
+        self.hear(now);
         self.pace(now, 0);
         self.refuse_plainly(ErrorCode::BinaryFrame, None);
     }
 
-    /// Takes note that the client is alive: something came from it, such as the answer to a ping.
+    /// Takes note of what says only that the client is alive: the answer to a ping, a ping of its
+    /// own, a part of a frame. It counts as a frame, since it costs as much to read.
     pub fn handle_sign_of_life(&mut self, now: Time) {
-        self.last_heard = now;
-        self.asked = None;
+        self.hear(now);
+        self.pace(now, 0);
     }
 
     /// Takes what the hub says.
@@ -163,7 +183,7 @@ impl Edge {
             Event::Seated { peer } => self.state = State::Seated(peer),
             Event::Frame(frame) => self.transmit(Transmit::Frame(frame)),
             Event::Refused { code, text, id, retry_after } => {
-                if matches!(self.state, State::Joining) {
+                if matches!(self.state, State::Joining | State::Matching(_)) {
                     self.state = State::Greeting;
                 }
                 let retry_after_ms = retry_after.map(|after| after.as_millis() as u64);
@@ -174,6 +194,37 @@ impl Edge {
             Event::Done { .. } => {}
             Event::Close(code) => self.close(code),
         }
+    }
+
+    /// Tells the client what has become of its ticket. When that is over it has the time for a
+    /// `hello` as if it had just connected.
+    pub fn handle_ticket(&mut self, now: Time, status: &Status) {
+        let (State::Matching(id), None) = (&self.state, self.ended) else { return };
+        let id = *id;
+        let frame = match status {
+            Status::Waiting { expires_in_s } => {
+                ServerFrame::Waiting { expires_in_s: *expires_in_s, id }
+            }
+            Status::Matched { room, players, seats } => ServerFrame::Matched {
+                room: room.as_str().into(),
+                players: *players,
+                seats: seats.into(),
+                id,
+            },
+            Status::Expired | Status::Cancelled => ServerFrame::Expired { id },
+        };
+        if !matches!(status, Status::Waiting { .. }) {
+            (self.state, self.opened) = (State::Greeting, now);
+        }
+        let frame = FrameText::encode(&frame);
+        self.transmit(Transmit::Frame(Numbered { seq: None, ack: None, frame }));
+    }
+
+    /// Gives out a ticket that the client has posted, and the number of the request.
+    pub fn poll_ticket(&mut self) -> Option<(Option<u64>, Ticket)> {
+        let (State::Matching(id), None) = (&self.state, self.ended) else { return None };
+        let id = *id;
+        self.ticket.take().map(|ticket| (id, *ticket))
     }
 
     /// Takes note that the time of [`poll_timeout`](Self::poll_timeout) has come. Does nothing if
@@ -188,8 +239,8 @@ impl Edge {
         }
         match (&self.state, self.asked) {
             (State::Greeting | State::Joining, _) => self.close(CloseCode::HelloTimeout),
-            (State::Seated(_), Some(_)) => self.close(CloseCode::Vanished),
-            (State::Seated(_), None) => {
+            (State::Matching(_) | State::Seated(_), Some(_)) => self.close(CloseCode::Vanished),
+            (State::Matching(_) | State::Seated(_), None) => {
                 self.asked = Some(now);
                 self.transmit(Transmit::Ping);
             }
@@ -242,10 +293,10 @@ impl Edge {
         let Config { hello_timeout, heartbeat_interval, heartbeat_timeout, .. } = *self.config;
         Some(match (&self.state, self.asked) {
             (State::Greeting | State::Joining, _) => self.opened + hello_timeout,
-            (State::Seated(_), None) => self.last_heard + heartbeat_interval,
+            (State::Matching(_) | State::Seated(_), None) => self.last_heard + heartbeat_interval,
             // Counted from the question: if it is us who slept, the client still has time to
             // answer.
-            (State::Seated(_), Some(asked)) => {
+            (State::Matching(_) | State::Seated(_), Some(asked)) => {
                 asked + heartbeat_timeout.saturating_sub(heartbeat_interval)
             }
         })
@@ -267,9 +318,14 @@ impl Edge {
     #[must_use]
     pub fn peer(&self) -> Option<&PeerId> {
         match &self.state {
-            State::Greeting | State::Joining => None,
+            State::Greeting | State::Matching(_) | State::Joining => None,
             State::Seated(peer) => Some(peer),
         }
+    }
+
+    fn hear(&mut self, now: Time) {
+        self.last_heard = now;
+        self.asked = None;
     }
 
     /// Counts a frame; a client that sends faster than it may isn't read from for a while.
@@ -302,60 +358,109 @@ impl Edge {
     }
 
     fn handle_frame(&mut self, id: Option<u64>, frame: ClientFrame<'_>) {
-        match (&self.state, frame) {
-            (State::Greeting, ClientFrame::Hello { room, metadata, once, token }) => {
-                self.join(id, &room, metadata, (once.as_deref(), &token));
+        match (&self.state, &frame) {
+            (State::Greeting, ClientFrame::Hello { room, metadata, once, token, entry }) => {
+                let join = self.read_join(room, *metadata, (once.as_deref(), token), entry);
+                self.join(id, join);
             }
             (State::Greeting, ClientFrame::Resume { session, key, seq, attempt }) => {
-                self.resume(id, (&session, &key), (seq, attempt));
+                self.resume(id, (session, key), (*seq, *attempt));
             }
+            (State::Greeting, ClientFrame::Match { ticket }) => self.post(id, ticket),
+            (State::Matching(_), ClientFrame::Ping) => self.pong(id),
             // In a room it is taken before.
-            (_, ClientFrame::Signal { .. }) | (State::Greeting, _) => {
+            (_, ClientFrame::Signal { .. }) | (State::Greeting | State::Matching(_), _) => {
                 self.refuse_plainly(ErrorCode::HelloFirst, id);
             }
             (
                 State::Joining | State::Seated(_),
-                ClientFrame::Hello { .. } | ClientFrame::Resume { .. },
+                ClientFrame::Hello { .. } | ClientFrame::Resume { .. } | ClientFrame::Match { .. },
             ) => self.refuse_plainly(ErrorCode::AlreadyJoined, id),
             (State::Joining | State::Seated(_), ClientFrame::Ack) => {}
             (State::Joining | State::Seated(_), ClientFrame::Token { token }) => {
-                let (token, grant) = (Token::new(&token), None);
+                let (token, grant) = (Token::new(token), None);
                 self.requests.push(Request::Renew(Renew { token, grant, id }));
             }
+            (
+                State::Joining | State::Seated(_),
+                ClientFrame::Broadcast { .. }
+                | ClientFrame::State { .. }
+                | ClientFrame::Metadata { .. }
+                | ClientFrame::Rules { .. }
+                | ClientFrame::Host { .. }
+                | ClientFrame::Kick { .. },
+            ) => self.ask_room(id, frame),
             (State::Joining | State::Seated(_), ClientFrame::Leave) => {
                 self.close(CloseCode::Normal);
             }
-            (State::Joining | State::Seated(_), ClientFrame::Ping) => {
-                let frame = FrameText::encode(&ServerFrame::Pong { id });
-                self.transmit(Transmit::Frame(Numbered { seq: None, ack: None, frame }));
-            }
+            (State::Joining | State::Seated(_), ClientFrame::Ping) => self.pong(id),
         }
     }
 
-    fn join(
-        &mut self,
-        id: Option<u64>,
+    fn pong(&mut self, id: Option<u64>) {
+        let frame = FrameText::encode(&ServerFrame::Pong { id });
+        self.transmit(Transmit::Frame(Numbered { seq: None, ack: None, frame }));
+    }
+
+    fn post(&mut self, id: Option<u64>, ticket: &RawValue) {
+        let Some(limits) = &self.matching else {
+            let text = "tickets are taken by a WebSocket, or by POST /v1/tickets";
+            return self.refuse_saying(ErrorCode::BadTicket, text.to_owned(), id);
+        };
+        match Ticket::parse(ticket.get(), limits) {
+            Ok(ticket) => {
+                self.state = State::Matching(id);
+                self.ticket = Some(Box::new(ticket));
+            }
+            Err(bad) => self.refuse_saying(ErrorCode::BadTicket, bad.to_string(), id),
+        }
+    }
+
+    fn read_join(
+        &self,
         room: &str,
         metadata: Option<&RawValue>,
         (once, token): (Option<&str>, &str),
-    ) {
-        let room = match RoomId::parse(room) {
-            Ok(room) => room,
-            Err(bad) => return self.refuse_saying(ErrorCode::BadRoom, bad.to_string(), id),
-        };
-        let metadata = match Metadata::new(metadata, self.config.metadata_bytes_max) {
-            Ok(metadata) => metadata,
-            Err(bad) => return self.refuse_saying(ErrorCode::BadMetadata, bad.to_string(), id),
-        };
-        let once = match once.map(Once::parse).transpose() {
-            Ok(once) => once,
-            Err(bad) => return self.refuse_saying(ErrorCode::BadFrame, bad.to_string(), id),
-        };
-        self.state = State::Joining;
-        let ice = self.ice.clone();
-        let token = (!token.is_empty()).then(|| Token::new(token));
-        let join = Join { room, metadata, once, ice, id, token, grant: None };
-        self.requests.push(Request::Join(join));
+        Entry { create, password, after }: &Entry<'_>,
+    ) -> Result<Join, (ErrorCode, String)> {
+        let config = &*self.config;
+        let room = RoomId::parse(room).map_err(|bad| (ErrorCode::BadRoom, bad.to_string()))?;
+        let metadata = Metadata::new(metadata, config.metadata_bytes_max)
+            .map_err(|bad| (ErrorCode::BadMetadata, bad.to_string()))?;
+        let once = once.map(Once::parse).transpose();
+        let once = once.map_err(|bad| (ErrorCode::BadFrame, bad.to_string()))?;
+        let create = create.map(|text| NewRoom::read(text.get(), config)).transpose();
+        let create = create.map_err(|bad| (ErrorCode::BadRules, bad.to_string()))?;
+        Ok(Join {
+            room,
+            metadata,
+            once,
+            ice: self.ice.clone(),
+            create: create.map(Box::new),
+            password: password.as_deref().map(Password::new),
+            after: *after,
+            source: None,
+            id: None,
+            token: (!token.is_empty()).then(|| Token::new(token)),
+            grant: None,
+        })
+    }
+
+    fn join(&mut self, id: Option<u64>, join: Result<Join, (ErrorCode, String)>) {
+        match join {
+            Ok(join) => {
+                self.state = State::Joining;
+                self.requests.push(Request::Join(Join { id, ..join }));
+            }
+            Err((code, text)) => self.refuse_saying(code, text, id),
+        }
+    }
+
+    fn ask_room(&mut self, id: Option<u64>, frame: ClientFrame<'_>) {
+        match read_action(frame, &self.config) {
+            Ok(action) => self.requests.push(Request::Room(Box::new(RoomRequest { action, id }))),
+            Err((code, text)) => self.handle_unreadable(Unreadable { code, text, id }),
+        }
     }
 
     fn resume(
@@ -412,7 +517,7 @@ impl Edge {
             return;
         }
         let (text, retry) = (text.into(), code.retry());
-        let error = ErrorFrame { code, text, retry, retry_after_ms, id };
+        let error = ErrorFrame { code, text, retry, retry_after_ms, state: None, id };
         let frame = FrameText::encode(&ServerFrame::Error(error));
         self.transmit(Transmit::Refusal(code, frame));
     }

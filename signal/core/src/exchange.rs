@@ -5,7 +5,9 @@
 //! channel or a network lies between them.
 
 use crate::protocol::{CloseCode, ErrorCode, IceServer, LeaveReason, ServerFrame};
-use crate::{Grant, Once, PeerId, RoomId, SessionKey, SessionName, Token};
+use crate::{
+    Grant, NewRoom, Once, Password, PeerId, RoomId, RoomRequest, SessionKey, SessionName, Token,
+};
 use serde_json::value::RawValue;
 use std::fmt;
 use std::io::Write as _;
@@ -30,6 +32,8 @@ pub enum Request {
     Ack(u64),
     /// Passes a payload on.
     Signal(Signal),
+    /// Asks for something that the room decides.
+    Room(Box<RoomRequest>),
     /// A numbered request that the edge couldn't read; it counts like one that is refused.
     Unreadable {
         /// Its number.
@@ -67,6 +71,14 @@ pub struct Join {
     pub once: Option<Once>,
     /// The STUN and TURN servers at addresses that this client can reach.
     pub ice: Arc<IceUrls>,
+    /// For who makes the room by coming.
+    pub create: Option<Box<NewRoom>>,
+    /// The room's password.
+    pub password: Option<Password>,
+    /// The number of the last event that the client knows.
+    pub after: Option<u64>,
+    /// Whom a ban would hit: who the client is, or where it comes from.
+    pub source: Option<Arc<str>>,
     /// The client's number for the request.
     pub id: Option<u64>,
     /// What the client shows to be let in: for whoever checks it on the way to the hub.

@@ -1,30 +1,37 @@
 //! Rooms and sessions: who sits where, who is told what, and what is told again.
 
 mod admin;
+mod directory;
 mod ends;
 mod grants;
 mod happening;
+mod host;
 mod join;
 mod news;
+mod requests;
 mod resume;
+mod room;
 mod welcome;
 
 pub use admin::{MemberInfo, RoomInfo};
+pub use directory::PublicRoom;
 pub use happening::{Arrival, Departure, Happening};
+pub use welcome::HistoryPage;
 
 use crate::protocol::{ErrorCode, ErrorFrame, IceUpdate, ServerFrame};
 use crate::seat::{Presence, Seat};
 use crate::session::{Origin, Sent, Turn};
 use crate::timers::{Due, Timer, Timers};
 use crate::{
-    Bucket, Config, EdgeId, Event, FrameText, Numbered, PeerId, Request, RoomId, SessionName,
-    Signal, TurnKey,
+    Config, EdgeId, Event, FrameText, Numbered, PeerId, Request, RoomId, SessionName, Signal,
+    TurnKey,
 };
 use ahash::RandomState;
-use heliograph_base::{Now, Time, UnixTime};
-use news::{Gatherings, News};
+use heliograph_base::{Now, Time};
+use news::Gatherings;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use room::Room;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
@@ -62,21 +69,6 @@ pub struct Hub {
     counts: Counts,
 }
 
-/// A room: where its members sit, in the order of their joining.
-#[derive(Debug)]
-struct Room {
-    members: Vec<usize>,
-    joins: Bucket,
-    news: News,
-    since: UnixTime,
-}
-
-impl Room {
-    fn new(since: UnixTime) -> Self {
-        Self { members: Vec::new(), joins: Bucket::default(), news: News::default(), since }
-    }
-}
-
 /// An event and the edge that it is for.
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -111,6 +103,8 @@ pub struct Counts {
     pub resyncs: u64,
     /// Signals ever passed on.
     pub signals: u64,
+    /// Broadcasts ever passed on.
+    pub broadcasts: u64,
     /// Signals that never reached their addressee, which the sender was told.
     pub undelivered: u64,
     /// Seats ever taken away because too much wasn't acknowledged.
@@ -152,6 +146,7 @@ impl Hub {
             Request::Renew(renew) => self.handle_renew(now.time, edge, renew),
             Request::Ack(seq) => self.handle_ack(now.time, edge, seq),
             Request::Signal(signal) => self.handle_signal(now.time, edge, &signal),
+            Request::Room(request) => self.handle_room(now.time, edge, *request),
             Request::Unreadable { id, code, text } => {
                 self.handle_unreadable(now.time, edge, id, (code, &text));
             }
@@ -166,7 +161,7 @@ impl Hub {
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some(due) = self.poll_timeout().filter(|due| *due <= now.time) {
             let Some(Timer { place, seat, due, .. }) = self.timers.pop(due) else {
-                self.end_gathering(now.time, due);
+                self.handle_room_due(now.time, due);
                 continue;
             };
             if self.seats.get(place).is_none_or(|there| there.number != seat) {
@@ -181,6 +176,7 @@ impl Hub {
                 Due::Gone { absence } => self.end_absent(now.time, place, absence),
                 Due::Silence { edge } => self.look_for_life(now.time, place, edge),
                 Due::Ice => self.renew_ice(now, place),
+                Due::Host { absence } => self.give_host_up(now.time, place, absence),
                 Due::Expiry => self.end_expired(now.time, place),
             }
         }
@@ -349,6 +345,7 @@ impl Hub {
             text: text.into(),
             retry: code.retry(),
             retry_after_ms: None,
+            state: None,
             id: Some(id),
         };
         self.send(place, FrameText::encode(&ServerFrame::Error(error)), None);
@@ -366,7 +363,9 @@ impl Hub {
             seat.is_some_and(|seat| match due {
                 Due::Ack | Due::Ice => true,
                 Due::Expiry => seat.expires() == Some(*at),
-                Due::Away { absence } | Due::Gone { absence } => seat.is_in(*absence),
+                Due::Away { absence } | Due::Gone { absence } | Due::Host { absence } => {
+                    seat.is_in(*absence)
+                }
                 Due::Silence { edge } => seat.edge() == Some(*edge),
             })
         });
@@ -382,7 +381,7 @@ impl Hub {
 }
 
 /// So many timers can wait for one seat: one of each kind.
-const TIMERS_PER_SEAT: usize = 6;
+const TIMERS_PER_SEAT: usize = 7;
 
 /// So few timers are not worth a look.
 const TIMERS_KEPT: usize = 64;

@@ -94,8 +94,8 @@ impl fmt::Debug for Once {
     }
 }
 
-/// What a peer is to its room, such as `host`, as its token says: 1 to 32 characters of the alphabet
-/// of a [`RoomId`].
+/// What a peer is to its room, such as `host`, as its token says: 1 to 32 characters of the
+/// alphabet of a [`RoomId`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Role(Arc<str>);
 

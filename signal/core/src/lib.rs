@@ -4,7 +4,9 @@
 //! - [`Edge`]: one client's connection, whatever carries it;
 //! - [`Hub`]: the rooms of one shard, and the sessions in them, which outlive their connections;
 //! - [`Request`] and [`Event`]: all that the two say to each other;
+//! - [`matchmaking`]: tickets that find each other, and the room where they meet;
 //! - [`client`]: the other end, a client's half of a session;
+//! - [`ProxyHeader`]: what a proxy says before the first byte of a client;
 //! - ids: [`RoomId`], [`PeerId`], [`SessionName`], [`EdgeId`]; limits: [`Config`].
 //!
 //! Nothing here reads a clock, opens a socket, or rolls dice: time is an argument and randomness a
@@ -18,20 +20,28 @@ mod exchange;
 mod grant;
 mod hub;
 mod id;
+pub mod matchmaking;
 pub mod protocol;
+mod proxy_header;
 mod queue;
+mod room;
 mod seat;
 mod session;
 mod timers;
 
 pub use bucket::Bucket;
-pub use config::{AtExpiry, Config, PeerTaken, TurnKey};
+pub use config::{AtExpiry, Config, MatchLimits, PeerTaken, TurnKey};
 pub use edge::{Edge, End, Transmit};
 pub use exchange::{
     BadMetadata, Detached, EdgeId, Event, FrameText, IceUrls, Join, Metadata, Numbered, Purpose,
     Renew, Request, Resume, Signal,
 };
 pub use grant::{Grant, Hold, Token};
-pub use hub::{Arrival, Counts, Departure, Happening, Hub, MemberInfo, Output, RoomInfo, Seed};
+pub use hub::{
+    Arrival, Counts, Departure, Happening, HistoryPage, Hub, MemberInfo, Output, PublicRoom,
+    RoomInfo, Seed,
+};
 pub use id::{BadId, BadOnce, ID_BYTES_MAX, Once, PeerId, Role, RoomId, SessionKey, SessionName};
+pub use proxy_header::{BadProxyHeader, ProxyHeader};
 pub use queue::Queue;
+pub use room::{Audience, BadRoom, NewRoom, Password, RoomAction, RoomRequest};

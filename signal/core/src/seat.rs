@@ -31,6 +31,8 @@ pub(crate) struct Seat {
     pub(crate) told: u64,
     /// By what the client asked for the seat, as long as it may not know that it has it.
     pub(crate) once: Option<Once>,
+    /// Whom a ban would hit.
+    pub(crate) source: Option<Arc<str>>,
     /// The last attempt to resume that counts.
     pub(crate) attempt: u64,
 }

@@ -41,6 +41,11 @@ pub(crate) enum Due {
         /// The edge.
         edge: EdgeId,
     },
+    /// Make another member the host.
+    Host {
+        /// If it is still in this absence.
+        absence: u64,
+    },
     /// Give it new credentials.
     Ice,
     /// See whether its token has expired.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use signal_core::client::{self, Event, GIVEN_UP, Loss, NotTaken, Output, Session};
 use signal_core::protocol::{ErrorCode, LeaveReason};
-use signal_core::{Config, Edge, EdgeId, Hub, PeerId, Seed, Transmit};
+use signal_core::{Config, Edge, EdgeId, Hub, PeerId, Seed, Token, Transmit};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -215,6 +215,25 @@ fn a_session_that_is_over_is_joined_anew_and_knows_nothing_of_the_one_before() {
     let next = ada.sent();
     assert_eq!(next["type"], "hello");
     assert_ne!(next["once"], hello["once"], "another seat");
+}
+
+#[test]
+fn a_token_is_shown_with_each_hello_and_a_newer_one_at_once() {
+    let mut ada = Script::new();
+    ada.session.set_token(Token::new("old"));
+    ada.open();
+    assert_eq!(ada.sent(), json!({"type": "hello", "room": "demo", "token": "old"}));
+    ada.text(&welcome(1, "welcome"));
+    ada.event();
+    ada.session.set_token(Token::new("new"));
+    assert_eq!(ada.sent(), json!({"type": "token", "token": "new", "ack": 1}));
+    ada.text(&json!({"type": "token", "expires_in_s": 60}));
+    ada.silent();
+    ada.reconnect();
+    assert_eq!(ada.sent()["type"], "resume", "a session needs none to go on");
+    let error = json!({"type": "error", "code": "no_such_session", "text": "", "retry": false});
+    ada.text(&error);
+    assert_eq!(ada.sent()["token"], "new");
 }
 
 #[test]
@@ -651,6 +670,7 @@ impl Client {
             Event::PeerJoined(_)
             | Event::PeerAway(_)
             | Event::PeerBack(_)
+            | Event::Room(_)
             | Event::Ice(_)
             | Event::Lost { .. } => {}
         }

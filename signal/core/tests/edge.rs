@@ -6,9 +6,11 @@ mod support;
 
 use heliograph_base::Time;
 use serde_json::{Value, json};
+use signal_core::matchmaking::Status;
 use signal_core::protocol::{CloseCode, ErrorCode, LeaveReason};
 use signal_core::{
-    Config, Detached, Edge, End, Event, FrameText, Numbered, PeerId, Purpose, Request, Transmit,
+    Config, Detached, Edge, End, Event, FrameText, MatchLimits, Numbered, PeerId, Purpose, Request,
+    RoomId, Transmit,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -420,6 +422,31 @@ fn a_client_that_sends_more_than_it_may_is_not_read_from_for_a_while() {
 }
 
 #[test]
+fn signs_of_life_are_paced_too() {
+    let config = Config { messages_per_s: 10, messages_burst: 3, ..Config::default() };
+    let mut script = Script::with(config);
+    script.text(HELLO).expect_join("demo").seat();
+    for _ in 0..2 {
+        script.sign_of_life();
+        assert!(script.edge.wants_frames());
+    }
+    script.sign_of_life();
+    assert!(!script.edge.wants_frames());
+    script.expect_timeout(100).at(100);
+    assert!(script.edge.wants_frames());
+}
+
+#[test]
+fn who_answers_pings_and_pings_each_second_is_never_slowed_down() {
+    let mut script = Script::seated();
+    for second in 1..=3600 {
+        script.at(1000 * second).sign_of_life();
+        script.sign_of_life();
+        assert!(script.edge.wants_frames(), "after {second} s");
+    }
+}
+
+#[test]
 fn bytes_are_paced_too() {
     let config = Config { bytes_per_s: 1000, bytes_burst: 100, ..Config::default() };
     let mut script = Script::with(config);
@@ -446,4 +473,103 @@ fn a_signal_to_what_is_no_id_is_refused_without_asking_the_hub() {
     script.expect_no_request();
     script.text(r#"{"type":"signal","to":"not an id","data":1,"id":3}"#);
     script.expect_unreadable(3, ErrorCode::NoSuchPeer).expect_silence();
+}
+
+const MATCH: &str = r#"{"type":"match","ticket":{"queue":"chess","size":2},"id":7}"#;
+
+/// An edge whose ticket waits.
+fn matching() -> Script {
+    let mut script = Script::new();
+    script.edge = script.edge.with_matchmaking(Arc::new(MatchLimits::default()));
+    script.text(MATCH).expect_no_request();
+    let (id, ticket) = script.edge.poll_ticket().unwrap();
+    assert_eq!((id, &*ticket.queue), (Some(7), "chess"));
+    assert!(script.edge.poll_ticket().is_none(), "once");
+    script.edge.handle_ticket(script.now, &Status::Waiting { expires_in_s: 60 });
+    assert_eq!(sent(&mut script), json!({"type": "waiting", "expires_in_s": 60, "id": 7}));
+    script
+}
+
+fn sent(script: &mut Script) -> Value {
+    let transmit = script.edge.poll_transmit();
+    let Some(Transmit::Frame(frame)) = transmit else { panic!("{transmit:?}") };
+    serde_json::from_str(frame.text().as_str()).unwrap()
+}
+
+#[test]
+fn who_finds_a_match_has_time_for_a_hello() {
+    let mut script = matching();
+    for second in 1..20 {
+        script.at(second * 3000).sign_of_life();
+        assert_eq!(script.edge.ended(), None, "no hello is due while a ticket waits");
+    }
+    let (room, seats) = (RoomId::parse("meet").unwrap(), vec![1]);
+    script.edge.handle_ticket(script.now, &Status::Matched { room, players: 2, seats });
+    let expected = json!({"type": "matched", "room": "meet", "players": 2, "seats": [1], "id": 7});
+    assert_eq!(sent(&mut script), expected);
+    script.at(57_000 + 4999).text(HELLO).expect_join("demo");
+
+    let mut script = matching();
+    script.at(3000);
+    script.edge.handle_ticket(script.now, &Status::Expired);
+    assert_eq!(sent(&mut script), json!({"type": "expired", "id": 7}));
+    script.at(7999).text(MATCH);
+    assert!(script.edge.poll_ticket().is_some(), "it may try again");
+
+    let mut script = matching();
+    script.edge.handle_ticket(script.now, &Status::Expired);
+    script.at(5000).expect_end(End::Close(CloseCode::HelloTimeout)).expect_no_request();
+}
+
+#[test]
+fn a_silent_client_is_gone_though_its_ticket_waits() {
+    let mut script = matching();
+    script.at(4000);
+    assert!(matches!(script.edge.poll_transmit(), Some(Transmit::Ping)));
+    script.at(9000).expect_end(End::Close(CloseCode::Vanished)).expect_no_request();
+    script.edge.handle_ticket(script.now, &Status::Expired);
+    assert!(script.edge.poll_transmit().is_none(), "nothing follows the end");
+}
+
+#[test]
+fn a_ticket_of_a_connection_that_has_ended_goes_nowhere() {
+    let mut script = Script::new();
+    script.edge = script.edge.with_matchmaking(Arc::new(MatchLimits::default()));
+    script.text(MATCH).edge.handle_broken();
+    assert!(script.edge.poll_ticket().is_none());
+}
+
+#[test]
+fn while_a_ticket_waits_only_ping_is_answered() {
+    let mut script = matching();
+    script.text(PING);
+    assert_eq!(sent(&mut script), json!({"type": "pong"}));
+    for early in [HELLO, MATCH, r#"{"type":"leave"}"#] {
+        script.text(early).expect_error(ErrorCode::HelloFirst);
+        script.expect_no_request();
+        assert!(script.edge.poll_ticket().is_none());
+    }
+}
+
+#[test]
+fn a_refused_ticket_may_be_followed_by_another() {
+    let mut script = Script::new();
+    script.edge = script.edge.with_matchmaking(Arc::new(MatchLimits::default()));
+    script.text(r#"{"type":"match","ticket":{"queue":"chess"}}"#);
+    script.expect_error(ErrorCode::BadTicket);
+    script.text(MATCH);
+    let (id, _) = script.edge.poll_ticket().unwrap();
+    script.event(Event::Refused { code: ErrorCode::ServerFull, text: None, id, retry_after: None });
+    script.expect_error(ErrorCode::ServerFull);
+    script.text(MATCH);
+    assert!(script.edge.poll_ticket().is_some());
+}
+
+#[test]
+fn what_takes_no_tickets_says_so() {
+    let mut script = Script::new();
+    script.text(MATCH).expect_error(ErrorCode::BadTicket);
+    assert!(script.edge.poll_ticket().is_none());
+    let mut script = Script::seated();
+    script.text(MATCH).expect_error(ErrorCode::AlreadyJoined);
 }

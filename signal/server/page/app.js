@@ -10,6 +10,7 @@ import {
   randomPerson,
   randomRoom,
   roomFromHash,
+  tokenFromHash,
 } from "./names.js";
 import { People, hueClass } from "./people.js";
 import { Field, Mover } from "./playground.js";
@@ -19,6 +20,7 @@ import { statusText } from "./status.js";
 const MEASURE_MS = 500;
 const RETURN_MS = 3000;
 const NAME_KEY = "heliograph.name";
+const TOKEN_KEY = "heliograph.token";
 const NOBODYS_FAULT = ["no_such_peer", "undelivered"];
 
 const $ = (id) => document.getElementById(id);
@@ -39,6 +41,7 @@ let room = null;
 let name = recall(NAME_KEY) || randomPerson();
 
 function join() {
+  const token = takeToken();
   let id = roomFromHash(location.hash);
   if (!id) id = randomRoom();
   if (location.hash !== `#${id}`) history.replaceState(null, "", `#${id}`);
@@ -46,7 +49,13 @@ function join() {
   $("link").value = location.href;
   document.title = `${id} · Heliograph`;
   room?.close();
-  room = new Room({ url: socketUrl(), room: id, name, relayOnly: $("relay").checked });
+  room = new Room({
+    url: socketUrl(),
+    room: id,
+    token,
+    name,
+    relayOnly: $("relay").checked,
+  });
   const current = (handler) => {
     const mine = room;
     return ({ detail }) => mine === room && handler(detail);
@@ -182,6 +191,17 @@ function socketUrl() {
   const url = new URL("v1/ws", location.href.split("#")[0]);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   return url.href;
+}
+
+/** A token isn't left in the address, which is sent to others, but a reload doesn't forget it. */
+function takeToken() {
+  const token = tokenFromHash(location.hash);
+  try {
+    if (token) sessionStorage.setItem(TOKEN_KEY, token);
+    return token || sessionStorage.getItem(TOKEN_KEY) || undefined;
+  } catch {
+    return token || undefined;
+  }
 }
 
 function recall(key) {

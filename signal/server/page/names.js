@@ -36,7 +36,7 @@ export function randomPerson(random = Math.random) {
  * usable.
  */
 export function roomFromHash(hash) {
-  let text = hash.replace(/^#\/?/, "");
+  let text = hash.replace(/^#\/?/, "").replace(/\?token=.*$/, "");
   try {
     text = decodeURIComponent(text);
   } catch {
@@ -48,6 +48,11 @@ export function roomFromHash(hash) {
     .replace(/\s+/g, "-")
     .replace(/[^A-Za-z0-9._~-]/g, "")
     .slice(0, ROOM_LENGTH_MAX);
+}
+
+/** The token in a link's fragment, as in `#demo?token=…`; empty if there is none. */
+export function tokenFromHash(hash) {
+  return /\?token=([A-Za-z0-9._~+/=-]+)$/.exec(hash)?.[1] ?? "";
 }
 
 /**

@@ -63,7 +63,7 @@ export class Member {
  * - `chat` (`{ member, text }`) and `motion` (`{ member, motion }`).
  */
 export class Room extends EventTarget {
-  constructor({ url, room, name, relayOnly }) {
+  constructor({ url, room, token, name, relayOnly }) {
     super();
     this.name = name;
     this.seatName = name;
@@ -73,7 +73,7 @@ export class Room extends EventTarget {
     this.formerSeats = [];
     this.members = new Set();
     this.seats = new Map();
-    this.session = new Session(url, { room, metadata: { name } });
+    this.session = new Session(url, { room, token, metadata: { name } });
     this.session.addEventListener("state", ({ detail }) => this.#emit("state", detail));
     this.session.addEventListener("welcome", ({ detail }) => this.#welcome(detail));
     this.session.addEventListener("resync", ({ detail }) => this.#resync(detail));

@@ -55,10 +55,11 @@ export function mayReconnect(code) {
  * - `joined`, `left`, `away`, `back`, `signal`, `ice`, `error`: the server's frames, once each.
  */
 export class Session extends EventTarget {
-  constructor(url, { room, metadata, backoff = new Backoff() }) {
+  constructor(url, { room, token, metadata, backoff = new Backoff() }) {
     super();
     this.url = url;
     this.room = room;
+    this.token = token;
     this.metadata = metadata;
     this.backoff = backoff;
     this.state = { name: "connecting" };
@@ -138,8 +139,8 @@ export class Session extends EventTarget {
       const seq = this.came.tell();
       this.#send({ type: "resume", session, key, seq, attempt: this.attempt });
     } else {
-      const { room, metadata, once } = this;
-      this.#send({ type: "hello", room, metadata, once });
+      const { room, token, metadata, once } = this;
+      this.#send({ type: "hello", room, token, metadata, once });
     }
   }
 

@@ -3,22 +3,26 @@
 use crate::Connection;
 use crate::admission::Refused;
 use crate::edges::{Edges, Origin};
-use axum::body::Body;
+use crate::ticket_office::Owner;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::QueryRejection;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::Deserialize;
+use signal_core::matchmaking::TicketId;
 use signal_core::protocol::{CloseCode, ErrorCode, ErrorFrame, ServerFrame};
 use signal_core::{FrameText, Purpose, Resume, SessionKey, SessionName};
 use std::net::IpAddr;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// What stands in the URL.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Access {
     /// The session, as the welcome called it.
     pub(crate) session: Option<String>,
-    /// Its key, for who can't set the header `Authorization: Bearer`.
+    /// The key, for who can't set the header `Authorization: Bearer`.
     key: Option<String>,
     /// The number of the last frame that came.
     pub(crate) seq: Option<u64>,
@@ -59,16 +63,38 @@ impl Asked {
         let lacks = |what: &str| Box::new(refusal(ErrorCode::MissingField, what));
         let session = self.access.session.as_deref();
         let session = session.ok_or_else(|| lacks("the URL needs ?session="))?;
-        let bearer = self.headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
-        let bearer = bearer.and_then(|text| text.strip_prefix("Bearer "));
-        let key = bearer.or(self.access.key.as_deref());
-        let key = key.ok_or_else(|| lacks("this needs the header Authorization: Bearer KEY"))?;
+        let key = self.key().ok_or_else(|| lacks(NEEDS_KEY))?;
         match (SessionName::parse(session), SessionKey::parse(key.trim())) {
             (Ok(name), Ok(key)) => {
                 Ok(Resume { name, key, attempt: self.access.attempt, purpose, id: None })
             }
             _ => Err(Box::new(plain_refusal(ErrorCode::NoSuchSession))),
         }
+    }
+
+    /// Who says that the ticket of this name is its own.
+    ///
+    /// # Errors
+    /// The answer, if it doesn't say so, or there can be no such ticket.
+    pub(crate) fn owner(&self, ticket: &str) -> Result<Owner, Box<Response<Body>>> {
+        let Some(key) = self.key() else {
+            let mut answer = refusal(ErrorCode::MissingField, NEEDS_KEY);
+            *answer.status_mut() = StatusCode::UNAUTHORIZED;
+            let bearer = HeaderValue::from_static("Bearer");
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+            return Err(Box::new(answer));
+        };
+        match (TicketId::parse(ticket), SessionKey::parse(key.trim())) {
+            (Ok(id), Ok(key)) => Ok(Owner { id, key }),
+            _ => Err(Box::new(plain_refusal(ErrorCode::NoSuchTicket))),
+        }
+    }
+
+    /// The key that shows what is the client's own.
+    fn key(&self) -> Option<&str> {
+        let bearer = self.headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+        let bearer = bearer.and_then(|text| text.strip_prefix("Bearer "));
+        bearer.or(self.access.key.as_deref())
     }
 
     /// The address that the client reached.
@@ -104,6 +130,29 @@ impl Asked {
     }
 }
 
+const NEEDS_KEY: &str = "this needs the header Authorization: Bearer KEY";
+
+/// How long the body of a request may take to come: ample for the largest on the slowest line.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The body of a request.
+///
+/// # Errors
+/// The answer, if it is too large or takes too long.
+pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Box<Response<Body>>> {
+    let (status, text) = match timeout(BODY_TIMEOUT, to_bytes(body, bytes_max)).await {
+        Ok(Ok(body)) => return Ok(body),
+        Ok(Err(_)) => {
+            let text = format!("at most {bytes_max} bytes in one request");
+            (StatusCode::PAYLOAD_TOO_LARGE, text)
+        }
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body took too long to come".to_owned()),
+    };
+    let mut answer = refusal(ErrorCode::BadFrame, &text);
+    *answer.status_mut() = status;
+    Err(Box::new(answer))
+}
+
 /// An answer with JSON text.
 pub(crate) fn json(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(text.into());
@@ -126,7 +175,7 @@ pub(crate) fn list(frames: &[FrameText]) -> String {
 /// An error as the whole answer.
 pub(crate) fn refusal(code: ErrorCode, text: &str) -> Response<Body> {
     let (text, retry) = (text.into(), code.retry());
-    let error = ErrorFrame { code, text, retry, retry_after_ms: None, id: None };
+    let error = ErrorFrame { code, text, retry, retry_after_ms: None, state: None, id: None };
     json(status(code), ServerFrame::Error(error).encode())
 }
 
@@ -135,7 +184,7 @@ pub(crate) fn too_much(refused: Refused) -> Response<Body> {
     let Refused { code, retry_after } = refused;
     let retry_after_ms = Some(retry_after.as_millis() as u64);
     let text = code.advice().into();
-    let error = ErrorFrame { code, text, retry: true, retry_after_ms, id: None };
+    let error = ErrorFrame { code, text, retry: true, retry_after_ms, state: None, id: None };
     refused_with(code, FrameText::encode(&ServerFrame::Error(error)))
 }
 
@@ -162,17 +211,26 @@ pub(crate) fn close_frame(code: CloseCode) -> FrameText {
 
 pub(crate) fn status(code: ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::NoSuchSession | ErrorCode::NoSuchPeer | ErrorCode::Undelivered => {
-            StatusCode::NOT_FOUND
-        }
+        ErrorCode::NoSuchSession
+        | ErrorCode::NoSuchPeer
+        | ErrorCode::NoSuchRoom
+        | ErrorCode::NoSuchTicket
+        | ErrorCode::Undelivered => StatusCode::NOT_FOUND,
         ErrorCode::RoomFull
         | ErrorCode::ServerFull
         | ErrorCode::Busy
         | ErrorCode::AuthUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        ErrorCode::AlreadyJoined | ErrorCode::OutOfOrder | ErrorCode::PeerTaken => {
-            StatusCode::CONFLICT
-        }
+        ErrorCode::RoomSealed
+        | ErrorCode::WrongPassword
+        | ErrorCode::Banned
+        | ErrorCode::NotHost => StatusCode::FORBIDDEN,
+        ErrorCode::AlreadyJoined
+        | ErrorCode::RoomTaken
+        | ErrorCode::OldTerm
+        | ErrorCode::Conflict
+        | ErrorCode::OutOfOrder
+        | ErrorCode::PeerTaken => StatusCode::CONFLICT,
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
         ErrorCode::BadFrame
@@ -181,7 +239,9 @@ pub(crate) fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::MissingField
         | ErrorCode::BadRoom
         | ErrorCode::BadMetadata
+        | ErrorCode::BadRules
         | ErrorCode::HelloFirst
+        | ErrorCode::BadTicket
         | ErrorCode::Unknown => StatusCode::BAD_REQUEST,
     }
 }

@@ -236,7 +236,7 @@ impl Drop for SubjectPlace {
 }
 
 /// What counts as one source: an IPv4 address, or an IPv6 /64, which one customer has.
-fn prefix(address: IpAddr) -> IpAddr {
+pub(crate) fn prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => {

@@ -61,6 +61,7 @@ impl Ties {
             Request::Resume(_)
             | Request::Ack(_)
             | Request::Signal(_)
+            | Request::Room(_)
             | Request::Unreadable { .. } => return Some(request),
         };
         let refusal = match (self.question(&request), &self.checking) {
@@ -74,7 +75,8 @@ impl Ties {
                 Ok(()) => {
                     let (auth, now) = (self.edges.auth.clone(), self.edges.clock.now());
                     let outcome = Box::pin(async move { auth.check(now, question).await });
-                    self.checking = Some(Checking { request: Some(request), outcome });
+                    let request = Some(request);
+                    self.checking = Some(Box::new(Checking { request, outcome }));
                     return None;
                 }
                 Err(refused) => refused.event(id),
@@ -104,6 +106,7 @@ impl Ties {
             Request::Resume(_)
             | Request::Ack(_)
             | Request::Signal(_)
+            | Request::Room(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
             | Request::Detach(_) => None,
@@ -142,6 +145,7 @@ impl Ties {
             Request::Resume(_)
             | Request::Ack(_)
             | Request::Signal(_)
+            | Request::Room(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
             | Request::Detach(_) => None,

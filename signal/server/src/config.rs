@@ -2,8 +2,8 @@
 
 use crate::{AuthConfig, HookConfig, Network, Origins};
 use heliograph_base::Secret;
-use signal_core::Departure;
 use signal_core::protocol::IceServer;
+use signal_core::{Departure, MatchLimits};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +34,13 @@ pub struct SignalConfig {
     ///
     /// 512.
     pub join_queue_max: usize,
+    /// What tickets must keep to.
+    pub matching: MatchLimits,
+    /// How many requests about tickets may wait for the task that owns them; who finds no room is
+    /// refused with `busy`.
+    ///
+    /// 1,024: as for a shard.
+    pub ticket_queue_max: usize,
     /// How many orders of an operator may wait for one shard; with more, who orders waits. They go
     /// first.
     ///
@@ -86,6 +93,8 @@ impl Default for SignalConfig {
             auth: AuthConfig::default(),
             origins: Origins::default(),
             order_queue_max: 16,
+            matching: MatchLimits::default(),
+            ticket_queue_max: 1024,
             admission: AdmissionLimits::default(),
             trusted_proxies: Vec::new(),
             goaway_per_s: 500,
@@ -228,8 +237,15 @@ pub struct TurnListener {
 /// What the HTTP server must keep to.
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
-    /// For how long a TLS handshake may take: 10 s, ample for the slowest line.
+    /// For how long a TLS handshake may take, a PROXY header before it included; without TLS the
+    /// header alone.
+    ///
+    /// 10 s: ample for the slowest line.
     pub handshake_timeout: Duration,
+    /// The largest PROXY header, in bytes; a larger one closes the connection.
+    ///
+    /// 1,024: all that is in use stays under 536, so that it fits into one packet on any line.
+    pub proxy_header_bytes_max: usize,
     /// How many connections there may be, WebSockets and requests over HTTP/2 included; the next
     /// is answered with 503 and closed.
     ///
@@ -266,6 +282,7 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             handshake_timeout: Duration::from_secs(10),
+            proxy_header_bytes_max: 1024,
             connections_max: 100_000,
             header_read_timeout: Duration::from_secs(10),
             header_bytes_max: 16 << 10,

@@ -15,7 +15,7 @@ pub(crate) struct EdgeCounters {
     ends: [AtomicU64; ENDS.len()],
 }
 
-const REFUSALS: [(ErrorCode, &str); 19] = [
+const REFUSALS: [(ErrorCode, &str); 30] = [
     (ErrorCode::BadFrame, "bad_frame"),
     (ErrorCode::BinaryFrame, "binary_frame"),
     (ErrorCode::UnknownType, "unknown_type"),
@@ -35,6 +35,17 @@ const REFUSALS: [(ErrorCode, &str); 19] = [
     (ErrorCode::PeerTaken, "peer_taken"),
     (ErrorCode::NoSuchSession, "no_such_session"),
     (ErrorCode::OutOfOrder, "out_of_order"),
+    (ErrorCode::NoSuchRoom, "no_such_room"),
+    (ErrorCode::RoomTaken, "room_taken"),
+    (ErrorCode::RoomSealed, "room_sealed"),
+    (ErrorCode::WrongPassword, "wrong_password"),
+    (ErrorCode::Banned, "banned"),
+    (ErrorCode::NotHost, "not_host"),
+    (ErrorCode::OldTerm, "old_term"),
+    (ErrorCode::Conflict, "conflict"),
+    (ErrorCode::BadRules, "bad_rules"),
+    (ErrorCode::BadTicket, "bad_ticket"),
+    (ErrorCode::NoSuchTicket, "no_such_ticket"),
 ];
 
 const ENDS: [(End, &str); 15] = [
@@ -84,6 +95,11 @@ impl EdgeCounters {
                 sum(|counts| counts.resyncs),
             ),
             Sample::counter("signal_signals", "Signals passed on.", sum(|counts| counts.signals)),
+            Sample::counter(
+                "signal_broadcasts",
+                "Broadcasts passed on.",
+                sum(|counts| counts.broadcasts),
+            ),
             Sample::counter(
                 "signal_undelivered",
                 "Signals that never reached their addressee, which the sender was told.",

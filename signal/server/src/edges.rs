@@ -1,23 +1,26 @@
 //! What all edges share, and the ties of one edge to the shard of its room.
 
 use crate::access::too_much;
-use crate::admission::{Admission, Place, Refused, Wish};
+use crate::admission::{Admission, Place, Refused, Wish, prefix};
 use crate::auth::Auth;
 use crate::checking::Checking;
 use crate::client_address::client_address;
 use crate::counters::EdgeCounters;
+use crate::directory::Directory;
 use crate::drain::Drain;
 use crate::orders::Order;
 use crate::outbox::{Inbox, Outbox, outbox};
 use crate::shard::{Message, SharedCounts};
+use crate::ticket_office::{Seeking, Tickets};
 use crate::webhooks::Webhooks;
 use crate::{Connection, SignalConfig, ice};
 use ahash::RandomState;
 use axum::body::Body;
 use axum::http::{HeaderMap, Response};
 use heliograph_base::{Clock, Time};
+use signal_core::matchmaking::{Status, Ticket};
 use signal_core::protocol::{CloseCode, ErrorCode};
-use signal_core::{Config, Edge, EdgeId, Event, IceUrls, Request, Resume, RoomId};
+use signal_core::{Config, Edge, EdgeId, Event, IceUrls, MatchLimits, Request, Resume, RoomId};
 use std::collections::HashMap;
 use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr};
@@ -31,11 +34,14 @@ use tracing::{Span, debug};
 pub(crate) struct Edges {
     pub(crate) config: SignalConfig,
     pub(crate) limits: Arc<Config>,
+    pub(crate) matching: Arc<MatchLimits>,
     pub(crate) clock: Clock,
     pub(crate) shards: Vec<Lanes>,
     pub(crate) auth: Arc<Auth>,
     /// By shard: what an operator asks of it.
     pub(crate) orders: Vec<mpsc::Sender<Order>>,
+    pub(crate) directory: Directory,
+    pub(crate) tickets: Tickets,
     pub(crate) admission: Arc<Admission>,
     pub(crate) shard_counts: Arc<[SharedCounts]>,
     pub(crate) hasher: RandomState,
@@ -84,7 +90,10 @@ impl Edges {
     pub(crate) fn client(&self, connection: Option<&Connection>, headers: &HeaderMap) -> IpAddr {
         // Without a connection, as in a server of somebody else's, all count as one.
         let peer = connection.map_or(Ipv4Addr::UNSPECIFIED.into(), |known| known.peer.ip());
-        client_address(peer, headers, &self.config.trusted_proxies)
+        match connection.is_some_and(|known| !known.may_forward) {
+            true => peer.to_canonical(),
+            false => client_address(peer, headers, &self.config.trusted_proxies),
+        }
     }
 
     /// A place for one more connection of that address.
@@ -153,9 +162,20 @@ pub(crate) struct Ties {
     /// The room that it was last about.
     pub(crate) room: Option<RoomId>,
     /// A token that is being checked, or whoever is asked.
-    pub(crate) checking: Option<Checking>,
+    pub(crate) checking: Option<Box<Checking>>,
     /// What a shard fills, once one was asked.
     inbox: Option<Inbox>,
+    /// The client's ticket, while it waits.
+    seeking: Option<Box<Seeking>>,
+}
+
+/// What a connection waits for beside its client.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// A shard has something for it.
+    Event(Event),
+    /// Something has become of its ticket.
+    Ticket(Result<Status, Refused>),
 }
 
 impl Ties {
@@ -163,6 +183,12 @@ impl Ties {
     pub(crate) fn new(edges: &Arc<Edges>, origin: Origin) -> Self {
         let edge = Edge::new(edges.now(), edges.limits.clone(), edges.ice(origin.local));
         Self::of(edges, edge, origin)
+    }
+
+    /// The same, for a connection that takes tickets.
+    pub(crate) fn with_matchmaking(edges: &Arc<Edges>, origin: Origin) -> Self {
+        let edge = Edge::new(edges.now(), edges.limits.clone(), edges.ice(origin.local));
+        Self::of(edges, edge.with_matchmaking(edges.matching.clone()), origin)
     }
 
     /// The edge of a client that has said which session is its own.
@@ -182,6 +208,7 @@ impl Ties {
             room: None,
             checking: None,
             inbox: None,
+            seeking: None,
         }
     }
 
@@ -196,6 +223,7 @@ impl Ties {
                 Request::Renew(_)
                 | Request::Ack(_)
                 | Request::Signal(_)
+                | Request::Room(_)
                 | Request::Unreadable { .. }
                 | Request::Leave(_)
                 | Request::Detach(_) => None,
@@ -209,6 +237,24 @@ impl Ties {
                     }
                 }
                 None => self.pass(message).await,
+            }
+        }
+    }
+
+    /// Hands the edge's ticket to who owns the tickets.
+    pub(crate) async fn pass_ticket(&mut self) {
+        let Some((id, ticket)) = self.edge.poll_ticket() else { return };
+        // Boxed, so that connections without tickets don't hold room for it.
+        let (edges, client) = (self.edges.clone(), self.origin.client);
+        let sought = Box::pin(seek(edges, client, ticket)).await;
+        match sought {
+            Ok((status, seeking)) => {
+                self.seeking = seeking.map(Box::new);
+                self.edge.handle_ticket(self.edges.now(), &status);
+            }
+            Err(Refused { code, retry_after }) => {
+                let retry_after = Some(retry_after);
+                self.edge.handle_event(Event::Refused { code, text: None, id, retry_after });
             }
         }
     }
@@ -282,12 +328,41 @@ impl Ties {
         }
     }
 
+    /// The next event, or what becomes of the ticket; likewise.
+    pub(crate) async fn turn(&mut self, take: bool) -> Turn {
+        match &mut self.seeking {
+            Some(seeking) => Turn::Ticket(seeking.told().await),
+            None => Turn::Event(self.event(take).await),
+        }
+    }
+
+    pub(crate) fn handle_turn(&mut self, turn: Turn) {
+        match turn {
+            Turn::Event(event) => self.handle_event(event),
+            Turn::Ticket(told) => {
+                self.seeking = None;
+                // The task that owns the tickets ends only when all does.
+                let status = told.unwrap_or(Status::Cancelled);
+                self.edge.handle_ticket(self.edges.now(), &status);
+            }
+        }
+    }
+
+    /// Cancels the ticket, if one waits.
+    pub(crate) fn drop_ticket(&mut self) {
+        self.seeking = None;
+    }
+
     /// The next event, if there is one.
     pub(crate) fn try_event(&mut self) -> Option<Event> {
         self.inbox.as_mut()?.try_event()
     }
 
     pub(crate) fn handle_event(&mut self, event: Event) {
+        if matches!(event, Event::Refused { .. }) && self.edge.peer().is_none() {
+            // The shard that refused a seat has let go of its end; that isn't the shard's end.
+            self.inbox = None;
+        }
         if let Event::Seated { peer } = &event {
             Span::current().record("peer", peer.as_str());
             debug!("seated");
@@ -295,13 +370,21 @@ impl Ties {
         self.edge.handle_event(event);
     }
 
-    pub(crate) fn message(&mut self, request: Request) -> Message {
+    pub(crate) fn message(&mut self, mut request: Request) -> Message {
+        if let Request::Join(join) = &mut request {
+            // Whom a ban hits: who it is, if that is known, or else where it comes from.
+            let subject = join.grant.as_ref().and_then(|grant| grant.subject.as_deref());
+            let address = || format!("address {}", prefix(self.origin.client));
+            let source = subject.map_or_else(address, |subject| format!("subject {subject}"));
+            join.source = Some(source.into());
+        }
         let outbox = match &request {
             Request::Join(join) => Some(self.go_to(&join.room)),
             Request::Resume(resume) => Some(self.go_to(&resume.name.room)),
             Request::Renew(_)
             | Request::Ack(_)
             | Request::Signal(_)
+            | Request::Room(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
             | Request::Detach(_) => None,
@@ -343,4 +426,18 @@ impl Drop for Ties {
             }
         }
     }
+}
+
+/// Puts a ticket among the others.
+async fn seek(
+    edges: Arc<Edges>,
+    client: IpAddr,
+    ticket: Ticket,
+) -> Result<(Status, Option<Seeking>), Refused> {
+    edges.admission.request(edges.now(), client)?;
+    let draining = edges.draining.borrow().clone();
+    if let Some(drain) = draining {
+        return Err(Refused { code: ErrorCode::Busy, retry_after: drain.left() });
+    }
+    edges.tickets.seek(ticket).await
 }

@@ -36,7 +36,12 @@ pub(crate) async fn events(State(edges): State<Arc<Edges>>, asked: Asked) -> Res
         let (chunk, is_over) = stream.next().await;
         Some((Ok::<_, Infallible>(chunk), (!is_over).then_some(stream)))
     });
-    let mut response = Response::new(Body::from_stream(chunks));
+    stream_of(Body::from_stream(chunks))
+}
+
+/// An answer that is a stream of events.
+pub(crate) fn stream_of(events: Body) -> Response<Body> {
+    let mut response = Response::new(events);
     let fields = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),

@@ -15,6 +15,8 @@ pub(crate) enum Incoming {
     /// A ping with what the pong must carry.
     Ping(Box<[u8]>),
     Pong,
+    /// A part of a message that isn't whole yet.
+    Part,
     /// A close frame, with a code or without.
     Close(Option<u16>),
 }
@@ -65,8 +67,8 @@ impl Decoder {
         Self { message_bytes_max, bytes: Vec::new(), used: 0, fragments: None }
     }
 
-    /// Takes bytes that came, and gives the first message if it is whole: the next ones are to be
-    /// had with no bytes.
+    /// Takes bytes that came, and gives the first message or part of one if it is whole: the next
+    /// ones are to be had with no bytes.
     ///
     /// # Errors
     /// What the connection is to be closed with.
@@ -99,18 +101,14 @@ impl Decoder {
         bytes: &[u8],
         used: &mut usize,
     ) -> Result<Option<Incoming>, CloseCode> {
-        loop {
-            let rest = &bytes[*used..];
-            let Some(head) = Head::read(rest)? else { return Ok(None) };
-            self.check(head)?;
-            let Some(masked) = rest.get(head.bytes..head.bytes + head.payload_bytes) else {
-                return Ok(None);
-            };
-            *used += head.bytes + head.payload_bytes;
-            if let Some(message) = self.handle_frame(head, unmasked(masked, head.mask))? {
-                return Ok(Some(message));
-            }
-        }
+        let rest = &bytes[*used..];
+        let Some(head) = Head::read(rest)? else { return Ok(None) };
+        self.check(head)?;
+        let Some(masked) = rest.get(head.bytes..head.bytes + head.payload_bytes) else {
+            return Ok(None);
+        };
+        *used += head.bytes + head.payload_bytes;
+        self.handle_frame(head, unmasked(masked, head.mask)).map(Some)
     }
 
     /// Refuses a frame before it has come.
@@ -132,12 +130,8 @@ impl Decoder {
         }
     }
 
-    fn handle_frame(
-        &mut self,
-        head: Head,
-        payload: Vec<u8>,
-    ) -> Result<Option<Incoming>, CloseCode> {
-        Ok(Some(match (head.kind, head.is_final, self.fragments.take()) {
+    fn handle_frame(&mut self, head: Head, payload: Vec<u8>) -> Result<Incoming, CloseCode> {
+        Ok(match (head.kind, head.is_final, self.fragments.take()) {
             (CLOSE, ..) => Incoming::Close(close_code(&payload)?),
             (PING, _, fragments) => {
                 self.fragments = fragments;
@@ -151,16 +145,16 @@ impl Decoder {
             (_, is_final, Some(Fragments { is_text, mut bytes })) => {
                 bytes.extend_from_slice(&payload);
                 if is_final {
-                    return whole(is_text, bytes).map(Some);
+                    return whole(is_text, bytes);
                 }
                 self.fragments = Some(Fragments { is_text, bytes });
-                return Ok(None);
+                Incoming::Part
             }
             (kind, false, None) => {
                 self.fragments = Some(Fragments { is_text: kind == TEXT, bytes: payload });
-                return Ok(None);
+                Incoming::Part
             }
-        }))
+        })
     }
 }
 
@@ -340,7 +334,9 @@ mod tests {
         .concat();
         let expected = [
             text("hello"),
+            Incoming::Part,
             Incoming::Ping(b"ping".as_slice().into()),
+            Incoming::Part,
             text("abc"),
             Incoming::Pong,
             Incoming::Binary,

@@ -3,11 +3,13 @@
 //! `axum::serve` sets no time limit for a request's head and no limit for connections, so a few
 //! thousand half-open requests would stop it.
 
-use crate::HttpLimits;
 use crate::activity::UnderWay;
+use crate::proxied::{self, NoHeader};
 use crate::serving::Serving;
+use crate::{HttpLimits, Network};
 use axum::Router;
 use heliograph_base::Sample;
+use signal_core::ProxyHeader;
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +20,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
@@ -65,10 +67,13 @@ pub fn tune(stream: &TcpStream, limits: &HttpLimits) -> io::Result<()> {
 /// The connection that a request came by: an extension of each request, for handlers to take.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// The other end.
+    /// The other end; behind a proxy that names it in a PROXY header, the client.
     pub peer: SocketAddr,
     /// This end: the address that the client reached.
     pub local: SocketAddr,
+    /// Whether its requests may say whom they come from: not if they are of a client whom its proxy
+    /// didn't name, since such a proxy passes on what the client wrote.
+    pub(crate) may_forward: bool,
     /// Given back when the last clone is dropped, so a WebSocket keeps its place.
     place: Arc<Place>,
 }
@@ -82,6 +87,12 @@ struct Place {
 }
 
 impl Connection {
+    /// The same, as the header of its proxy says.
+    fn behind(self, header: ProxyHeader) -> Self {
+        let peer = header.source.unwrap_or(self.peer);
+        Self { peer, may_forward: header.source.is_some(), ..self }
+    }
+
     /// The same for one of several requests at once, with a place of its own, if there is one.
     pub(crate) fn stream(&self, under_way: UnderWay) -> Option<Self> {
         let permit = self.place.permit.semaphore().clone().try_acquire_owned().ok()?;
@@ -105,6 +116,8 @@ pub struct Accepted<S> {
 #[derive(Debug)]
 pub struct Http {
     limits: Arc<HttpLimits>,
+    /// Whose connections must begin with a PROXY header.
+    proxies: Vec<Network>,
     places: Arc<Semaphore>,
     counts: Arc<Counts>,
 }
@@ -115,6 +128,7 @@ pub(crate) struct Counts {
     accepted: AtomicU64,
     pub(crate) refused: AtomicU64,
     failed: AtomicU64,
+    proxied: proxied::Failures,
     /// Requests over HTTP/1.1, and over HTTP/2.
     pub(crate) http1: AtomicU64,
     pub(crate) http2: AtomicU64,
@@ -128,8 +142,17 @@ impl Http {
         Self {
             places: Arc::new(Semaphore::new(places)),
             limits: Arc::new(limits),
+            proxies: Vec::new(),
             counts: Arc::default(),
         }
+    }
+
+    /// The same, but connections that come from these addresses must begin with a PROXY header,
+    /// also before TLS; it says who the client is. Other connections are taken as they are, and so
+    /// are those that somebody else accepts.
+    #[must_use]
+    pub fn behind_proxies(self, proxies: Vec<Network>) -> Self {
+        Self { proxies, ..self }
     }
 
     /// Serves `router` on the connections of `listener` until `shutdown` is done; then lets
@@ -222,14 +245,16 @@ impl Http {
         let counts = &self.counts;
         let all = self.limits.connections_max.min(Semaphore::MAX_PERMITS);
         let open = all.saturating_sub(self.places.available_permits()) as u64;
-        vec![
+        let mut samples = vec![
             Sample::gauge("http_connections", OPEN, open),
             Sample::counter("http_accepted", "Connections accepted.", load(&counts.accepted)),
             Sample::counter("http_refused", "Connections over the limit.", load(&counts.refused)),
             Sample::counter("http_accept_failures", "Failures to accept.", load(&counts.failed)),
             Sample::counter("http_requests", REQUESTS, load(&counts.http1)).labelled("http", "1.1"),
             Sample::counter("http_requests", REQUESTS, load(&counts.http2)).labelled("http", "2"),
-        ]
+        ];
+        samples.extend(counts.proxied.samples());
+        samples
     }
 
     fn admit(
@@ -252,19 +277,13 @@ impl Http {
             }
             return;
         };
-        let serving = serving.clone();
-        let Some(tls) = tls.cloned() else {
-            tokio::spawn(serving.serve(stream, connection));
-            return;
-        };
-        let limit = self.limits.handshake_timeout;
-        tokio::spawn(async move {
-            match timeout(limit, tls.accept(stream)).await {
-                Ok(Ok(stream)) => serving.serve(stream, connection).await,
-                Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
-                Err(_) => debug!("a TLS handshake took too long"),
-            }
-        });
+        let (serving, tls) = (serving.clone(), tls.cloned());
+        let deadline = Instant::now() + self.limits.handshake_timeout;
+        if self.proxies.iter().any(|proxy| proxy.contains(peer.ip())) {
+            tokio::spawn(hear(stream, connection, tls, serving, deadline));
+        } else {
+            begin(stream, connection, tls, serving, deadline);
+        }
     }
 
     /// A place for one more connection, if there is one.
@@ -275,7 +294,7 @@ impl Http {
         };
         self.counts.accepted.fetch_add(1, Ordering::Relaxed);
         let place = Place { permit, _under_way: None };
-        Some(Connection { peer, local, place: Arc::new(place) })
+        Some(Connection { peer, local, may_forward: true, place: Arc::new(place) })
     }
 
     async fn note_failure(&self, error: &io::Error) {
@@ -289,4 +308,43 @@ impl Http {
         }
         sleep(ACCEPT_PAUSE).await;
     }
+}
+
+/// Hears whom a proxy's connection comes from, and begins with it.
+async fn hear(
+    mut stream: TcpStream,
+    connection: Connection,
+    tls: Option<TlsAcceptor>,
+    serving: Serving,
+    deadline: Instant,
+) {
+    let header = proxied::read_header(&mut stream, serving.limits.proxy_header_bytes_max);
+    match timeout_at(deadline, header).await.unwrap_or(Err(NoHeader::Late)) {
+        Ok(header) => begin(stream, connection.behind(header), tls, serving, deadline),
+        Err(why) => {
+            serving.counts.proxied.count(why);
+            debug!(?why, proxy = %connection.peer, "a connection has no good PROXY header");
+        }
+    }
+}
+
+/// Serves a connection in a task of its own, after the handshake if it has TLS.
+fn begin(
+    stream: TcpStream,
+    connection: Connection,
+    tls: Option<TlsAcceptor>,
+    serving: Serving,
+    deadline: Instant,
+) {
+    let Some(tls) = tls else {
+        tokio::spawn(serving.serve(stream, connection));
+        return;
+    };
+    tokio::spawn(async move {
+        match timeout_at(deadline, tls.accept(stream)).await {
+            Ok(Ok(stream)) => serving.serve(stream, connection).await,
+            Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
+            Err(_) => debug!("a TLS handshake took too long"),
+        }
+    });
 }

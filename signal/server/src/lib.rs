@@ -6,7 +6,8 @@
 //! The way of a frame: `socket` (WebSocket frames) -> `websocket` (one task per client, a
 //! [`signal_core::Edge`] with its ties in `edges`) -> `shard` (one task per [`signal_core::Hub`])
 //! -> `outbox` -> the other client's task -> its `socket`. `events` (SSE), `poll` and `send` do the
-//! same over plain HTTP. A shard never waits for a client, and nobody for a lock but that of one
+//! same over plain HTTP. `matchmaking` (`/v1/tickets`) asks `ticket_office` (one task that owns all
+//! tickets). A shard never waits for a client, and nobody for a lock but that of one
 //! client's outbox. What happens in rooms goes from the shards to `webhooks` too.
 
 mod access;
@@ -18,6 +19,7 @@ mod checking;
 mod client_address;
 mod config;
 mod counters;
+mod directory;
 mod drain;
 mod edges;
 mod events;
@@ -26,15 +28,19 @@ mod handshake;
 mod http;
 mod http_client;
 mod ice;
+mod matchmaking;
 mod orders;
 mod origin;
 mod outbox;
 mod page;
 mod poll;
+mod proxied;
+mod rooms;
 mod serving;
 mod shard;
 mod signal;
 mod socket;
+mod ticket_office;
 mod webhooks;
 mod websocket;
 
@@ -53,6 +59,7 @@ pub use http_client::{
 };
 pub use orders::ShardFailed;
 pub use origin::{BadOrigin, Origins, WebOrigin};
+pub use page::serve_file;
 pub use signal::Signal;
 pub use signal_core::protocol::IceServer;
 pub use signal_core::{

@@ -2,8 +2,12 @@
 //! of its own, and is answered from there.
 
 use crate::Signal;
-use heliograph_base::Time;
-use signal_core::{Hub, MemberInfo, PeerId, RoomId, RoomInfo};
+use heliograph_base::Now;
+use signal_core::protocol::ErrorCode;
+use signal_core::{
+    HistoryPage, Hub, MemberInfo, NewRoom, PeerId, PublicRoom, RoomId, RoomInfo, SessionKey,
+    SessionName,
+};
 use std::fmt;
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,6 +18,17 @@ pub(crate) enum Order {
     Rooms { after: Option<RoomId>, limit: usize, answer: oneshot::Sender<Vec<RoomInfo>> },
     /// See [`Hub::member_infos`].
     Members { room: RoomId, answer: oneshot::Sender<Option<(RoomInfo, Vec<MemberInfo>)>> },
+    /// See [`Hub::public_rooms`].
+    Public { answer: oneshot::Sender<Vec<PublicRoom>> },
+    /// See [`Hub::handle_open_room`].
+    Open { room: RoomId, new: Box<NewRoom>, answer: oneshot::Sender<Result<(), ErrorCode>> },
+    /// See [`Hub::history`], for who may see it.
+    History {
+        room: RoomId,
+        member: Option<(SessionName, SessionKey)>,
+        page: (u64, usize),
+        answer: oneshot::Sender<Result<HistoryPage, ErrorCode>>,
+    },
     /// See [`Hub::handle_kick`].
     Kick { room: RoomId, peer: PeerId, answer: oneshot::Sender<Option<u64>> },
     /// See [`Hub::handle_close_room`].
@@ -22,7 +37,7 @@ pub(crate) enum Order {
 
 impl Order {
     /// Carries it out. Who asked may be gone; then nobody is told.
-    pub(crate) fn carry_out(self, now: Time, hub: &mut Hub) {
+    pub(crate) fn carry_out(self, now: Now, hub: &mut Hub) {
         match self {
             Self::Rooms { after, limit, answer } => {
                 let _ = answer.send(hub.room_infos(after.as_ref(), limit));
@@ -30,14 +45,41 @@ impl Order {
             Self::Members { room, answer } => {
                 let _ = answer.send(hub.member_infos(&room));
             }
+            Self::Public { answer } => {
+                let _ = answer.send(hub.public_rooms());
+            }
+            Self::Open { room, new, answer } => {
+                let _ = answer.send(hub.handle_open_room(now, &room, *new));
+            }
+            Self::History { room, member, page, answer } => {
+                let _ = answer.send(history(hub, &room, member.as_ref(), page));
+            }
             Self::Kick { room, peer, answer } => {
-                let _ = answer.send(hub.handle_kick(now, &room, &peer));
+                let _ = answer.send(hub.handle_kick(now.time, &room, &peer));
             }
             Self::Close { room, answer } => {
-                let _ = answer.send(hub.handle_close_room(now, &room));
+                let _ = answer.send(hub.handle_close_room(now.time, &room));
             }
         }
     }
+}
+
+/// What was said in a room, for one of its members, or for anybody where the room is for anybody.
+fn history(
+    hub: &Hub,
+    room: &RoomId,
+    member: Option<&(SessionName, SessionKey)>,
+    (after, limit): (u64, usize),
+) -> Result<HistoryPage, ErrorCode> {
+    let is_member =
+        member.is_some_and(|(name, key)| name.room == *room && hub.is_member(name, key));
+    match hub.is_readable(room) {
+        _ if is_member => {}
+        Some(true) => {}
+        // Nobody has to know which rooms there are.
+        Some(false) | None => return Err(ErrorCode::NoSuchRoom),
+    }
+    hub.history(room, after, limit).ok_or(ErrorCode::NoSuchRoom)
 }
 
 /// The shard that should answer has ended by a panic.
@@ -119,7 +161,7 @@ impl Signal {
 }
 
 /// Gives a shard an order, and where its answer will be.
-async fn ask<T>(
+pub(crate) async fn ask<T>(
     orders: &mpsc::Sender<Order>,
     order: impl FnOnce(oneshot::Sender<T>) -> Order,
 ) -> Result<oneshot::Receiver<T>, ShardFailed> {

@@ -1,4 +1,4 @@
-//! The files of the page, which are part of the program.
+//! The files of pages, which are part of the program; and those of the page for everybody.
 
 use axum::body::Body;
 use axum::extract::Path;
@@ -18,16 +18,18 @@ struct Files;
 
 /// `GET /`: the page.
 pub(crate) async fn index(headers: HeaderMap) -> Response {
-    file("index.html", &headers)
+    serve_file::<Files>("index.html", &headers)
 }
 
 /// `GET /{name}`: one of its files.
 pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    file(&name, &headers)
+    serve_file::<Files>(&name, &headers)
 }
 
-fn file(name: &str, headers: &HeaderMap) -> Response {
-    let mut response = match Files::get(name) {
+/// Answers with a file of a page, so that no other scripts and styles run in it; only if it has
+/// changed, for who has it already.
+pub fn serve_file<F: Embed>(name: &str, headers: &HeaderMap) -> Response {
+    let mut response = match F::get(name) {
         Some(file) => found(name, file, headers),
         None => {
             (StatusCode::NOT_FOUND, "There is nothing here. The page is at /\n").into_response()

@@ -1,9 +1,9 @@
 //! `GET /v1/poll` and `POST /v1/send`: sessions over requests that end, for networks that let
 //! nothing else through.
 
-use crate::access::{Asked, close_frame, json, list, plain_refusal, refusal, refused_with};
+use crate::access::{self, Asked, close_frame, json, list, plain_refusal, refusal, refused_with};
 use crate::edges::{Edges, Ties};
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Response, StatusCode};
 use serde_json::value::RawValue;
@@ -15,13 +15,10 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 /// How long a poll waits if it doesn't say.
-const WAIT_S: u64 = 25;
+pub(crate) const WAIT_S: u64 = 25;
 
 /// The longest that a poll may wait: proxies cut what is silent for longer.
-const WAIT_S_MAX: u64 = 55;
-
-/// How long the body of a request may take to come: ample for the largest on the slowest line.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const WAIT_S_MAX: u64 = 55;
 
 /// The most frames of one request.
 const FRAMES_MAX: usize = 64;
@@ -91,17 +88,9 @@ pub(crate) async fn send(
         None => Ties::new(&edges, origin),
     };
     // As much as may wait for one client.
-    let body = timeout(BODY_TIMEOUT, to_bytes(body, edges.limits.unacked_bytes_max)).await;
-    let Ok(body) = body else {
-        let mut answer = refusal(ErrorCode::BadFrame, "the body took too long to come");
-        *answer.status_mut() = StatusCode::REQUEST_TIMEOUT;
-        return answer;
-    };
-    let Ok(body) = body else {
-        let text = format!("at most {} bytes in one request", edges.limits.unacked_bytes_max);
-        let mut answer = refusal(ErrorCode::BadFrame, &text);
-        *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-        return answer;
+    let body = match access::read(body, edges.limits.unacked_bytes_max).await {
+        Ok(body) => body,
+        Err(answer) => return *answer,
     };
     let frames = match frames(&body) {
         Ok(frames) => frames,
@@ -136,7 +125,7 @@ async fn carry_out(
     frames: &[&RawValue],
     has_session: bool,
 ) -> (Gathered, Option<End>) {
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered { wants_welcome: !has_session, ..Gathered::default() };
     ties.pass_requests().await;
     for frame in frames {
         gathered.settle(ties).await;
@@ -161,6 +150,8 @@ async fn carry_out(
 #[derive(Debug, Default)]
 struct Gathered {
     frames: Vec<FrameText>,
+    /// Whether a seat comes with a welcome that is to be waited for.
+    wants_welcome: bool,
     /// Whether a numbered frame is among them.
     has_numbered: bool,
     /// Why the session can't be had.
@@ -171,8 +162,7 @@ impl Gathered {
     /// Waits until the edge takes frames, or never will.
     async fn settle(&mut self, ties: &mut Ties) {
         self.take_from(ties);
-        let waits = |ties: &Ties| !ties.edge.wants_frames() || ties.checking.is_some();
-        while ties.edge.ended().is_none() && waits(ties) {
+        while ties.edge.ended().is_none() && self.waits(ties) {
             let now = ties.edges.now();
             let rest = ties.edge.poll_timeout().map_or(Duration::ZERO, |due| due.since(now));
             tokio::select! {
@@ -182,11 +172,18 @@ impl Gathered {
                     ties.edge.handle_timeout(now);
                 }
             }
+            self.take_from(ties);
         }
         while let Some(event) = ties.try_event() {
             ties.handle_event(event);
         }
         self.take_from(ties);
+    }
+
+    /// Whether the edge takes no frame now, or a check isn't done, or a welcome is yet to come.
+    fn waits(&self, ties: &Ties) -> bool {
+        let lacks_welcome = self.wants_welcome && ties.edge.peer().is_some() && !self.has_numbered;
+        !ties.edge.wants_frames() || ties.checking.is_some() || lacks_welcome
     }
 
     fn take_from(&mut self, ties: &mut Ties) {
@@ -220,7 +217,14 @@ impl Gathered {
                 Event::Refused { code, text, id, retry_after } => {
                     let text = text.map_or(code.advice().into(), |text| String::from(text).into());
                     let retry_after_ms = retry_after.map(|after| after.as_millis() as u64);
-                    let error = ErrorFrame { code, text, retry: code.retry(), retry_after_ms, id };
+                    let error = ErrorFrame {
+                        code,
+                        text,
+                        retry: code.retry(),
+                        retry_after_ms,
+                        state: None,
+                        id,
+                    };
                     ties.edges.counters.count_refusal(code);
                     self.frames.push(FrameText::encode(&ServerFrame::Error(error)));
                 }

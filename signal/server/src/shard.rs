@@ -37,6 +37,7 @@ pub(crate) struct SharedCounts {
     resumes: AtomicU64,
     resyncs: AtomicU64,
     signals: AtomicU64,
+    broadcasts: AtomicU64,
     undelivered: AtomicU64,
     slow: AtomicU64,
 }
@@ -109,8 +110,8 @@ pub(crate) async fn run(
         alarm.set(clock.now().time, shard.hub.poll_timeout());
         tokio::select! {
             biased;
-            // First, since the others may have so much to ask that it never were the operator's turn.
-            Some(order) = orders.recv() => order.carry_out(clock.now().time, &mut shard.hub),
+            // First: the others may have so much to ask that it never were the operator's turn.
+            Some(order) = orders.recv() => order.carry_out(clock.now(), &mut shard.hub),
             is_open = queues.receive(&mut batch) => if !is_open { return },
             () = alarm.ring() => {}
         }
@@ -203,19 +204,31 @@ impl SharedCounts {
             resumes: self.resumes.load(Ordering::Relaxed),
             resyncs: self.resyncs.load(Ordering::Relaxed),
             signals: self.signals.load(Ordering::Relaxed),
+            broadcasts: self.broadcasts.load(Ordering::Relaxed),
             undelivered: self.undelivered.load(Ordering::Relaxed),
             slow: self.slow.load(Ordering::Relaxed),
         }
     }
 
     fn store(&self, counts: Counts) {
-        let Counts { rooms, members, joins, resumes, resyncs, signals, undelivered, slow } = counts;
+        let Counts {
+            rooms,
+            members,
+            joins,
+            resumes,
+            resyncs,
+            signals,
+            broadcasts,
+            undelivered,
+            slow,
+        } = counts;
         self.rooms.store(rooms, Ordering::Relaxed);
         self.members.store(members, Ordering::Relaxed);
         self.joins.store(joins, Ordering::Relaxed);
         self.resumes.store(resumes, Ordering::Relaxed);
         self.resyncs.store(resyncs, Ordering::Relaxed);
         self.signals.store(signals, Ordering::Relaxed);
+        self.broadcasts.store(broadcasts, Ordering::Relaxed);
         self.undelivered.store(undelivered, Ordering::Relaxed);
         self.slow.store(slow, Ordering::Relaxed);
     }

@@ -3,11 +3,15 @@
 use crate::admission::Admission;
 use crate::auth::Auth;
 use crate::counters::EdgeCounters;
+use crate::directory::Directory;
 use crate::drain::Drain;
 use crate::edges::Edges;
 use crate::shard::{self, Followers, SharedCounts};
+use crate::ticket_office::Tickets;
 use crate::webhooks::Webhooks;
-use crate::{Connection, SignalConfig, events, handshake, origin, page, poll, websocket};
+use crate::{
+    Connection, SignalConfig, events, handshake, matchmaking, origin, page, poll, rooms, websocket,
+};
 use ahash::RandomState;
 use axum::Router;
 use axum::body::Body;
@@ -71,6 +75,9 @@ impl Signal {
         let edges = Edges {
             limits: Arc::new(config.hub.clone()),
             auth: Arc::new(Auth::start(config.auth.clone(), clock)),
+            directory: Directory::default(),
+            matching: Arc::new(config.matching.clone()),
+            tickets: Tickets::start(&config, clock, random()?),
             admission: Arc::new(Admission::new(config.admission.clone())),
             config,
             clock,
@@ -97,6 +104,11 @@ impl Signal {
             .route("/v1/events", get(events::events))
             .route("/v1/poll", get(poll::poll))
             .route("/v1/send", post(poll::send))
+            .route("/v1/rooms", get(rooms::list).post(rooms::make))
+            .route("/v1/rooms/{room}", get(rooms::show))
+            .route("/v1/rooms/{room}/events", get(rooms::history))
+            .route("/v1/tickets", post(matchmaking::post))
+            .route("/v1/tickets/{id}", get(matchmaking::poll).delete(matchmaking::cancel))
             .route_layer(from_fn_with_state(self.edges.clone(), origin::check))
             .route("/", get(page::index))
             .route("/{*name}", get(page::asset))
@@ -108,15 +120,17 @@ impl Signal {
     pub fn samples(&self) -> Vec<Sample> {
         let mut samples = self.edges.counters.samples(&self.edges.shard_counts);
         samples.extend(self.edges.auth.samples());
+        samples.extend(self.edges.tickets.samples());
         samples.extend(self.edges.webhooks.iter().flat_map(Webhooks::samples));
         samples
     }
 
-    /// Whether a shard ended by a panic, which the log tells. Nobody can join its rooms: end the
-    /// process, loudly.
+    /// Whether a shard or the owner of the tickets ended by a panic, which the log tells. Nobody
+    /// can join its rooms: end the process, loudly.
     #[must_use]
     pub fn failed(&self) -> bool {
-        self.edges.shards.iter().any(|lanes| lanes.begun.is_closed())
+        let shards = &self.edges.shards;
+        self.edges.tickets.failed() || shards.iter().any(|lanes| lanes.begun.is_closed())
     }
 
     /// Announces the end: every client is told that the server closes `within` this time and, with

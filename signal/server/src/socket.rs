@@ -47,7 +47,7 @@ pub(crate) enum SocketEvent {
     Text(String),
     /// A binary frame.
     Binary,
-    /// A ping (to be answered by itself) or a pong.
+    /// A ping (to be answered by itself), a pong, or a part of a frame.
     SignOfLife,
     /// A write that was stuck is done: there is room for more.
     Flushed,
@@ -155,7 +155,7 @@ impl Socket {
                 self.pong = Some(payload);
                 SocketEvent::SignOfLife
             }
-            Incoming::Pong => SocketEvent::SignOfLife,
+            Incoming::Pong | Incoming::Part => SocketEvent::SignOfLife,
             Incoming::Close(code) => {
                 framing::write_close_answer(&mut self.out, code);
                 SocketEvent::Closed(code)

@@ -28,7 +28,7 @@ pub(crate) async fn run(
     let Ok(upgraded) = upgrade.await else { return };
     let mut socket = Socket::new(upgraded, edges.limits.frame_bytes_max);
     // Lent to what follows, since a future holds what is moved into it twice.
-    let mut ties = Ties::new(&edges, origin);
+    let mut ties = Ties::with_matchmaking(&edges, origin);
     let end = serve(&mut ties, &mut socket, stopping).await;
     debug!(?end, "the connection ended");
     drop(connection);
@@ -45,6 +45,7 @@ async fn serve(ties: &mut Ties, socket: &mut Socket, mut stopping: watch::Receiv
     let mut alarm = Alarm::new(timer);
     let end = loop {
         ties.pass_requests().await;
+        ties.pass_ticket().await;
         fill(ties, socket);
         if let Some(end) = ties.edge.ended() {
             // What the end gave the hub to do; then the client is told.
@@ -57,7 +58,7 @@ async fn serve(ties: &mut Ties, socket: &mut Socket, mut stopping: watch::Receiv
         // at first, and what is behind it after a few dozen of its frames (tokio's budget).
         tokio::select! {
             biased;
-            event = ties.event(takes) => ties.handle_event(event),
+            turn = ties.turn(takes) => ties.handle_turn(turn),
             event = socket.event(reads) => handle_socket(ties, event),
             () = alarm.ring() => {
                 let now = ties.edges.now();
@@ -70,6 +71,7 @@ async fn serve(ties: &mut Ties, socket: &mut Socket, mut stopping: watch::Receiv
             _ = &mut stop => ties.edge.close(CloseCode::Shutdown),
         }
     };
+    ties.drop_ticket();
     let close_timeout = ties.edges.config.close_timeout;
     let closing = match end {
         End::Close(code) => timeout(close_timeout, socket.close(Some(code))).await,

@@ -97,6 +97,13 @@ async fn a_token_lets_in_and_says_who_comes() {
     other.send(&hello("demo", &token(&host))).await;
     let error = other.expect_error("peer_taken").await;
     assert_eq!((&error["retry"], &error["id"]), (&json!(true), &json!(9)));
+    // The shard has refused it; on the same connection it may come with another token.
+    for _ in 0..3 {
+        other.send(&hello("demo", &token(&host))).await;
+        other.expect_error("peer_taken").await;
+    }
+    other.send(&hello("demo", &token(&lasting()))).await;
+    assert_eq!(other.next().await["type"], "welcome");
 }
 
 #[tokio::test]

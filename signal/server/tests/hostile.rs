@@ -205,6 +205,34 @@ async fn what_is_no_websocket_frame_closes_the_connection() {
     bystanders.stop().await;
 }
 
+/// At a frame a second the time for `hello` is over long before the last of so many has its turn.
+#[tokio::test]
+async fn pings_pongs_and_empty_parts_are_read_no_faster_than_frames() {
+    let hello_timeout = Duration::from_secs(1);
+    let hub = Config { hello_timeout, messages_per_s: 1, messages_burst: 10, ..Config::default() };
+    let server = Server::start(with(hub)).await;
+    let ping = br#"{"type":"ping"}"#;
+    let text = [&[0x81, 0x80 | ping.len() as u8, 0, 0, 0, 0], &ping[..]].concat();
+    let begin = [&[0x01, 0x80 | ping.len() as u8, 0, 0, 0, 0], &ping[..]].concat();
+    for (before, flood, last) in [
+        (&b""[..], b"\x89\x80\0\0\0\0", &text[..]),
+        (b"", b"\x8A\x80\0\0\0\0", &text),
+        (&begin, b"\x00\x80\0\0\0\0", b"\x80\x80\0\0\0\0"),
+    ] {
+        let mut offender = open_by_hand(&server).await;
+        offender.write_all(&[before, &flood.repeat(2000), last].concat()).await.unwrap();
+        let mut answer = Vec::new();
+        // The server closes first, with unread bytes.
+        let _ = patiently(offender.read_to_end(&mut answer)).await;
+        while answer.starts_with(b"\x8A\0") {
+            answer.drain(..2);
+        }
+        // No `hello_first` before it.
+        assert_eq!(answer[..1], [0x88], "{}", answer.escape_ascii());
+        assert_eq!(u16::from_be_bytes([answer[2], answer[3]]), 4000);
+    }
+}
+
 #[tokio::test]
 async fn bytes_cut_in_mid_frame_are_a_lost_connection() {
     let server = server().await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use signal_core::Config;
 use signal_server::SignalConfig;
 use std::time::Duration;
-use support::{Client, Server, patiently};
+use support::{Client, Server, patiently, unlimited};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
@@ -25,7 +25,7 @@ impl<'a> Web<'a> {
         let hello = json!({"type": "hello", "room": room}).to_string();
         let (status, answer) = request(server, "POST", "/v1/send", "", &hello).await;
         assert_eq!(status, 200, "{answer}");
-        assert_eq!(answer[0]["type"], "welcome");
+        assert_eq!(answer[0]["type"], "welcome", "{answer}");
         Self::of(server, answer[0].clone())
     }
 
@@ -147,6 +147,15 @@ fn signal(to: &Value, data: u64, id: u64) -> Value {
 
 async fn server() -> Server {
     Server::start(SignalConfig::default()).await
+}
+
+/// A seat and its welcome are told one after the other, and between them another thread may look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hello_by_post_is_never_answered_without_its_welcome() {
+    let server = Server::start(unlimited()).await;
+    for number in 0..1000 {
+        Web::join(&server, &format!("room-{number}")).await;
+    }
 }
 
 #[tokio::test]

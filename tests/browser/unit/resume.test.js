@@ -226,9 +226,11 @@ test("a gap, or a server that has lost track, is mended by a resume", () => {
 });
 
 test("a server that is full is asked again after the time it says", () => {
-  const session = new Session("ws://x", { room: "demo", metadata: {} });
+  const session = new Session("ws://x", { room: "demo", token: "a.b.c", metadata: {} });
   session.start();
   last().opens();
+  const hello = { type: "hello", room: "demo", token: "a.b.c", metadata: {} };
+  assert.deepEqual(last().take(), [hello]);
   const full = { type: "error", code: "rate_limited", text: "", retry: true, retry_after_ms: 20_000 };
   last().says(full);
   assert.equal(session.state.name, "waiting");

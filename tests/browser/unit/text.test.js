@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { UNIT_MS, flashes } from "../../../signal/server/page/morse.js";
-import { cleanText, randomRoom, roomFromHash } from "../../../signal/server/page/names.js";
+import { cleanText, randomRoom, roomFromHash, tokenFromHash } from "../../../signal/server/page/names.js";
 import { readPath } from "../../../signal/server/page/stats.js";
 import { readMotion, readReliable, writeMotion } from "../../../signal/server/page/wire.js";
 
@@ -27,7 +27,14 @@ test("a room in a link is brought into the protocol's alphabet", () => {
   assert.equal(roomFromHash("#50%"), "50");
   assert.equal(roomFromHash("#<script>"), "script");
   assert.equal(roomFromHash("#"), "");
+  assert.equal(roomFromHash("#demo?token=a.b-_c"), "demo");
   assert.equal(roomFromHash(`#${"x".repeat(100)}`).length, 64);
+});
+
+test("a token may come with the link", () => {
+  assert.equal(tokenFromHash("#demo?token=a.b-_c"), "a.b-_c");
+  assert.equal(tokenFromHash("#demo"), "");
+  assert.equal(tokenFromHash("#demo?token=a b"), "");
 });
 
 test("text from elsewhere can't break its line, turn its direction or be endless", () => {

@@ -30,7 +30,7 @@ const TEXTS: [&str; 15] = [
     "@",
 ];
 
-const CODES: [CloseCode; 11] = [
+const CODES: [CloseCode; 13] = [
     CloseCode::Normal,
     CloseCode::NotWebSocket,
     CloseCode::NotUtf8,
@@ -42,6 +42,8 @@ const CODES: [CloseCode; 11] = [
     CloseCode::Superseded,
     CloseCode::Misbehaved,
     CloseCode::Expired,
+    CloseCode::RoomClosed,
+    CloseCode::Kicked,
 ];
 
 /// Runs a program of frames, events and time.
@@ -237,7 +239,9 @@ impl Watch {
                 assert_eq!(stage, Stage::Nothing);
                 self.stage = Stage::Asked;
             }
-            Request::Ack(_) | Request::Renew(_) => assert_eq!(stage, Stage::Seated),
+            Request::Ack(_) | Request::Renew(_) | Request::Room(_) => {
+                assert_eq!(stage, Stage::Seated);
+            }
             Request::Signal(signal) => {
                 assert_eq!(stage, Stage::Seated);
                 let (to, data) = (signal.to.as_str().into(), &*signal.data);

@@ -4,11 +4,11 @@
 use crate::input::Input;
 use heliograph_base::{Now, Secret, Time, UnixTime};
 use serde_json::value::RawValue;
-use signal_core::protocol::{ErrorCode, LeaveReason, ServerFrame, ServerMessage};
+use signal_core::protocol::{ErrorCode, LeaveReason, RulesPatch, ServerFrame, ServerMessage};
 use signal_core::{
-    Config, Detached, EdgeId, Event, Grant, Happening, Hub, IceUrls, Join, Metadata, Numbered,
-    PeerId, Purpose, Renew, Request, Resume, Role, RoomId, Seed, SessionKey, SessionName, Signal,
-    Token, TurnKey,
+    Audience, Config, Detached, EdgeId, Event, Grant, Happening, Hub, IceUrls, Join, Metadata,
+    NewRoom, Numbered, Password, PeerId, Purpose, Renew, Request, Resume, Role, RoomAction, RoomId,
+    RoomRequest, Seed, SessionKey, SessionName, Signal, Token, TurnKey,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl Watch {
 
     fn step(&mut self, input: &mut Input<'_>) {
         let edge = self.generation * EDGES + u64::from(input.byte()) % EDGES;
-        let request = match input.byte() % 20 {
+        let request = match input.byte() % 24 {
             0..3 => self.join(input),
             3..6 => match self.resume(input) {
                 Some(resume) => resume,
@@ -117,6 +117,7 @@ impl Watch {
             ])),
             17 => return self.full(edge),
             18 => return self.pass(Duration::from_millis(10 * u64::from(input.word() % 4096))),
+            20..24 => self.ask_room(edge, input),
             _ => {
                 self.generation += u64::from(input.byte().is_multiple_of(16));
                 return;
@@ -136,10 +137,56 @@ impl Watch {
             metadata,
             once: None,
             ice: ice(),
+            create: self.new_room(byte).map(Box::new),
+            password: byte.is_multiple_of(3).then(|| Password::new("x")),
+            after: byte.is_multiple_of(5).then_some(u64::from(byte / 5)),
+            source: Some(["ada", "bob"][usize::from(byte % 2)].into()),
             id: Some(1),
             token: None,
             grant,
         })
+    }
+
+    fn new_room(&self, kind: u8) -> Option<NewRoom> {
+        (kind / 4).is_multiple_of(4).then(|| NewRoom {
+            capacity: (kind / 16).is_multiple_of(4).then_some(2),
+            sealed: kind == 0,
+            hosted: (kind / 32).is_multiple_of(2),
+            password: (kind / 64 == 1).then(|| Password::new("x")),
+            history: usize::from(kind / 64),
+            idle: (kind / 64 == 2).then_some(Duration::from_secs(3)),
+            ..NewRoom::default()
+        })
+    }
+
+    fn ask_room(&self, edge: u64, input: &mut Input<'_>) -> Request {
+        let session = self.edges.get(&edge).and_then(|peer| self.sessions.get(peer));
+        let (kind, term) = (input.byte(), u64::from(input.byte() % 8));
+        let which = usize::from(input.byte());
+        let peer = match which.checked_rem(self.names.len()) {
+            Some(index) => self.names[index].0.peer.clone(),
+            None => PeerId::parse("nobody").expect("it is an id"),
+        };
+        let json = || RawValue::from_string(which.to_string()).expect("it is JSON");
+        let action = match kind % 8 {
+            0 => RoomAction::Broadcast { data: json(), to: Audience::All },
+            1 => RoomAction::Broadcast { data: json(), to: Audience::Peers(vec![peer]) },
+            2 => RoomAction::State { value: json(), if_version: Some(term) },
+            3 => RoomAction::Metadata(Metadata::new(None, 2).expect("nothing is an object")),
+            4 => {
+                let patch = RulesPatch {
+                    capacity: Some(1 + which % 4),
+                    sealed: Some(kind > 200),
+                    ..RulesPatch::default()
+                };
+                RoomAction::Rules { patch, term }
+            }
+            5 => RoomAction::HandOver { to: peer, term },
+            _ => RoomAction::Kick { peer, ban: kind > 128, term },
+        };
+        let done = session.map_or(0, |session| session.done);
+        let id = (kind > 64).then_some(done + 1);
+        Request::Room(Box::new(RoomRequest { action, id }))
     }
 
     /// What a token might permit: a while, a role, and one of two peer ids of the room.
@@ -213,6 +260,7 @@ impl Watch {
             | Request::Renew(_)
             | Request::Ack(_)
             | Request::Signal(_)
+            | Request::Room(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
             | Request::Detach(_) => false,
@@ -225,6 +273,7 @@ impl Watch {
             Request::Join(_)
             | Request::Renew(_)
             | Request::Resume(_)
+            | Request::Room(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
             | Request::Detach(_) => None,

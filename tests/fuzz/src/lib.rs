@@ -12,8 +12,11 @@ mod hub;
 mod input;
 mod model;
 mod policy;
+mod proxy_header;
 mod read;
 mod stream;
+mod tickets;
+mod token;
 mod unauthenticated;
 mod wire;
 mod world;
@@ -23,7 +26,10 @@ pub use edge::edge;
 pub use frames::frames;
 pub use hub::hub;
 pub use policy::policy;
+pub use proxy_header::proxy_header;
 pub use stream::stream;
+pub use tickets::tickets;
+pub use token::token;
 pub use unauthenticated::unauthenticated;
 pub use wire::wire;
 
@@ -31,7 +37,7 @@ pub use wire::wire;
 pub type Check = fn(&[u8]);
 
 /// Every check with the name of its target and corpus.
-pub const CHECKS: [(&str, Check); 8] = [
+pub const CHECKS: [(&str, Check); 11] = [
     ("wire", wire),
     ("stream", stream),
     ("policy", policy),
@@ -40,4 +46,7 @@ pub const CHECKS: [(&str, Check); 8] = [
     ("frames", frames),
     ("edge", edge),
     ("hub", hub),
+    ("tickets", tickets),
+    ("token", token),
+    ("proxy_header", proxy_header),
 ];

@@ -1,7 +1,8 @@
 //! What a session of a client wants to have done, and what it tells.
 
 use crate::protocol::{
-    ErrorCode, ErrorFrame, IceUpdate, LeaveReason, Member as MemberFrame, Welcome,
+    ErrorCode, ErrorFrame, IceUpdate, LeaveReason, Member as MemberFrame, Rules, ServerFrame,
+    Welcome,
 };
 use crate::{BadId, PeerId};
 use serde_json::value::RawValue;
@@ -63,6 +64,8 @@ pub enum Event {
         /// Byte for byte as it was sent.
         data: Box<RawValue>,
     },
+    /// The room tells more than who is in it.
+    Room(RoomEvent),
     /// New credentials.
     Ice(IceUpdate),
     /// A request was refused, or never reached its addressee.
@@ -92,10 +95,63 @@ impl fmt::Debug for Event {
             Self::Signal { from, data } => {
                 write!(f, "Signal({from}, {} bytes)", data.get().len())
             }
+            Self::Room(event) => write!(f, "Room({event:?})"),
             Self::Ice(ice) => write!(f, "Ice({} servers)", ice.ice_servers.len()),
             Self::Refused(refusal) => write!(f, "Refused({refusal:?})"),
             Self::Lost { loss, pause } => write!(f, "Lost({loss:?}, {pause:?})"),
             Self::Ended(loss) => write!(f, "Ended({loss:?})"),
+        }
+    }
+}
+
+/// What a room tells that is more than who is in it.
+#[derive(Clone)]
+pub enum RoomEvent {
+    /// Another peer tells something else about itself.
+    Metadata {
+        /// Who.
+        peer: PeerId,
+        /// The JSON object.
+        metadata: Box<RawValue>,
+    },
+    /// There is another host.
+    Host {
+        /// Who; nobody, if nobody is there.
+        peer: Option<PeerId>,
+        /// How often a host was made.
+        term: u64,
+    },
+    /// A member, perhaps this client itself, said something to several.
+    Broadcast {
+        /// The number of the event, if it is kept for newcomers.
+        event: Option<u64>,
+        /// Who.
+        from: PeerId,
+        /// Byte for byte as it was sent.
+        data: Box<RawValue>,
+    },
+    /// There is another state.
+    State {
+        /// Who set it.
+        by: PeerId,
+        /// How often it was set.
+        version: u64,
+        /// Byte for byte as it was sent.
+        value: Box<RawValue>,
+    },
+    /// There are other rules.
+    Rules(Rules),
+}
+
+/// Leaves out what is said.
+impl fmt::Debug for RoomEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Metadata { peer, .. } => write!(f, "Metadata({peer})"),
+            Self::Host { peer, term } => write!(f, "Host({peer:?}, {term})"),
+            Self::Broadcast { event, from, .. } => write!(f, "Broadcast({event:?}, {from})"),
+            Self::State { by, version, .. } => write!(f, "State({by}, {version})"),
+            Self::Rules(rules) => write!(f, "{rules:?}"),
         }
     }
 }
@@ -182,6 +238,51 @@ impl Seat {
     }
 }
 
+impl RoomEvent {
+    /// Reads a frame, if it is one of these.
+    pub(super) fn read(frame: &ServerFrame<'_>) -> Result<Option<Self>, BadId> {
+        let event = match frame {
+            ServerFrame::Metadata { peer, metadata } => {
+                Self::Metadata { peer: PeerId::parse(peer)?, metadata: (*metadata).to_owned() }
+            }
+            ServerFrame::Host { peer, term } => {
+                let peer = peer.as_deref().map(PeerId::parse).transpose()?;
+                Self::Host { peer, term: *term }
+            }
+            ServerFrame::Broadcast { event, from, data } => {
+                let (from, data) = (PeerId::parse(from)?, (*data).to_owned());
+                Self::Broadcast { event: *event, from, data }
+            }
+            ServerFrame::State { by, version, value } => {
+                let (by, value) = (PeerId::parse(by)?, (*value).to_owned());
+                Self::State { by, version: *version, value }
+            }
+            ServerFrame::Rules(rules) => Self::Rules(*rules),
+            ServerFrame::Welcome(_)
+            | ServerFrame::Resumed { .. }
+            | ServerFrame::Resync(_)
+            | ServerFrame::Joined(_)
+            | ServerFrame::Away { .. }
+            | ServerFrame::Back { .. }
+            | ServerFrame::Left { .. }
+            | ServerFrame::Presence { .. }
+            | ServerFrame::Signal { .. }
+            | ServerFrame::Ice(_)
+            | ServerFrame::Token { .. }
+            | ServerFrame::Error(_)
+            | ServerFrame::Ack { .. }
+            | ServerFrame::Waiting { .. }
+            | ServerFrame::Matched { .. }
+            | ServerFrame::Expired { .. }
+            | ServerFrame::Goaway { .. }
+            | ServerFrame::Close { .. }
+            | ServerFrame::Pong { .. }
+            | ServerFrame::Unknown => return Ok(None),
+        };
+        Ok(Some(event))
+    }
+}
+
 impl Member {
     pub(super) fn read(frame: &MemberFrame<'_>) -> Result<Self, BadId> {
         let MemberFrame { peer, metadata, polite, offers, away, role } = frame;
@@ -198,7 +299,7 @@ impl Member {
 
 impl Refusal {
     pub(super) fn read(frame: &ErrorFrame<'_>) -> Self {
-        let ErrorFrame { code, text, retry, id, retry_after_ms: _ } = frame;
+        let ErrorFrame { code, text, retry, id, retry_after_ms: _, state: _ } = frame;
         Self { code: *code, text: text.to_string(), retry: *retry, id: *id }
     }
 }

@@ -9,11 +9,11 @@ mod event;
 mod numbers;
 
 pub use config::Config;
-pub use event::{Event, Loss, Member, NotTaken, Output, Refusal, Seat};
+pub use event::{Event, Loss, Member, NotTaken, Output, Refusal, RoomEvent, Seat};
 
 use crate::protocol::{
-    ClientFrame, ClientMessage, CloseCode, ErrorCode, ErrorFrame, Heartbeat, Limits, ServerFrame,
-    ServerMessage, Welcome,
+    ClientFrame, ClientMessage, CloseCode, Entry, ErrorCode, ErrorFrame, Heartbeat, Limits,
+    ServerFrame, ServerMessage, Welcome,
 };
 use crate::{BadId, PeerId, RoomId, Token};
 use heliograph_base::Time;
@@ -112,8 +112,8 @@ impl Session {
         }
     }
 
-    /// Shows this token when it asks for a seat from now on. A session that goes on shows it at once,
-    /// before the one that it was shown expires.
+    /// Shows this token when it asks for a seat from now on. A session that goes on shows it at
+    /// once, before the one that was shown expires.
     pub fn set_token(&mut self, token: Token) {
         if self.is_online() {
             self.send(ClientFrame::Token { token: token.as_str().into() });
@@ -293,7 +293,11 @@ impl Session {
         let (room, metadata) = (self.room.as_str().into(), self.metadata.as_deref());
         let once = Some(format!("{:032x}", self.once).into());
         let token = self.token.as_ref().map_or("", Token::as_str).into();
-        let hello = encode(ClientFrame::Hello { room, metadata, once, token }, None, None);
+        let hello = encode(
+            ClientFrame::Hello { room, metadata, once, token, entry: Entry::default() },
+            None,
+            None,
+        );
         self.outputs.push_back(Output::Send(hello));
     }
 
@@ -347,6 +351,9 @@ impl Session {
             ServerFrame::Ack { .. }
             | ServerFrame::Token { .. }
             | ServerFrame::Goaway { .. }
+            | ServerFrame::Waiting { .. }
+            | ServerFrame::Matched { .. }
+            | ServerFrame::Expired { .. }
             | ServerFrame::Pong { .. }
             | ServerFrame::Unknown => {}
             ServerFrame::Joined(_)
@@ -354,6 +361,11 @@ impl Session {
             | ServerFrame::Back { .. }
             | ServerFrame::Left { .. }
             | ServerFrame::Presence { .. }
+            | ServerFrame::Metadata { .. }
+            | ServerFrame::Host { .. }
+            | ServerFrame::Broadcast { .. }
+            | ServerFrame::State { .. }
+            | ServerFrame::Rules(_)
             | ServerFrame::Signal { .. }
             | ServerFrame::Ice(_) => {
                 self.end(Loss::Unreadable("something else came before its answer".to_owned()));
@@ -403,6 +415,15 @@ impl Session {
             ServerFrame::Left { peer, reason } => {
                 self.tell(Event::PeerLeft { peer: PeerId::parse(peer)?, reason: *reason });
             }
+            ServerFrame::Metadata { .. }
+            | ServerFrame::Host { .. }
+            | ServerFrame::Broadcast { .. }
+            | ServerFrame::State { .. }
+            | ServerFrame::Rules(_) => {
+                if let Some(event) = RoomEvent::read(frame)? {
+                    self.tell(Event::Room(event));
+                }
+            }
             ServerFrame::Presence { changes } => {
                 return changes.iter().try_for_each(|change| self.handle_frame(now, change));
             }
@@ -421,6 +442,9 @@ impl Session {
             | ServerFrame::Token { .. }
             // The connection is closed when it is time, and another one then leads elsewhere.
             | ServerFrame::Goaway { .. }
+            | ServerFrame::Waiting { .. }
+            | ServerFrame::Matched { .. }
+            | ServerFrame::Expired { .. }
             | ServerFrame::Pong { .. }
             | ServerFrame::Unknown => {}
         }

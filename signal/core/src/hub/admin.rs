@@ -1,6 +1,6 @@
 //! What an operator asks of a hub: who is there, and that somebody or everybody goes.
 
-use super::{Hub, Room};
+use super::{Happening, Hub, Room};
 use crate::protocol::LeaveReason;
 use crate::seat::{Presence, Seat};
 use crate::{PeerId, RoomId};
@@ -96,6 +96,7 @@ impl Hub {
         for (gone, place) in members.iter().enumerate() {
             self.vacate(now, *place, LeaveReason::Closed, members.len() - gone - 1);
         }
+        self.happenings.push_back(Happening::RoomClosed(room.clone()));
         self.forget_timers();
         Some(members.len())
     }

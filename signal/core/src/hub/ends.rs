@@ -1,6 +1,6 @@
 //! How connections and sessions end, and who is told.
 
-use super::{Departure, Hub, shrink};
+use super::{Departure, Happening, Hub, shrink};
 use crate::protocol::{CloseCode, ErrorCode, LeaveReason, ServerFrame};
 use crate::seat::{Presence, Seat};
 use crate::session::{Origin, Sent};
@@ -80,6 +80,7 @@ impl Hub {
             Presence::Gone { absence, is_told, .. } if *absence == which && !*is_told => {
                 *is_told = true;
                 self.announce_state(now, place, |peer| ServerFrame::Away { peer });
+                self.wait_for_host(now, place, which);
             }
             Presence::Here(_) | Presence::Gone { .. } => {}
         }
@@ -129,10 +130,12 @@ impl Hub {
         let room = self.rooms.get_mut(name).expect("a seat is in a room");
         room.members.retain(|member| *member != place);
         let members = room.members.len();
-        if members == 0 {
-            self.rooms.remove(name);
-        }
+        let closed = (members == 0).then(|| name.clone());
+        let closed = closed.filter(|name| self.leave_idle(now, name));
         self.vacate(now, place, reason, members);
+        if let Some(name) = closed {
+            self.happenings.push_back(Happening::RoomClosed(name));
+        }
     }
 
     /// The same for a seat that its room no longer lists, where so many others are left.
@@ -148,8 +151,10 @@ impl Hub {
         let Seat { room, peer, number, mut outgoing, .. } = seat;
         let left = ServerFrame::Left { peer: peer.as_str().into(), reason };
         self.announce(now, &room, number, &left);
+        self.look_for_host(now, &room, 0);
         self.tell_undelivered(outgoing.drain());
-        self.note_departure(Departure { room, peer, seat: number, reason, members });
+        let departure = Departure { room, peer, seat: number, reason, members };
+        self.happenings.push_back(Happening::Left(departure));
         shrink(&mut self.rooms);
         shrink(&mut self.peers);
         shrink(&mut self.named);

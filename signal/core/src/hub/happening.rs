@@ -6,17 +6,17 @@ use crate::{Metadata, PeerId, RoomId};
 
 /// Something that happened in a room.
 ///
-/// Of each room they read: opened; then members that join and leave; closed with the last one. A
-/// room of the same id that is opened later is another one.
+/// Of each room they read: opened; then members that join and leave; closed. A room of the same id
+/// that is opened later is another one.
 #[derive(Clone, Debug)]
 pub enum Happening {
-    /// A room was made: its first member follows.
+    /// A room was made; nobody is in it yet.
     RoomOpened(RoomId),
     /// Somebody was given a seat.
     Joined(Arrival),
     /// Somebody's session ended.
     Left(Departure),
-    /// The last member has left.
+    /// A room is no more; nobody was in it any more.
     RoomClosed(RoomId),
 }
 
@@ -87,23 +87,12 @@ impl Hub {
     pub(super) fn note_arrival(&mut self, place: usize) {
         let seat = &self.seats[place];
         let members = self.rooms.get(&seat.room).map_or(0, |room| room.members.len());
-        let arrival = Arrival {
+        self.happenings.push_back(Happening::Joined(Arrival {
             room: seat.room.clone(),
             peer: seat.peer.clone(),
             seat: seat.number,
             metadata: seat.metadata.clone(),
             members,
-        };
-        if members == 1 {
-            self.happenings.push_back(Happening::RoomOpened(arrival.room.clone()));
-        }
-        self.happenings.push_back(Happening::Joined(arrival));
-    }
-
-    /// Takes note that a session ended.
-    pub(super) fn note_departure(&mut self, departure: Departure) {
-        let closed = (departure.members == 0).then(|| departure.room.clone());
-        self.happenings.push_back(Happening::Left(departure));
-        self.happenings.extend(closed.map(Happening::RoomClosed));
+        }));
     }
 }

@@ -6,7 +6,7 @@
 //! stands before it, it knows. It is told of nobody too late: before a signal come the news of its
 //! sender.
 
-use super::Hub;
+use super::{Happening, Hub, shrink};
 use crate::protocol::ServerFrame;
 use crate::{Bucket, Config, FrameText, RoomId};
 use heliograph_base::Time;
@@ -32,11 +32,14 @@ struct Piece {
     frame: FrameText,
 }
 
-/// When rooms are told their news.
+/// When something is due for a room: its news, or its end.
 #[derive(Debug, Default)]
 pub(super) struct Gatherings {
     heap: BinaryHeap<Reverse<(Time, RoomId)>>,
 }
+
+/// A number that no seat has.
+const NOBODYS_SEAT: u64 = u64::MAX;
 
 impl News {
     /// The number of the next piece.
@@ -75,9 +78,13 @@ impl News {
 }
 
 impl Gatherings {
-    /// When the next room is told.
+    /// When something is due for the next one.
     pub(super) fn next(&self) -> Option<Time> {
         self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    pub(super) fn set(&mut self, at: Time, room: &RoomId) {
+        self.heap.push(Reverse((at, room.clone())));
     }
 
     fn pop(&mut self, at: Time) -> Option<RoomId> {
@@ -111,20 +118,35 @@ impl Hub {
                 Ok(()) => self.tell_news(room),
                 Err(wait) => {
                     news.due = Some(now + wait);
-                    self.gatherings.heap.push(Reverse((now + wait, room.clone())));
+                    self.gatherings.set(now + wait, room);
                 }
             }
         }
     }
 
-    /// Tells a room its news, if it is still their time.
-    pub(super) fn end_gathering(&mut self, now: Time, at: Time) {
+    /// Does what is due for a room, if it still is: tells it its news, or ends it.
+    pub(super) fn handle_room_due(&mut self, now: Time, at: Time) {
         let Some(room) = self.gatherings.pop(at) else { return };
         let rate = (self.config.news_per_s, self.config.news_burst);
         let Some(there) = self.rooms.get_mut(&room) else { return };
         if there.news.due == Some(at) {
             there.news.frames.take(now, 1, rate);
-            self.tell_news(&room);
+            return self.tell_news(&room);
+        }
+        let ends_at = there.extras.as_ref().and_then(|extras| extras.ends_at);
+        if ends_at == Some(at) {
+            self.rooms.remove(&room);
+            shrink(&mut self.rooms);
+            self.happenings.push_back(Happening::RoomClosed(room));
+        }
+    }
+
+    /// Tells everybody in the room something, behind all news.
+    pub(super) fn tell_all(&mut self, room: &RoomId, frame: &FrameText) {
+        self.tell_news(room);
+        let members = self.rooms.get(room).map(|there| there.members.clone());
+        for place in members.into_iter().flatten() {
+            self.send(place, frame.clone(), None);
         }
     }
 
@@ -144,11 +166,14 @@ impl Hub {
 
     fn tell_news(&mut self, room: &RoomId) {
         let Some(there) = self.rooms.get_mut(room) else { return };
+        if there.news.waiting.is_empty() {
+            return;
+        }
         let news = there.news.take();
         // A copy, since to send takes the whole hub; to look the room up for each would cost more.
         let members = there.members.clone();
         // Most have their place before all of them, and none of them is about most.
-        let all = news.frame(news.first, 0);
+        let all = news.frame(news.first, NOBODYS_SEAT);
         for place in members {
             let seat = &mut self.seats[place];
             let told = std::mem::replace(&mut seat.told, news.next());

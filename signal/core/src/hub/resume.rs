@@ -1,6 +1,7 @@
 //! How a session goes on with another connection.
 
-use super::{Hub, News};
+use super::Hub;
+use super::news::News;
 use crate::protocol::{CloseCode, ErrorCode, ServerFrame, Welcome};
 use crate::seat::Presence;
 use crate::timers::Due;
@@ -60,6 +61,9 @@ impl Hub {
         // At last, since it may bring news for this one too, which come behind what it missed.
         if was_away {
             self.announce_state(now, place, |peer| ServerFrame::Back { peer });
+            let room = self.seats[place].room.clone();
+            self.host_is_back(place);
+            self.look_for_host(now, &room, 0);
         }
     }
 
@@ -91,7 +95,7 @@ impl Hub {
     }
 
     /// The session with this name, if the key is its own.
-    fn session(&self, name: &SessionName, key: &SessionKey) -> Option<usize> {
+    pub(super) fn session(&self, name: &SessionName, key: &SessionKey) -> Option<usize> {
         let place = self.seated(&name.room, &name.peer)?;
         self.seats[place].key.is(key).then_some(place)
     }

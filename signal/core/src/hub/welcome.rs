@@ -1,11 +1,23 @@
 //! What a seat is told of its room, its servers and its limits.
 
 use super::Hub;
-use crate::protocol::{Heartbeat, IceServer, Limits, Welcome};
+use crate::protocol::{About, Heartbeat, IceServer, Limits, Welcome};
 use crate::seat::Seat;
-use crate::{Config, IceUrls, SessionName};
+use crate::{Config, FrameText, IceUrls, RoomId, SessionName};
 use heliograph_base::{Credentials, Now, SeatName};
+use serde_json::value::RawValue;
 use std::time::Duration;
+
+/// A page of what was said in a room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// The broadcasts, as they came to the members.
+    pub events: Vec<FrameText>,
+    /// Whether some before them are gone.
+    pub missed: bool,
+    /// The number of the last one there is, where they are kept.
+    pub last_event: Option<u64>,
+}
 
 impl Hub {
     pub(super) fn welcome(&self, now: Now, place: usize) -> Welcome<'_> {
@@ -33,12 +45,50 @@ impl Hub {
             ack: 0,
             role: seat.role().map(Into::into),
             members: others.map(|other| other.seen_by(seat.number)).collect(),
+            about: self.about(&seat.room),
             ice_servers: Vec::new(),
             ice_ttl_s: 0,
             token_ttl_s: None,
             heartbeat: heartbeat(&self.config),
             limits: limits(&self.config),
         }
+    }
+
+    fn about(&self, room: &RoomId) -> Option<About<'_>> {
+        let there = self.rooms.get(room)?;
+        let extras = there.extras.as_ref()?;
+        let members = there.members.iter().map(|place| &self.seats[*place]);
+        let is_host = |seat: &&Seat| extras.host.is_some_and(|host| host.seat == seat.number);
+        let host = members.clone().find(is_host);
+        Some(About {
+            rules: extras.rules(),
+            host: host.map(|seat| seat.peer.as_str().into()),
+            term: extras.host.map(|host| host.term),
+            state: extras.state(),
+            events: Vec::new(),
+            last_event: extras.history.last(),
+            missed: false,
+        })
+    }
+
+    /// What was said in a room behind the event `after`, at most `limit` events; nothing if there is
+    /// no such room.
+    #[must_use]
+    pub fn history(&self, room: &RoomId, after: u64, limit: usize) -> Option<HistoryPage> {
+        let there = self.rooms.get(room)?;
+        let Some(extras) = &there.extras else { return Some(HistoryPage::default()) };
+        let (events, missed) = extras.history.after(after, limit);
+        let events = events.into_iter().cloned().collect();
+        Some(HistoryPage { events, missed, last_event: extras.history.last() })
+    }
+
+    /// What was said in a room behind this number, as frames, and whether some of it is gone.
+    pub(super) fn events_after(&self, room: &RoomId, after: u64) -> (Vec<&RawValue>, bool) {
+        let extras = self.rooms.get(room).and_then(|there| there.extras.as_ref());
+        let Some(extras) = extras else { return (Vec::new(), false) };
+        let (events, missed) = extras.history.after(after, usize::MAX);
+        let raw = events.into_iter().map(FrameText::as_str).map(serde_json::from_str);
+        (raw.filter_map(Result::ok).collect(), missed)
     }
 
     pub(super) fn ice_servers(&self, now: Now, seat: &Seat) -> Vec<IceServer> {

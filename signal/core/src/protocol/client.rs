@@ -35,6 +35,9 @@ pub enum ClientFrame<'a> {
         /// Shows that the client may have it; empty: nothing does.
         #[serde(skip_serializing_if = "str::is_empty")]
         token: Cow<'a, str>,
+        /// What rooms with rules ask for.
+        #[serde(flatten)]
+        entry: Entry<'a>,
     },
     /// Takes a session up again on this connection; the first frame of it.
     Resume {
@@ -55,10 +58,62 @@ pub enum ClientFrame<'a> {
         /// Any JSON value, passed on byte for byte.
         data: &'a RawValue,
     },
+    /// Says something to all members, to some, or to those with a role.
+    Broadcast {
+        /// Any JSON value, passed on byte for byte.
+        data: &'a RawValue,
+        /// To these peer ids only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peers: Option<Vec<Cow<'a, str>>>,
+        /// To those with this role only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        role: Option<Cow<'a, str>>,
+    },
+    /// Sets the room's state.
+    State {
+        /// Any JSON value, kept byte for byte.
+        value: &'a RawValue,
+        /// Only if this is the version that it has; 0: only if it was never set.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        if_version: Option<u64>,
+    },
+    /// Tells the others something else about this peer.
+    Metadata {
+        /// A JSON object, passed on byte for byte.
+        metadata: &'a RawValue,
+    },
+    /// Changes the room's rules.
+    Rules {
+        /// A [`RulesPatch`](super::RulesPatch), not yet read.
+        rules: &'a RawValue,
+        /// The term of the host.
+        term: u64,
+    },
+    /// Makes another member the host.
+    Host {
+        /// Its peer id.
+        to: Cow<'a, str>,
+        /// The term of the host.
+        term: u64,
+    },
+    /// Removes a member.
+    Kick {
+        /// Its peer id.
+        peer: Cow<'a, str>,
+        /// Whether it may not come back.
+        ban: bool,
+        /// The term of the host.
+        term: u64,
+    },
     /// Shows a newer token, before the one of the session expires.
     Token {
         /// The token.
         token: Cow<'a, str>,
+    },
+    /// Looks for others to meet, before a `hello`.
+    Match {
+        /// A ticket, not yet read.
+        ticket: &'a RawValue,
     },
     /// Says nothing but its `ack`.
     Ack,
@@ -66,6 +121,20 @@ pub enum ClientFrame<'a> {
     Leave,
     /// Asks for a `pong`.
     Ping,
+}
+
+/// What rooms with rules ask of who comes.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Entry<'a> {
+    /// [`RoomOptions`](super::RoomOptions), not yet read, for who makes the room by coming.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub create: Option<&'a RawValue>,
+    /// The room's password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Cow<'a, str>>,
+    /// The number of the last event that the client knows: it is told what was said since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
 }
 
 impl<'a> ClientMessage<'a> {
@@ -127,8 +196,29 @@ struct Envelope<'a> {
     metadata: Option<&'a RawValue>,
     #[serde(borrow)]
     once: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    ticket: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
     data: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    value: Option<&'a RawValue>,
+    #[serde(borrow)]
+    create: Option<&'a RawValue>,
+    #[serde(borrow)]
+    rules: Option<&'a RawValue>,
+    #[serde(borrow)]
+    password: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    role: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    peer: Cow<'a, str>,
+    #[serde(borrow)]
+    peers: Option<Vec<Cow<'a, str>>>,
+    after: Option<u64>,
+    if_version: Option<u64>,
+    term: Option<u64>,
+    #[serde(default)]
+    ban: bool,
 }
 
 /// Takes any value that is there; by itself an option takes `null` for nothing.
@@ -142,8 +232,9 @@ impl<'a> Envelope<'a> {
             "" => Err(missing("a frame", "type")),
             "hello" if self.room.is_empty() => Err(missing("hello", "room")),
             "hello" => {
-                let Self { room, metadata, once, token, .. } = self;
-                Ok(ClientFrame::Hello { room, metadata, once, token })
+                let Self { room, metadata, once, token, create, password, after, .. } = self;
+                let entry = Entry { create, password, after };
+                Ok(ClientFrame::Hello { room, metadata, once, token, entry })
             }
             "resume" if self.session.is_empty() => Err(missing("resume", "session")),
             "resume" if self.key.is_empty() => Err(missing("resume", "key")),
@@ -165,16 +256,43 @@ impl<'a> Envelope<'a> {
                 Some(data) => Ok(ClientFrame::Signal { to: self.to, data }),
                 None => Err(missing("signal", "data")),
             },
+            "match" => match self.ticket {
+                Some(ticket) => Ok(ClientFrame::Match { ticket }),
+                None => Err(missing("match", "ticket")),
+            },
             "leave" => Ok(ClientFrame::Leave),
             "ping" => Ok(ClientFrame::Ping),
-            _ => Err((
-                ErrorCode::UnknownType,
-                "this server knows the types hello, resume, signal, token, ack, leave and ping"
-                    .to_owned(),
-            )),
+            _ => self.room_frame(),
         }
     }
+
+    fn room_frame(self) -> Result<ClientFrame<'a>, (ErrorCode, String)> {
+        let kind = &*self.kind;
+        let need = |what: Option<&'a RawValue>, field| what.ok_or_else(|| missing(kind, field));
+        let term = || self.term.ok_or_else(|| missing(kind, "term"));
+        Ok(match kind {
+            "broadcast" => ClientFrame::Broadcast {
+                data: need(self.data, "data")?,
+                peers: self.peers,
+                role: self.role,
+            },
+            "state" => {
+                let value = need(self.value, "value")?;
+                ClientFrame::State { value, if_version: self.if_version }
+            }
+            "metadata" => ClientFrame::Metadata { metadata: need(self.metadata, "metadata")? },
+            "rules" => ClientFrame::Rules { rules: need(self.rules, "rules")?, term: term()? },
+            "host" if self.to.is_empty() => return Err(missing("host", "to")),
+            "host" => ClientFrame::Host { term: term()?, to: self.to },
+            "kick" if self.peer.is_empty() => return Err(missing("kick", "peer")),
+            "kick" => ClientFrame::Kick { term: term()?, peer: self.peer, ban: self.ban },
+            _ => return Err((ErrorCode::UnknownType, TYPES.to_owned())),
+        })
+    }
 }
+
+const TYPES: &str = "this server knows the types hello, resume, match, signal, broadcast, state, \
+     metadata, rules, host, kick, token, ack, leave and ping";
 
 fn missing(frame: &str, field: &str) -> (ErrorCode, String) {
     (ErrorCode::MissingField, format!("{frame} needs the field \"{field}\""))
@@ -229,7 +347,14 @@ mod tests {
             r#"{"type":"resume","session":"demo:me","seq":1}"#,
             r#"{"type":"resume","session":"demo:me","key":"x"}"#,
             r#"{"type":"ack"}"#,
+            r#"{"type":"broadcast"}"#,
+            r#"{"type":"state","if_version":1}"#,
+            r#"{"type":"metadata"}"#,
+            r#"{"type":"rules","rules":{}}"#,
+            r#"{"type":"host","term":1}"#,
+            r#"{"type":"kick","peer":"ada"}"#,
             r#"{"type":"token","token":""}"#,
+            r#"{"type":"match","queue":"chess","size":2}"#,
         ] {
             assert_eq!(code(lacking), ErrorCode::MissingField, "{lacking}");
         }
@@ -252,6 +377,8 @@ mod tests {
         assert_eq!(bare, r#"{"type":"leave"}"#);
         let ack = ClientMessage { id: None, ack: Some(7), frame: ClientFrame::Ack }.encode();
         assert_eq!(ack, r#"{"type":"ack","ack":7}"#);
+        let text = r#"{"type":"match","ticket":{"queue": "chess"},"id":2}"#;
+        assert_eq!(ClientMessage::parse(text).unwrap().encode(), text);
         let (session, key) = ("demo:me".into(), "k".into());
         let resume = ClientFrame::Resume { session, key, seq: 4, attempt: Some(2) };
         let text = ClientMessage { id: None, ack: None, frame: resume }.encode();
@@ -260,6 +387,13 @@ mod tests {
         for text in [
             r#"{"type":"hello","room":"demo","token":"a.b.c"}"#,
             r#"{"type":"token","token":"a.b.c","id":7}"#,
+            r#"{"type":"hello","room":"demo","create":{"public":true},"password":"x","after":3}"#,
+            r#"{"type":"broadcast","data":[ 1 ],"peers":["ada"],"role":"host","id":8}"#,
+            r#"{"type":"state","value":null,"if_version":0}"#,
+            r#"{"type":"metadata","metadata":{}}"#,
+            r#"{"type":"rules","rules":{"password":null},"term":3}"#,
+            r#"{"type":"host","to":"ada","term":3}"#,
+            r#"{"type":"kick","peer":"ada","ban":true,"term":3}"#,
         ] {
             assert_eq!(ClientMessage::parse(text).unwrap().encode(), text);
         }

@@ -47,6 +47,28 @@ pub enum ErrorCode {
     OutOfOrder,
     /// What was passed on never reached its addressee, who is gone.
     Undelivered,
+    /// The room must be made before somebody can join it.
+    NoSuchRoom,
+    /// There is a room of this name already.
+    RoomTaken,
+    /// Nobody else may join the room.
+    RoomSealed,
+    /// The room has another password.
+    WrongPassword,
+    /// The room's host has banned this client.
+    Banned,
+    /// Only the room's host may do that.
+    NotHost,
+    /// The room has got another host since.
+    OldTerm,
+    /// The room's state is another one by now.
+    Conflict,
+    /// The room's options, rules or state break a limit.
+    BadRules,
+    /// The ticket can't be read, or asks for what can't be.
+    BadTicket,
+    /// There is no such ticket (any more), or the key isn't its own.
+    NoSuchTicket,
     /// A word that this version doesn't know.
     #[serde(other)]
     Unknown,
@@ -62,7 +84,9 @@ impl ErrorCode {
             | Self::Busy
             | Self::RateLimited
             | Self::AuthUnavailable
-            | Self::PeerTaken => true,
+            | Self::PeerTaken
+            | Self::NoSuchRoom
+            | Self::RoomSealed => true,
             Self::BadFrame
             | Self::BinaryFrame
             | Self::UnknownType
@@ -77,6 +101,15 @@ impl ErrorCode {
             | Self::NoSuchSession
             | Self::OutOfOrder
             | Self::Undelivered
+            | Self::RoomTaken
+            | Self::WrongPassword
+            | Self::Banned
+            | Self::NotHost
+            | Self::OldTerm
+            | Self::Conflict
+            | Self::BadRules
+            | Self::BadTicket
+            | Self::NoSuchTicket
             | Self::Unknown => false,
         }
     }
@@ -95,7 +128,14 @@ impl ErrorCode {
                 | Self::AuthUnavailable
                 | Self::PeerTaken
                 | Self::NoSuchSession
+                | Self::NoSuchTicket
                 | Self::Undelivered
+                | Self::NoSuchRoom
+                | Self::RoomTaken
+                | Self::RoomSealed
+                | Self::NotHost
+                | Self::OldTerm
+                | Self::Conflict
         )
     }
 }
@@ -117,7 +157,7 @@ impl ErrorCode {
             }
             Self::NoSuchPeer => "nobody else in the room has this peer id (any more)",
             Self::RoomFull => "the room has as many members as it may have",
-            Self::ServerFull => "the server has as many members or rooms as it may have",
+            Self::ServerFull => "the server has as many members, rooms or tickets as it may have",
             Self::Busy => "the server has much to do: come again after retry_after_ms",
             Self::RateLimited => "this is more than one may: come again after retry_after_ms",
             Self::Unauthorized => "the token has expired: get a new one and join anew",
@@ -129,6 +169,17 @@ impl ErrorCode {
             Self::NoSuchSession => "there is no such session (any more): join anew with hello",
             Self::OutOfOrder => "ids count up by 1: send what comes before it first",
             Self::Undelivered => "it never reached its addressee, who is gone",
+            Self::NoSuchRoom => "there is no such room: make it with POST /v1/rooms first",
+            Self::RoomTaken => "there is a room of this name already: choose another",
+            Self::RoomSealed => "the room takes nobody else",
+            Self::WrongPassword => "the room has another password",
+            Self::Banned => "the room's host has banned you",
+            Self::NotHost => "only the room's host may do that: see host in the welcome",
+            Self::OldTerm => "the room has got another host since: use the term that came with it",
+            Self::Conflict => "the state is another one by now: look at it and try again",
+            Self::BadRules => "the room's options or its state break a limit",
+            Self::BadTicket => "this is no ticket",
+            Self::NoSuchTicket => "there is no such ticket (any more), or the key isn't its own",
             Self::Unknown => "refused",
         }
     }

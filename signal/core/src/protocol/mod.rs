@@ -5,10 +5,12 @@
 
 mod client;
 mod code;
+mod room;
 mod server;
 
-pub use client::{ClientFrame, ClientMessage};
+pub use client::{ClientFrame, ClientMessage, Entry};
 pub use code::{CloseCode, ErrorCode, LeaveReason};
+pub use room::{About, RoomOptions, RoomState, Rules, RulesPatch, Writers};
 pub use server::{
     ErrorFrame, Heartbeat, IceServer, IceUpdate, Limits, Member, ServerFrame, ServerMessage,
     Welcome,

@@ -1,6 +1,6 @@
 //! Frames from the server to a client.
 
-use super::{ErrorCode, LeaveReason};
+use super::{About, ErrorCode, LeaveReason, RoomState, Rules};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -38,7 +38,22 @@ pub enum ServerFrame<'a> {
         /// Why.
         reason: LeaveReason,
     },
-    /// Several of the last four at once, in their order.
+    /// Another peer tells something else about itself from now on.
+    Metadata {
+        /// Who it is.
+        peer: Cow<'a, str>,
+        /// The JSON object, byte for byte.
+        metadata: &'a RawValue,
+    },
+    /// The room has another host.
+    Host {
+        /// Who it is; nobody, if nobody is there.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<Cow<'a, str>>,
+        /// How often a host was made: requests that only a host may make carry it.
+        term: u64,
+    },
+    /// Several of the last six at once, in their order.
     Presence {
         /// Frames without numbers.
         changes: Vec<Self>,
@@ -50,6 +65,27 @@ pub enum ServerFrame<'a> {
         /// Byte for byte as it was sent.
         data: &'a RawValue,
     },
+    /// What another member said to all, to some, or to those with a role.
+    Broadcast {
+        /// The number of the event, if it is kept for newcomers.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        event: Option<u64>,
+        /// The sender's peer id.
+        from: Cow<'a, str>,
+        /// Byte for byte as it was sent.
+        data: &'a RawValue,
+    },
+    /// The room has another state.
+    State {
+        /// Who set it.
+        by: Cow<'a, str>,
+        /// How often it was set.
+        version: u64,
+        /// Byte for byte as it was sent.
+        value: &'a RawValue,
+    },
+    /// The room has other rules.
+    Rules(Rules),
     /// New credentials, before the old ones expire.
     Ice(IceUpdate),
     /// The answer to a newer token: it is taken.
@@ -82,6 +118,32 @@ pub enum ServerFrame<'a> {
         code: u16,
         /// For developers.
         text: Cow<'a, str>,
+    },
+    /// The answer to `match`: the ticket is taken.
+    Waiting {
+        /// In how many seconds it expires.
+        expires_in_s: u64,
+        /// The `id` of the match.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+    },
+    /// It has found others: now say `hello` to the room.
+    Matched {
+        /// Where all of them meet.
+        room: Cow<'a, str>,
+        /// How many players they are.
+        players: u32,
+        /// Which of the seats, counted from 0, are for the ticket's players.
+        seats: Cow<'a, [u32]>,
+        /// The `id` of the match.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+    },
+    /// It has found nobody in time.
+    Expired {
+        /// The `id` of the match.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
     },
     /// The answer to `ping`.
     Pong {
@@ -120,6 +182,9 @@ pub struct Welcome<'a> {
     /// Everybody else in the room, in the order of their joining.
     #[serde(borrow)]
     pub members: Vec<Member<'a>>,
+    /// What else there is to know of the room, if it isn't one without rules, host and state.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About<'a>>,
     /// For `RTCPeerConnection`'s `iceServers`, as it stands.
     pub ice_servers: Vec<IceServer>,
     /// For how many seconds from now the ICE servers' credentials are good.
@@ -242,6 +307,9 @@ pub struct ErrorFrame<'a> {
     /// After how many milliseconds it is the client's turn again, if the server knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The room's state, if that is why.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<RoomState<'a>>,
     /// The `id` of the refused request, if it had one that could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
@@ -271,6 +339,23 @@ impl<'a> ServerFrame<'a> {
                 let LeftFields { peer, reason } = serde_json::from_str(text)?;
                 Self::Left { peer, reason }
             }
+            "metadata" => {
+                let MetadataFields { peer, metadata } = serde_json::from_str(text)?;
+                Self::Metadata { peer, metadata }
+            }
+            "host" => {
+                let HostFields { peer, term } = serde_json::from_str(text)?;
+                Self::Host { peer, term }
+            }
+            "broadcast" => {
+                let BroadcastFields { event, from, data } = serde_json::from_str(text)?;
+                Self::Broadcast { event, from, data }
+            }
+            "state" => {
+                let StateFields { by, version, value } = serde_json::from_str(text)?;
+                Self::State { by, version, value }
+            }
+            "rules" => Self::Rules(serde_json::from_str(text)?),
             "presence" => {
                 let changes = serde_json::from_str::<PresenceFields<'a>>(text)?.changes;
                 let changes = changes.into_iter().map(|change| Self::parse_change(change.get()));
@@ -289,7 +374,16 @@ impl<'a> ServerFrame<'a> {
                 let CloseFields { code, text } = serde_json::from_str(text)?;
                 Self::Close { code, text }
             }
-            "pong" => Self::Pong { id: serde_json::from_str::<PongField>(text)?.id },
+            "waiting" => {
+                let WaitingFields { expires_in_s, id } = serde_json::from_str(text)?;
+                Self::Waiting { expires_in_s, id }
+            }
+            "matched" => {
+                let MatchedFields { room, players, seats, id } = serde_json::from_str(text)?;
+                Self::Matched { room, players, seats: seats.into(), id }
+            }
+            "expired" => Self::Expired { id: serde_json::from_str::<IdField>(text)?.id },
+            "pong" => Self::Pong { id: serde_json::from_str::<IdField>(text)?.id },
             _ => Self::Unknown,
         })
     }
@@ -298,7 +392,7 @@ impl<'a> ServerFrame<'a> {
     fn parse_change(text: &'a str) -> Result<Self, serde_json::Error> {
         let kind: KindField<'a> = serde_json::from_str(text)?;
         match &*kind.kind {
-            "joined" | "away" | "back" | "left" => Self::parse(text),
+            "joined" | "away" | "back" | "left" | "metadata" | "host" => Self::parse(text),
             _ => Ok(Self::Unknown),
         }
     }
@@ -315,6 +409,9 @@ impl<'a> ServerFrame<'a> {
     fn bytes_hint(&self) -> usize {
         match self {
             Self::Signal { from, data } => SIGNAL_BYTES + from.len() + data.get().len(),
+            Self::Broadcast { data, .. } | Self::State { value: data, .. } => {
+                STATE_BYTES + data.get().len()
+            }
             Self::Joined(member) => JOINED_BYTES + member.metadata.get().len(),
             Self::Welcome(state) | Self::Resync(state) => {
                 let members = state.members.iter();
@@ -327,9 +424,15 @@ impl<'a> ServerFrame<'a> {
             | Self::Back { .. }
             | Self::Left { .. }
             | Self::Presence { .. }
+            | Self::Metadata { .. }
+            | Self::Host { .. }
+            | Self::Rules(_)
             | Self::Error(_)
             | Self::Ack { .. }
             | Self::Token { .. }
+            | Self::Waiting { .. }
+            | Self::Matched { .. }
+            | Self::Expired { .. }
             | Self::Goaway { .. }
             | Self::Close { .. }
             | Self::Pong { .. }
@@ -351,6 +454,39 @@ const STATE_BYTES: usize = 1024;
 const OTHER_BYTES: usize = 64;
 
 // The fields of the types whose frames are no types of their own.
+
+#[derive(Deserialize)]
+struct MetadataFields<'a> {
+    #[serde(borrow)]
+    peer: Cow<'a, str>,
+    #[serde(borrow)]
+    metadata: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct HostFields<'a> {
+    #[serde(borrow)]
+    peer: Option<Cow<'a, str>>,
+    term: u64,
+}
+
+#[derive(Deserialize)]
+struct BroadcastFields<'a> {
+    event: Option<u64>,
+    #[serde(borrow)]
+    from: Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct StateFields<'a> {
+    #[serde(borrow)]
+    by: Cow<'a, str>,
+    version: u64,
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
 
 #[derive(Deserialize)]
 struct PresenceFields<'a> {
@@ -411,7 +547,22 @@ struct CloseFields<'a> {
 }
 
 #[derive(Deserialize)]
-struct PongField {
+struct WaitingFields {
+    expires_in_s: u64,
+    id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct MatchedFields<'a> {
+    #[serde(borrow)]
+    room: Cow<'a, str>,
+    players: u32,
+    seats: Vec<u32>,
+    id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct IdField {
     id: Option<u64>,
 }
 
@@ -423,6 +574,7 @@ fn is_false(value: &bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Writers;
     use super::*;
 
     fn raw(text: &str) -> Box<RawValue> {
@@ -434,6 +586,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one frame of each kind")]
     fn a_frame_reads_back_as_it_was_written() {
         let metadata = raw(r#"{"name": "ada"}"#);
         let member = Member {
@@ -444,6 +597,14 @@ mod tests {
             away: false,
             role: None,
         };
+        let rules = Rules {
+            capacity: 4,
+            sealed: false,
+            public: true,
+            locked: true,
+            writers: Writers::Host,
+            history: 9,
+        };
         let welcome = Welcome {
             room: "demo".into(),
             peer: "bob".into(),
@@ -453,6 +614,15 @@ mod tests {
             ack: 0,
             role: Some("host".into()),
             members: vec![Member { away: true, role: Some("guest".into()), ..member.clone() }],
+            about: Some(About {
+                rules,
+                host: Some("ada".into()),
+                term: Some(3),
+                state: Some(RoomState { version: 2, value: &metadata }),
+                events: vec![&metadata],
+                last_event: Some(7),
+                missed: true,
+            }),
             ice_servers: vec![IceServer {
                 urls: vec!["turn:192.0.2.1:3478".to_owned()],
                 username: Some("1:bob".to_owned()),
@@ -474,6 +644,7 @@ mod tests {
             text: "gone".into(),
             retry: false,
             retry_after_ms: Some(7),
+            state: Some(RoomState { version: 2, value: &metadata }),
             id: Some(3),
         };
         for frame in [
@@ -485,6 +656,11 @@ mod tests {
             ServerFrame::Ice(IceUpdate { ice_servers: Vec::new(), ice_ttl_s: 7 }),
             ServerFrame::Token { id: Some(3), expires_in_s: None },
             ServerFrame::Ack { ack: 9 },
+            ServerFrame::Metadata { peer: "ada".into(), metadata: &metadata },
+            ServerFrame::Host { peer: None, term: 4 },
+            ServerFrame::Broadcast { event: Some(3), from: "ada".into(), data: &metadata },
+            ServerFrame::State { by: "ada".into(), version: 3, value: &metadata },
+            ServerFrame::Rules(rules),
             ServerFrame::Goaway { deadline_s: 30, url: Some("wss://other".into()) },
             ServerFrame::Close { code: 4101, text: "bye".into() },
             ServerFrame::Joined(member),
@@ -497,6 +673,14 @@ mod tests {
             },
             ServerFrame::Signal { from: "ada".into(), data: &raw("[ 1,2 ]") },
             ServerFrame::Error(error),
+            ServerFrame::Waiting { expires_in_s: 60, id: Some(4) },
+            ServerFrame::Matched {
+                room: "x".into(),
+                players: 3,
+                seats: vec![1, 2].into(),
+                id: None,
+            },
+            ServerFrame::Expired { id: Some(4) },
             ServerFrame::Pong { id: None },
         ] {
             let text = frame.encode();

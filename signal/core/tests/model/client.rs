@@ -2,7 +2,7 @@
 
 use super::ledger::Known;
 use signal_core::protocol::{
-    ClientFrame, ClientMessage, CloseCode, ErrorCode, ErrorFrame, Member, ServerFrame,
+    ClientFrame, ClientMessage, CloseCode, Entry, ErrorCode, ErrorFrame, Member, ServerFrame,
     ServerMessage, Welcome,
 };
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -83,7 +83,11 @@ impl Client {
             self.link = Link::Asked(conn, None);
             let room = self.room.as_str().into();
             let (once, token) = (None, "".into());
-            return encode(None, None, ClientFrame::Hello { room, metadata: None, once, token });
+            return encode(
+                None,
+                None,
+                ClientFrame::Hello { room, metadata: None, once, token, entry: Entry::default() },
+            );
         };
         let session = self.session.as_ref().expect("it resumes it");
         let (session, key) = (session.name.as_str().into(), session.key.as_str().into());
@@ -244,6 +248,17 @@ impl Client {
             | ErrorCode::Forbidden
             | ErrorCode::AuthUnavailable
             | ErrorCode::PeerTaken
+            | ErrorCode::NoSuchRoom
+            | ErrorCode::RoomTaken
+            | ErrorCode::RoomSealed
+            | ErrorCode::WrongPassword
+            | ErrorCode::Banned
+            | ErrorCode::NotHost
+            | ErrorCode::OldTerm
+            | ErrorCode::Conflict
+            | ErrorCode::BadRules
+            | ErrorCode::BadTicket
+            | ErrorCode::NoSuchTicket
             | ErrorCode::Unknown => panic!("{error:?} though it is correct"),
         }
     }
@@ -324,12 +339,20 @@ impl Session {
             ServerFrame::Ice(update) => assert_eq!(update.ice_servers.len(), 2),
             // It got lost on another connection.
             ServerFrame::Resync(state) => self.start_over(state),
-            ServerFrame::Welcome(_)
+            ServerFrame::Metadata { .. }
+            | ServerFrame::Host { .. }
+            | ServerFrame::Broadcast { .. }
+            | ServerFrame::State { .. }
+            | ServerFrame::Rules(_)
+            | ServerFrame::Welcome(_)
             | ServerFrame::Resumed { .. }
             | ServerFrame::Pong { .. }
             | ServerFrame::Close { .. }
             | ServerFrame::Token { .. }
             | ServerFrame::Goaway { .. }
+            | ServerFrame::Waiting { .. }
+            | ServerFrame::Matched { .. }
+            | ServerFrame::Expired { .. }
             | ServerFrame::Unknown => panic!("not now: {frame:?}"),
         }
     }

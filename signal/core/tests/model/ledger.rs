@@ -162,6 +162,7 @@ impl Ledger {
             Request::Join(join) => self.join(now, edge, join, rolled),
             Request::Resume(resume) => self.resume(now, edge, resume),
             Request::Renew(_) => unreachable!("the clients here have no tokens"),
+            Request::Room(_) => unreachable!("the rooms here have no rules"),
             Request::Ack(seq) => self.ack(now, edge, *seq),
             Request::Signal(signal) => self.signal(now, edge, signal),
             Request::Unreadable { id, code, .. } => {

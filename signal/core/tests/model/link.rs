@@ -137,6 +137,7 @@ impl Conn {
                 Request::Join(_)
                 | Request::Resume(_)
                 | Request::Renew(_)
+                | Request::Room(_)
                 | Request::Unreadable { .. }
                 | Request::Leave(_)
                 | Request::Detach(_) => None,

@@ -702,12 +702,20 @@ fn kind(frame: &ServerFrame<'_>) -> Kind {
         ServerFrame::Signal { from, data } => Kind::Signal(from.to_string(), data.get().to_owned()),
         ServerFrame::Error(error) => Kind::Error(error.id.unwrap(), error.code),
         ServerFrame::Ice(_) => Kind::Ice,
-        ServerFrame::Resumed { .. }
+        ServerFrame::Metadata { .. }
+        | ServerFrame::Host { .. }
+        | ServerFrame::Broadcast { .. }
+        | ServerFrame::State { .. }
+        | ServerFrame::Rules(_)
+        | ServerFrame::Resumed { .. }
         | ServerFrame::Ack { .. }
         | ServerFrame::Pong { .. }
         | ServerFrame::Close { .. }
         | ServerFrame::Token { .. }
         | ServerFrame::Goaway { .. }
+        | ServerFrame::Waiting { .. }
+        | ServerFrame::Matched { .. }
+        | ServerFrame::Expired { .. }
         | ServerFrame::Unknown => {
             panic!("not from a hub: {frame:?}")
         }

@@ -7,8 +7,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use signal_core::protocol::LeaveReason;
 use signal_core::{
-    Config, Detached, EdgeId, Event, FrameText, Grant, Hub, IceUrls, Join, Metadata, Once, PeerId,
-    Purpose, Request, Resume, RoomId, Seed, SessionKey, SessionName, Signal, TurnKey,
+    Config, Detached, EdgeId, Event, FrameText, Grant, Hub, IceUrls, Join, Metadata, NewRoom, Once,
+    Password, PeerId, Purpose, Request, Resume, RoomAction, RoomId, RoomRequest, Seed, SessionKey,
+    SessionName, Signal, TurnKey,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,17 @@ pub(crate) struct Seat {
     pub(crate) key: SessionKey,
 }
 
+/// What a join can say beside the room.
+#[derive(Debug, Default)]
+pub(crate) struct Visit {
+    pub(crate) once: Option<&'static str>,
+    pub(crate) create: Option<NewRoom>,
+    pub(crate) password: Option<Password>,
+    pub(crate) after: Option<u64>,
+    pub(crate) source: Option<&'static str>,
+    pub(crate) grant: Option<Grant>,
+}
+
 /// A hub whose outputs are drained after each request, as a shard does.
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -78,7 +90,7 @@ impl Desk {
 
     /// Asks for a seat. The outputs, and the seat if it was given.
     pub(crate) fn join(&mut self, edge: u64, name: &str) -> (Vec<(u64, Event)>, Option<Seat>) {
-        self.join_as(edge, name, None, None)
+        self.visit(edge, name, Visit::default())
     }
 
     /// The same, with what tells by which tries it is the same seat.
@@ -86,9 +98,9 @@ impl Desk {
         &mut self,
         edge: u64,
         name: &str,
-        once: Option<&str>,
+        once: Option<&'static str>,
     ) -> (Vec<(u64, Event)>, Option<Seat>) {
-        self.join_as(edge, name, once, None)
+        self.visit(edge, name, Visit { once, ..Visit::default() })
     }
 
     /// The same with what a token permits.
@@ -98,22 +110,30 @@ impl Desk {
         name: &str,
         grant: Option<Grant>,
     ) -> (Vec<(u64, Event)>, Option<Seat>) {
-        self.join_as(edge, name, None, grant)
+        self.visit(edge, name, Visit { grant, ..Visit::default() })
     }
 
-    fn join_as(
+    /// The same with all that a join can say.
+    pub(crate) fn visit(
         &mut self,
         edge: u64,
         name: &str,
-        once: Option<&str>,
-        grant: Option<Grant>,
+        visit: Visit,
     ) -> (Vec<(u64, Event)>, Option<Seat>) {
-        let once = once.map(|once| Once::parse(once).unwrap());
-        let (room, grant) = (room(name), grant.map(Box::new));
         let metadata = raw(&format!(r#"{{"edge": {edge}}}"#));
-        let metadata = Metadata::new(Some(&metadata), 1024).unwrap();
-        let (ice, id) = (ice(), Some(edge));
-        let join = Join { room, metadata, once, ice, id, token: None, grant };
+        let join = Join {
+            room: room(name),
+            metadata: Metadata::new(Some(&metadata), 1024).unwrap(),
+            once: visit.once.map(|once| Once::parse(once).unwrap()),
+            ice: ice(),
+            create: visit.create.map(Box::new),
+            password: visit.password,
+            after: visit.after,
+            source: visit.source.map(Into::into),
+            id: Some(edge),
+            token: None,
+            grant: visit.grant.map(Box::new),
+        };
         let outputs = self.handle(edge, Request::Join(join));
         let own: Vec<_> = outputs.iter().filter(|(to, _)| *to == edge).cloned().collect();
         let welcome = told(&own).into_iter().find(|(_, told)| told["type"] == "welcome");
@@ -126,6 +146,16 @@ impl Desk {
             }
         });
         (outputs, seat)
+    }
+
+    /// Asks something of the room.
+    pub(crate) fn ask(
+        &mut self,
+        edge: u64,
+        action: RoomAction,
+        id: Option<u64>,
+    ) -> Vec<(u64, Event)> {
+        self.handle(edge, Request::Room(Box::new(RoomRequest { action, id })))
     }
 
     /// Joins and expects a seat.

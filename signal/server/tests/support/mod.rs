@@ -53,11 +53,15 @@ impl Server {
     }
 
     pub(crate) async fn start_limited(config: SignalConfig, limits: HttpLimits) -> Self {
+        Self::start_with(config, Http::new(limits)).await
+    }
+
+    pub(crate) async fn start_with(config: SignalConfig, http: Http) -> Self {
         let signal = Signal::start(config, Clock::start()).unwrap();
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let (http, router) = (Arc::new(Http::new(limits)), signal.router());
+        let (http, router) = (Arc::new(http), signal.router());
         let server = http.clone();
         let serving = tokio::spawn(async move { server.serve(listener, router, stopped).await });
         Self { address, signal, http, stop, serving }

@@ -54,6 +54,18 @@ async fn an_unknown_key_is_asked_for_and_a_withdrawn_one_is_forgotten() {
 }
 
 #[tokio::test]
+async fn a_key_without_a_name_does_not_stand_for_one_that_is_named() {
+    let setup = setup().await;
+    let (nameless, new) = (Pair::ed25519(), Pair::ed25519());
+    let mut jwk = nameless.jwk("x");
+    jwk.as_object_mut().unwrap().remove("kid");
+    setup.service.answers(200, &json!({"keys": [jwk]}));
+    assert!(setup.check(at(0), &nameless, "x").await.is_ok(), "it is tried");
+    setup.publishes(&[(&new, "new")]);
+    assert!(setup.check(at(20), &new, "new").await.is_ok(), "and then the service is asked");
+}
+
+#[tokio::test]
 async fn strangers_cannot_have_it_asked_all_the_time() {
     let setup = setup().await;
     let (own, stranger) = (Pair::ed25519(), Pair::ed25519());

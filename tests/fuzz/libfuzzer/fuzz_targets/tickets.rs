@@ -1,0 +1,5 @@
+//! `cargo fuzz run tickets`: see docs/fuzzing.md.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| heliograph_fuzz::tickets(bytes));
