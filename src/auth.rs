@@ -212,18 +212,21 @@ fn webhook(settings: &Settings) -> Result<WebhookConfig, String> {
     };
     let mut config = WebhookConfig::new(url.0.clone(), client(settings)?);
     let secret = settings.auth_webhook_secret_file.as_deref();
-    config.secret = secret.map(secret_of).transpose()?;
+    let secret = secret.map(|path| secret_of("--auth-webhook-secret-file", path));
+    config.secret = secret.transpose()?;
     Ok(config)
 }
 
-fn secret_of(path: &Path) -> Result<Secret, String> {
-    let wrong = |why: String| format!("--auth-webhook-secret-file: {}: {why}", path.display());
+/// The secret in a file that a flag names.
+pub(crate) fn secret_of(flag: &str, path: &Path) -> Result<Secret, String> {
+    let wrong = |why: String| format!("{flag}: {}: {why}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     let text = text.trim_end_matches(['\r', '\n']);
     Secret::from_text(text).map_err(|error| wrong(error.to_string()))
 }
 
-fn client(settings: &Settings) -> Result<HttpClient, String> {
+/// What asks and tells services.
+pub(crate) fn client(settings: &Settings) -> Result<HttpClient, String> {
     let more = settings.outgoing_ca.as_deref();
     HttpClient::new(more).map_err(|error| format!("--outgoing-ca: {error}"))
 }

@@ -4,6 +4,7 @@
 //! the settings mean together is decided in `config.rs`.
 
 use crate::auth::{AuthModeText, ExpiryText, OriginText, PeerTakenText, TokenArgs, UrlText};
+use crate::webhooks::HookEventText;
 use heliograph_base::Secret;
 use relay_core::{Cidr, StaticUser};
 use serde::Deserialize;
@@ -311,6 +312,37 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_SUBJECT_JOINS", value_name = "N")]
     pub(crate) subject_joins: Option<u64>,
 
+    /// A service that is told what happens in rooms
+    #[arg(long, global = true, env = "HELIOGRAPH_WEBHOOK_URL", value_name = "URL")]
+    pub(crate) webhook_url: Option<UrlText>,
+
+    /// A file with the secret that signs what it is told
+    #[arg(long, global = true, env = "HELIOGRAPH_WEBHOOK_SECRET_FILE", value_name = "FILE")]
+    pub(crate) webhook_secret_file: Option<PathBuf>,
+
+    /// Of what it is told: room_opened, joined, left, room_closed; may be repeated [default: all]
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_WEBHOOK_EVENTS",
+        value_name = "EVENT",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) webhook_events: Vec<HookEventText>,
+
+    /// Whether it is told the metadata of who joins [default: false]
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_WEBHOOK_METADATA",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    pub(crate) webhook_metadata: Option<bool>,
+
     /// One more STUN or TURN server that clients are told of: a URL, and for TURN a username and a
     /// password behind it, with spaces between; may be repeated
     #[arg(
@@ -464,6 +496,10 @@ impl Settings {
             outgoing_ca: self.outgoing_ca.or(other.outgoing_ca),
             subject_sessions: self.subject_sessions.or(other.subject_sessions),
             subject_joins: self.subject_joins.or(other.subject_joins),
+            webhook_url: self.webhook_url.or(other.webhook_url),
+            webhook_secret_file: self.webhook_secret_file.or(other.webhook_secret_file),
+            webhook_events: or(self.webhook_events, other.webhook_events),
+            webhook_metadata: self.webhook_metadata.or(other.webhook_metadata),
             ice_server: or(self.ice_server, other.ice_server),
             trusted_proxy: or(self.trusted_proxy, other.trusted_proxy),
             proxy_protocol: self.proxy_protocol.or(other.proxy_protocol),

@@ -12,6 +12,7 @@ mod signaling;
 mod telemetry;
 mod texts;
 mod tls;
+mod webhooks;
 
 use admin::AdminConfig;
 use clap::Parser as _;

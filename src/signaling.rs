@@ -3,6 +3,7 @@
 use crate::auth::Auth;
 use crate::cli::Settings;
 use crate::config::{Halves, list, quoted};
+use crate::webhooks::Webhooks;
 use signal_server::{AdmissionLimits, IceServer, Network, SignalConfig};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Signaling {
     pub(crate) auth: Auth,
+    webhooks: Option<Webhooks>,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) trusted_proxies: Vec<Network>,
     /// Whether connections of these begin with a PROXY header.
@@ -33,6 +35,7 @@ impl Signaling {
     pub(crate) fn of(settings: &Settings, halves: Halves) -> Result<Self, String> {
         Ok(Self {
             auth: Auth::of(settings)?,
+            webhooks: Webhooks::of(settings)?,
             ice_servers: settings.ice_server.iter().map(|server| server.0.clone()).collect(),
             trusted_proxies: settings.trusted_proxy.iter().map(|proxy| proxy.0).collect(),
             proxy_protocol: checked_proxy_protocol(settings, halves)?,
@@ -51,6 +54,7 @@ impl Signaling {
     /// Puts what concerns the server itself into its configuration.
     pub(crate) fn apply(&self, signal: &mut SignalConfig) {
         self.auth.apply(signal);
+        signal.hook = self.webhooks.as_ref().map(|webhooks| Box::new(webhooks.config.clone()));
         signal.ice.others.clone_from(&self.ice_servers);
         signal.admission = self.admission.clone();
         signal.trusted_proxies.clone_from(&self.trusted_proxies);
@@ -65,6 +69,9 @@ impl Signaling {
     /// Gives out the lines of a configuration file.
     pub(crate) fn lines(&self, line: &mut impl FnMut(&str, String)) {
         self.auth.lines(line);
+        if let Some(webhooks) = &self.webhooks {
+            webhooks.lines(line);
+        }
         line("ice-server", list(self.ice_servers.iter().map(masked)));
         line("trusted-proxy", list(&self.trusted_proxies));
         line("proxy-protocol", self.proxy_protocol.to_string());

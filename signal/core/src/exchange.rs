@@ -283,8 +283,8 @@ impl fmt::Debug for FrameText {
     }
 }
 
-/// What a peer tells the others about itself: a JSON object, kept and passed on byte for byte. Clones share
-/// it.
+/// What a peer tells the others about itself: a JSON object, kept and passed on byte for byte.
+/// Clones share it.
 #[derive(Clone)]
 pub struct Metadata(Arc<RawValue>);
 

@@ -324,7 +324,7 @@ proptest! {
     })]
 
     #[test]
-    fn one_host_in_a_term_no_lost_update_no_member_too_many_one_order(steps in vec(step(), 1..150)) {
+    fn one_host_no_lost_update_no_member_too_many_one_order(steps in vec(step(), 1..150)) {
         let mut world = World::new();
         for step in &steps {
             world.run(step);

@@ -194,7 +194,11 @@ async fn a_host_kicks_over_a_socket_and_a_state_is_set_by_post() {
         let state = client.next().await;
         assert_eq!((&state["version"], &state["by"]), (&json!(1), &seat["peer"]));
     }
-    let kick = |peer: &Value, id: u64| json!({"type": "kick", "peer": peer, "ban": true, "term": term, "id": id});
+    let kick = |peer: &Value, id: u64| {
+        let mut kick = json!({"type": "kick", "peer": peer, "ban": true, "term": term});
+        kick["id"] = id.into();
+        kick
+    };
     bob.send(&kick(&welcome["peer"], 2)).await;
     assert_eq!(bob.expect_error("not_host").await["id"], 2);
     ada.send(&kick(&seat["peer"], 1)).await;

@@ -96,9 +96,7 @@ impl Hub {
         for (gone, place) in members.iter().enumerate() {
             self.vacate(now, *place, LeaveReason::Closed, members.len() - gone - 1);
         }
-        if members.is_empty() {
-            self.happenings.push_back(Happening::RoomClosed(room.clone()));
-        }
+        self.happenings.push_back(Happening::RoomClosed(room.clone()));
         self.forget_timers();
         Some(members.len())
     }

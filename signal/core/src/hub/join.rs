@@ -28,9 +28,15 @@ impl Hub {
         }
         // If it was the only one, the room stays what it is.
         let there = self.rooms.get_mut(&join.room).filter(|there| there.members.len() == 1);
-        let kept = there.filter(|_| replaced.is_some()).and_then(|there| there.extras.take());
+        let there = there.filter(|_| replaced.is_some());
+        let stays = there.is_some();
+        let kept = there.and_then(|there| there.extras.take());
         if let Some(replaced) = replaced {
             self.end(now.time, replaced, LeaveReason::Replaced);
+            if stays {
+                // It was closed only to be made anew.
+                self.happenings.pop_back();
+            }
         }
         self.counts.joins += 1;
         let (room, create, after) = (join.room.clone(), join.create.take(), join.after);
@@ -38,7 +44,7 @@ impl Hub {
         let (peer, number) = (seat.peer.clone(), seat.number);
         // The newcomer is the one with the higher number, for everybody.
         self.announce(now.time, &room, number, &ServerFrame::Joined(seat.seen_by(0)));
-        if !self.rooms.contains_key(&room) {
+        if !stays && !self.rooms.contains_key(&room) {
             self.happenings.push_back(Happening::RoomOpened(room.clone()));
         }
         let new = || Room::new(now.unix, &self.config, create);
@@ -163,20 +169,24 @@ impl Hub {
         let there = Room::new(now.unix, &self.config, Some(Box::new(new)));
         self.rooms.insert(room.clone(), there);
         self.happenings.push_back(Happening::RoomOpened(room.clone()));
-        self.leave_idle(now.time, room);
+        if self.leave_idle(now.time, room) {
+            self.happenings.push_back(Happening::RoomClosed(room.clone()));
+        }
         Ok(())
     }
 
-    /// Lets a room without members wait for others, or end.
-    pub(super) fn leave_idle(&mut self, now: Time, room: &RoomId) {
-        let Some(there) = self.rooms.get_mut(room) else { return };
+    /// Lets a room without members wait for others, or end. Says whether it has ended.
+    #[must_use]
+    pub(super) fn leave_idle(&mut self, now: Time, room: &RoomId) -> bool {
+        let Some(there) = self.rooms.get_mut(room) else { return false };
         let extras = there.extras.as_mut();
         match extras.and_then(|extras| Some((extras.idle?, extras))) {
             Some((idle, extras)) => {
                 extras.ends_at = Some(now + idle);
                 self.gatherings.set(now + idle, room);
+                false
             }
-            None => drop(self.rooms.remove(room)),
+            None => self.rooms.remove(room).is_some(),
         }
     }
 }

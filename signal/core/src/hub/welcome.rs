@@ -71,8 +71,8 @@ impl Hub {
         })
     }
 
-    /// What was said in a room behind the event `after`, at most `limit` events; nothing if there is
-    /// no such room.
+    /// What was said in a room behind the event `after`, at most `limit` events; nothing if there
+    /// is no such room.
     #[must_use]
     pub fn history(&self, room: &RoomId, after: u64, limit: usize) -> Option<HistoryPage> {
         let there = self.rooms.get(room)?;

@@ -40,7 +40,8 @@ pub struct HookConfig {
     ///
     /// 64 KiB: pages that say "OK" are smaller.
     pub answer_bytes_max: usize,
-    /// How often a delivery is tried. Then its events are dropped, and the service is told how many.
+    /// How often a delivery is tried. Then its events are dropped, and the service is told how
+    /// many.
     ///
     /// 10: with the pauses in between at least 2 minutes, which outlasts a restart.
     pub attempts_max: u32,

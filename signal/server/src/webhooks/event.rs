@@ -18,7 +18,7 @@ pub enum HookEvent {
     Joined,
     /// Somebody's session ended.
     Left,
-    /// The last member of a room has left.
+    /// A room is no more.
     RoomClosed,
 }
 
