@@ -379,6 +379,18 @@ pub(crate) struct Settings {
     )]
     pub(crate) proxy_protocol: Option<bool>,
 
+    /// Let nobody into a room that wasn't made by POST /v1/rooms before
+    #[arg(
+        long,
+        global = true,
+        env = "HELIOGRAPH_MADE_ROOMS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    pub(crate) made_rooms: Option<bool>,
+
     /// The most signaling connections of one IPv4 address or IPv6 /64; 0: no limit [default: 1000]
     #[arg(long, global = true, env = "HELIOGRAPH_ADDRESS_CONNECTIONS", value_name = "N")]
     pub(crate) address_connections: Option<usize>,
@@ -503,6 +515,7 @@ impl Settings {
             ice_server: or(self.ice_server, other.ice_server),
             trusted_proxy: or(self.trusted_proxy, other.trusted_proxy),
             proxy_protocol: self.proxy_protocol.or(other.proxy_protocol),
+            made_rooms: self.made_rooms.or(other.made_rooms),
             address_connections: self.address_connections.or(other.address_connections),
             address_joins: self.address_joins.or(other.address_joins),
             joins: self.joins.or(other.joins),

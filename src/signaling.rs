@@ -17,6 +17,8 @@ pub(crate) struct Signaling {
     pub(crate) trusted_proxies: Vec<Network>,
     /// Whether connections of these begin with a PROXY header.
     pub(crate) proxy_protocol: bool,
+    /// Whether rooms are only made by request.
+    pub(crate) made_rooms: bool,
     pub(crate) admission: AdmissionLimits,
     /// Frames a second of one signaling client; none: the default.
     pub(crate) client_frames: Option<u64>,
@@ -39,6 +41,7 @@ impl Signaling {
             ice_servers: settings.ice_server.iter().map(|server| server.0.clone()).collect(),
             trusted_proxies: settings.trusted_proxy.iter().map(|proxy| proxy.0).collect(),
             proxy_protocol: checked_proxy_protocol(settings, halves)?,
+            made_rooms: settings.made_rooms.unwrap_or(false),
             admission: admission(settings),
             client_frames: settings.client_frames,
             drain: checked_drain(settings.drain_s)?,
@@ -56,6 +59,7 @@ impl Signaling {
         self.auth.apply(signal);
         signal.hook = self.webhooks.as_ref().map(|webhooks| Box::new(webhooks.config.clone()));
         signal.ice.others.clone_from(&self.ice_servers);
+        signal.hub.opens_rooms = !self.made_rooms;
         signal.admission = self.admission.clone();
         signal.trusted_proxies.clone_from(&self.trusted_proxies);
         if let Some(per_s) = self.client_frames {
@@ -75,6 +79,7 @@ impl Signaling {
         line("ice-server", list(self.ice_servers.iter().map(masked)));
         line("trusted-proxy", list(&self.trusted_proxies));
         line("proxy-protocol", self.proxy_protocol.to_string());
+        line("made-rooms", self.made_rooms.to_string());
         let limits = &self.admission;
         line("address-connections", limits.address_connections_max.to_string());
         line("address-joins", limits.address_joins_per_s.to_string());

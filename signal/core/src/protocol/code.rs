@@ -209,7 +209,7 @@ pub enum LeaveReason {
     Expired,
     /// Another session has come with a token for the same peer id.
     Replaced,
-    /// The operator removed it.
+    /// The room's host or the operator removed it.
     Kicked,
     /// The operator closed the room.
     Closed,
@@ -251,7 +251,7 @@ pub enum CloseCode {
     Expired,
     /// 4103: the operator closed the room.
     RoomClosed,
-    /// 4104: the operator removed this peer.
+    /// 4104: the room's host or the operator removed this peer.
     Kicked,
 }
 
@@ -292,7 +292,7 @@ impl CloseCode {
             Self::Superseded => "another connection has resumed this session",
             Self::Expired => "the token has expired: join anew with a new one",
             Self::RoomClosed => "the room was closed by the operator",
-            Self::Kicked => "removed by the operator",
+            Self::Kicked => "removed from the room",
         }
     }
 
