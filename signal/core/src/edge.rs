@@ -555,12 +555,12 @@ fn farewell(code: CloseCode) -> Option<Request> {
         | CloseCode::Misbehaved => Some(Request::Leave(LeaveReason::Misbehaved)),
         CloseCode::SlowReader => Some(Request::Leave(LeaveReason::Slow)),
         // These the hub itself has ended.
-        CloseCode::Expired | CloseCode::HelloTimeout | CloseCode::Superseded => {
-            Some(Request::Detach(Detached::Lost))
-        }
+        CloseCode::Expired
+        | CloseCode::RoomClosed
+        | CloseCode::Kicked
+        | CloseCode::HelloTimeout
+        | CloseCode::Superseded => Some(Request::Detach(Detached::Lost)),
         CloseCode::Vanished => Some(Request::Detach(Detached::Vanished)),
-        // The hub has ended the session itself.
-        CloseCode::RoomClosed | CloseCode::Kicked => None,
         CloseCode::Shutdown => None,
     }
 }

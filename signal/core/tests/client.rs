@@ -222,7 +222,8 @@ fn a_token_is_shown_with_each_hello_and_a_newer_one_at_once() {
     let mut ada = Script::new();
     ada.session.set_token(Token::new("old"));
     ada.open();
-    assert_eq!(ada.sent(), json!({"type": "hello", "room": "demo", "token": "old"}));
+    let hello = ada.sent();
+    assert_eq!((&hello["type"], &hello["token"]), (&json!("hello"), &json!("old")));
     ada.text(&welcome(1, "welcome"));
     ada.event();
     ada.session.set_token(Token::new("new"));

@@ -225,7 +225,11 @@ impl Condition {
     /// Whether a value is so. One that isn't there is equal to nothing.
     fn holds(&self, value: Option<&Value>) -> bool {
         let order = match value {
-            Some(Value::String(text)) => Some(text.as_str().cmp(self.value.as_str())),
+            // No number is more or less than a text.
+            Some(Value::String(text)) => {
+                let order = text.as_str().cmp(self.value.as_str());
+                (order.is_eq() || self.value.parse::<f64>().is_err()).then_some(order)
+            }
             Some(Value::Number(number)) => {
                 let own = self.value.parse().ok();
                 own.and_then(|own: f64| number.as_f64()?.partial_cmp(&own))

@@ -7,8 +7,9 @@
 //! [`signal_core::Edge`] with its ties in `edges`) -> `shard` (one task per [`signal_core::Hub`])
 //! -> `outbox` -> the other client's task -> its `socket`. `events` (SSE), `poll` and `send` do the
 //! same over plain HTTP. `matchmaking` (`/v1/tickets`) asks `ticket_office` (one task that owns all
-//! tickets). A shard never waits for a client, and nobody for a lock but that of one
-//! client's outbox. What happens in rooms goes from the shards to `webhooks` too.
+//! tickets), `rooms` (`/v1/rooms`) the shards. A shard never waits for a client, and nobody for a
+//! lock but that of one client's outbox. What happens in rooms goes from the shards to `webhooks`
+//! too.
 
 mod access;
 mod activity;

@@ -59,7 +59,7 @@ async fn a_page_of_any_origin_may_use_all_of_it_by_default() {
         let answer = ask(&server, "OPTIONS", path, &preflight(PAGE), "").await;
         assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
         assert!(answer.contains("access-control-allow-origin: *\r\n"), "{answer}");
-        assert!(answer.contains("access-control-allow-methods: GET, POST\r\n"), "{answer}");
+        assert!(answer.contains("access-control-allow-methods: GET, POST, DELETE\r\n"), "{answer}");
         let headers = "access-control-allow-headers: authorization, content-type, last-event-id";
         assert!(answer.contains(headers), "{answer}");
     }

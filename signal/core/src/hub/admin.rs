@@ -96,7 +96,9 @@ impl Hub {
         for (gone, place) in members.iter().enumerate() {
             self.vacate(now, *place, LeaveReason::Closed, members.len() - gone - 1);
         }
-        self.happenings.push_back(Happening::RoomClosed(room.clone()));
+        if members.is_empty() {
+            self.happenings.push_back(Happening::RoomClosed(room.clone()));
+        }
         self.forget_timers();
         Some(members.len())
     }

@@ -1,6 +1,6 @@
 //! How connections and sessions end, and who is told.
 
-use super::{Departure, Happening, Hub, shrink};
+use super::{Departure, Hub, shrink};
 use crate::protocol::{CloseCode, ErrorCode, LeaveReason, ServerFrame};
 use crate::seat::{Presence, Seat};
 use crate::session::{Origin, Sent};
@@ -130,12 +130,11 @@ impl Hub {
         let room = self.rooms.get_mut(name).expect("a seat is in a room");
         room.members.retain(|member| *member != place);
         let members = room.members.len();
-        let closed = (members == 0).then(|| name.clone());
-        let closed = closed.filter(|name| self.leave_idle(now, name));
-        self.vacate(now, place, reason, members);
-        if let Some(name) = closed {
-            self.happenings.push_back(Happening::RoomClosed(name));
+        if members == 0 {
+            let name = name.clone();
+            self.leave_idle(now, &name);
         }
+        self.vacate(now, place, reason, members);
     }
 
     /// The same for a seat that its room no longer lists, where so many others are left.
@@ -153,8 +152,7 @@ impl Hub {
         self.announce(now, &room, number, &left);
         self.look_for_host(now, &room, 0);
         self.tell_undelivered(outgoing.drain());
-        let departure = Departure { room, peer, seat: number, reason, members };
-        self.happenings.push_back(Happening::Left(departure));
+        self.note_departure(Departure { room, peer, seat: number, reason, members });
         shrink(&mut self.rooms);
         shrink(&mut self.peers);
         shrink(&mut self.named);

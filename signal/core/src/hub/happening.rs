@@ -6,17 +6,18 @@ use crate::{Metadata, PeerId, RoomId};
 
 /// Something that happened in a room.
 ///
-/// Of each room they read: opened; then members that join and leave; closed. A room of the same id
-/// that is opened later is another one.
+/// Of each room they read: opened; then members that join and leave; closed when the last one has
+/// left, or some time after that if the room waits for others. A room of the same id that is opened
+/// later is another one.
 #[derive(Clone, Debug)]
 pub enum Happening {
-    /// A room was made; nobody is in it yet.
+    /// A room was made.
     RoomOpened(RoomId),
     /// Somebody was given a seat.
     Joined(Arrival),
     /// Somebody's session ended.
     Left(Departure),
-    /// A room is no more; nobody was in it any more.
+    /// It is no more; nobody is in it.
     RoomClosed(RoomId),
 }
 
@@ -87,12 +88,21 @@ impl Hub {
     pub(super) fn note_arrival(&mut self, place: usize) {
         let seat = &self.seats[place];
         let members = self.rooms.get(&seat.room).map_or(0, |room| room.members.len());
-        self.happenings.push_back(Happening::Joined(Arrival {
+        let arrival = Arrival {
             room: seat.room.clone(),
             peer: seat.peer.clone(),
             seat: seat.number,
             metadata: seat.metadata.clone(),
             members,
-        }));
+        };
+        self.happenings.push_back(Happening::Joined(arrival));
+    }
+
+    /// Takes note that a session ended.
+    pub(super) fn note_departure(&mut self, departure: Departure) {
+        let is_over = departure.members == 0 && !self.rooms.contains_key(&departure.room);
+        let closed = is_over.then(|| departure.room.clone());
+        self.happenings.push_back(Happening::Left(departure));
+        self.happenings.extend(closed.map(Happening::RoomClosed));
     }
 }

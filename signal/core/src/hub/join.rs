@@ -12,7 +12,7 @@ use rand::RngExt as _;
 
 impl Hub {
     /// Gives the client a seat and tells the others, or refuses.
-    pub(super) fn handle_join(&mut self, now: Now, edge: EdgeId, join: Join) {
+    pub(super) fn handle_join(&mut self, now: Now, edge: EdgeId, mut join: Join) {
         if !self.edges.contains_key(&edge) {
             self.take_back(now.time, &join.room, join.once.as_ref());
         }
@@ -38,29 +38,9 @@ impl Hub {
                 self.happenings.pop_back();
             }
         }
-        let Join { room, metadata, once, ice, create, after, source, grant, .. } = join;
-        let given = grant.as_ref().and_then(|grant| grant.peer.clone());
-        self.last_seat += 1;
         self.counts.joins += 1;
-        let seat = Seat {
-            number: self.last_seat,
-            room: room.clone(),
-            peer: given.unwrap_or_else(|| PeerId::from_random(self.dice.random())),
-            metadata,
-            key: SessionKey::from_random(self.dice.random()),
-            ice,
-            grant,
-            outgoing: Outgoing::default(),
-            incoming: Incoming::default(),
-            presence: Presence::Here(edge),
-            heard: now.time,
-            since: now.unix,
-            senders: Vec::new(),
-            told: 0,
-            once,
-            source,
-            attempt: 0,
-        };
+        let (room, create, after) = (join.room.clone(), join.create.take(), join.after);
+        let seat = self.new_seat(now, edge, join);
         let (peer, number) = (seat.peer.clone(), seat.number);
         // The newcomer is the one with the higher number, for everybody.
         self.announce(now.time, &room, number, &ServerFrame::Joined(seat.seen_by(0)));
@@ -96,6 +76,32 @@ impl Hub {
             self.timers.set(now.time + renewal_after(turn.ttl), place, number, Due::Ice);
         }
         self.watch_expiry(place);
+    }
+
+    /// A seat as the client asks for it, in no room yet.
+    fn new_seat(&mut self, now: Now, edge: EdgeId, join: Join) -> Seat {
+        let Join { room, metadata, once, ice, source, grant, .. } = join;
+        let given = grant.as_ref().and_then(|grant| grant.peer.clone());
+        self.last_seat += 1;
+        Seat {
+            number: self.last_seat,
+            room,
+            peer: given.unwrap_or_else(|| PeerId::from_random(self.dice.random())),
+            metadata,
+            key: SessionKey::from_random(self.dice.random()),
+            ice,
+            grant,
+            outgoing: Outgoing::default(),
+            incoming: Incoming::default(),
+            presence: Presence::Here(edge),
+            heard: now.time,
+            since: now.unix,
+            senders: Vec::new(),
+            told: 0,
+            once,
+            source,
+            attempt: 0,
+        }
     }
 
     /// Whether there is a seat; gives whom it replaces.
@@ -163,24 +169,23 @@ impl Hub {
         let there = Room::new(now.unix, &self.config, Some(Box::new(new)));
         self.rooms.insert(room.clone(), there);
         self.happenings.push_back(Happening::RoomOpened(room.clone()));
-        if self.leave_idle(now.time, room) {
+        self.leave_idle(now.time, room);
+        if !self.rooms.contains_key(room) {
             self.happenings.push_back(Happening::RoomClosed(room.clone()));
         }
         Ok(())
     }
 
-    /// Lets a room without members wait for others, or end. Says whether it has ended.
-    #[must_use]
-    pub(super) fn leave_idle(&mut self, now: Time, room: &RoomId) -> bool {
-        let Some(there) = self.rooms.get_mut(room) else { return false };
+    /// Lets a room without members wait for others, or end.
+    pub(super) fn leave_idle(&mut self, now: Time, room: &RoomId) {
+        let Some(there) = self.rooms.get_mut(room) else { return };
         let extras = there.extras.as_mut();
         match extras.and_then(|extras| Some((extras.idle?, extras))) {
             Some((idle, extras)) => {
                 extras.ends_at = Some(now + idle);
                 self.gatherings.set(now + idle, room);
-                false
             }
-            None => self.rooms.remove(room).is_some(),
+            None => drop(self.rooms.remove(room)),
         }
     }
 }

@@ -136,8 +136,8 @@ impl Hub {
         let ends_at = there.extras.as_ref().and_then(|extras| extras.ends_at);
         if ends_at == Some(at) {
             self.rooms.remove(&room);
-            shrink(&mut self.rooms);
             self.happenings.push_back(Happening::RoomClosed(room));
+            shrink(&mut self.rooms);
         }
     }
 
