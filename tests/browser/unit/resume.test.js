@@ -92,6 +92,19 @@ function reconnect() {
   last().opens();
 }
 
+test("many who come and go are told one by one, and acknowledged once", () => {
+  const { told } = online();
+  const left = { type: "left", peer: "bob", reason: "left" };
+  const joined = { type: "joined", peer: "carol", metadata: {}, polite: true, offers: false };
+  const changes = [left, { type: "dance" }, joined];
+  last().says({ seq: 2, type: "presence", changes });
+  assert.deepEqual(told.slice(1), [left, joined]);
+  last().says({ seq: 2, type: "presence", changes });
+  assert.equal(told.length, 3, "it has come before");
+  mock.timers.tick(1000);
+  assert.deepEqual(last().take(), [{ type: "ack", ack: 2 }]);
+});
+
 test("frames that have come are counted, and told when it is time", () => {
   const came = new Came(1, 400);
   assert.deepEqual([came.take(1, 9), came.take(3, 9), came.take(2, 99)], ["again", "gap", "next"]);
@@ -229,8 +242,9 @@ test("a server that is full is asked again after the time it says", () => {
   const session = new Session("ws://x", { room: "demo", token: "a.b.c", metadata: {} });
   session.start();
   last().opens();
-  const hello = { type: "hello", room: "demo", token: "a.b.c", metadata: {} };
-  assert.deepEqual(last().take(), [hello]);
+  const [hello] = last().take();
+  const { once } = hello;
+  assert.deepEqual(hello, { type: "hello", room: "demo", token: "a.b.c", metadata: {}, once });
   const full = { type: "error", code: "rate_limited", text: "", retry: true, retry_after_ms: 20_000 };
   last().says(full);
   assert.equal(session.state.name, "waiting");
@@ -238,6 +252,8 @@ test("a server that is full is asked again after the time it says", () => {
   assert.equal(sockets.length, 1);
   mock.timers.tick(501);
   assert.equal(sockets.length, 2);
+  last().opens();
+  assert.deepEqual(last().take(), [hello], "it asks for the same seat");
 });
 
 test("who leaves says so, and nothing happens afterwards", () => {

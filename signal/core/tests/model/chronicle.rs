@@ -37,7 +37,7 @@ impl Chronicle {
                     departures.push(departure);
                 }
                 Happening::RoomClosed(_) => {
-                    assert_eq!(self.rooms.remove(&name), Some(Vec::new()), "nobody is in it");
+                    assert_eq!(self.rooms.remove(&name), Some(Vec::new()), "with the last member");
                 }
             }
         }
