@@ -81,10 +81,11 @@ pub struct Config {
     ///
     /// 16 KiB: a part of `unacked_bytes_max`, whose limit nobody may meet just since others come.
     pub news_bytes_max: usize,
-    /// How many bytes of broadcasts a second the members of one room are sent together, after a
-    /// burst of `broadcast_bytes_burst`; others are refused with `rate_limited`. 0: no limit.
+    /// How many bytes a second the members of one room are sent together of what they say to
+    /// several, states, rules and metadata included, after a burst of `broadcast_bytes_burst`; each
+    /// frame counts for 256 more. Others are refused with `rate_limited`. 0: no limit.
     ///
-    /// 4 MiB: what one member says costs as many times as there are others.
+    /// 4 MiB: what one member says costs as many times as there are others; 16,000 frames.
     pub broadcast_bytes_per_s: u64,
     /// 16 MiB: the largest frame to 256 members.
     pub broadcast_bytes_burst: u64,

@@ -255,14 +255,23 @@ fn what_is_said_to_all_comes_to_all_and_the_rest_to_whom_it_is_for() {
 #[test]
 fn who_says_too_much_to_too_many_is_refused_and_told_when_to_come_again() {
     let config =
-        Config { broadcast_bytes_per_s: 10, broadcast_bytes_burst: 100, ..Config::default() };
+        Config { broadcast_bytes_per_s: 138, broadcast_bytes_burst: 1380, ..Config::default() };
     let mut desk = Desk::new(config);
-    (1..=5).for_each(|edge| drop(desk.seat(edge, "demo")));
+    let ada = desk.seat(1, "demo");
+    (2..=5).for_each(|edge| drop(desk.seat(edge, "demo")));
     let text = format!(r#""{}""#, "x".repeat(18));
     assert_eq!(say(&mut desk, 1, &text, Audience::All).len(), 5);
     let outputs = say(&mut desk, 2, &text, Audience::All);
     let [(2, Event::Refused { code, retry_after, .. })] = &outputs[..] else { panic!() };
     assert_eq!((*code, *retry_after), (ErrorCode::RateLimited, Some(s(10))));
+    let metadata = signal_core::Metadata::new(None, 2).unwrap();
+    for action in [
+        RoomAction::State { value: raw("1"), if_version: None },
+        RoomAction::Metadata(metadata),
+        RoomAction::Broadcast { data: raw("1"), to: Audience::Peers(vec![ada.peer.clone()]) },
+    ] {
+        assert_eq!(refusal(&desk.ask(2, action, None), 2), "rate_limited");
+    }
     desk.at(s(10));
     assert_eq!(say(&mut desk, 2, &text, Audience::All).len(), 5);
 }

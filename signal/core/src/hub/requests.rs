@@ -23,6 +23,9 @@ impl From<ErrorCode> for Refusal {
     }
 }
 
+/// What a frame costs beside what is said in it, in bytes: the time to send it.
+const FRAME_COST_BYTES: usize = 256;
+
 impl Hub {
     /// Carries out what a member asks of its room, or refuses.
     pub(super) fn handle_room(&mut self, now: Time, edge: EdgeId, request: RoomRequest) {
@@ -38,12 +41,11 @@ impl Hub {
         }
         let done = match action {
             RoomAction::Broadcast { data, to } => self.broadcast(now, place, &data, &to),
-            RoomAction::State { value, if_version } => self.set_state(place, value, if_version),
-            RoomAction::Metadata(metadata) => {
-                self.set_metadata(now, place, metadata);
-                Ok(())
+            RoomAction::State { value, if_version } => {
+                self.set_state(now, place, value, if_version)
             }
-            RoomAction::Rules { patch, term } => self.set_rules(place, patch, term),
+            RoomAction::Metadata(metadata) => self.set_metadata(now, place, metadata),
+            RoomAction::Rules { patch, term } => self.set_rules(now, place, patch, term),
             RoomAction::HandOver { to, term } => {
                 self.hand_over(now, place, (&to, term)).map_err(Refusal::from)
             }
@@ -106,13 +108,8 @@ impl Hub {
                 places
             }
         };
-        let bytes = (data.get().len() * audience.len()) as u64;
-        let rate = (self.config.broadcast_bytes_per_s, self.config.broadcast_bytes_burst);
+        self.spend(now, place, data.get().len(), audience.len())?;
         let Some(there) = self.rooms.get_mut(&room) else { return Ok(()) };
-        if let Err(wait) = there.broadcasts.try_take(now, bytes, rate) {
-            let (code, retry_after) = (ErrorCode::RateLimited, Some(wait));
-            return Err(Refusal { code, retry_after, shows_state: false });
-        }
         let history = there.extras.as_mut().map(|extras| &mut extras.history);
         let history = history.filter(|_| *to == Audience::All);
         let event = history.as_ref().and_then(|history| history.next());
@@ -134,8 +131,36 @@ impl Hub {
         Ok(())
     }
 
+    /// Takes note that so many members will be sent so much, or says when they may be. What one
+    /// member says costs as many times as there are others.
+    fn spend(
+        &mut self,
+        now: Time,
+        place: usize,
+        bytes: usize,
+        members: usize,
+    ) -> Result<(), Refusal> {
+        let rate = (self.config.broadcast_bytes_per_s, self.config.broadcast_bytes_burst);
+        let Some(there) = self.rooms.get_mut(&self.seats[place].room) else { return Ok(()) };
+        let cost = ((bytes + FRAME_COST_BYTES) * members) as u64;
+        let refused = |wait| Refusal {
+            code: ErrorCode::RateLimited,
+            retry_after: Some(wait),
+            shows_state: false,
+        };
+        there.broadcasts.try_take(now, cost, rate).map_err(refused)
+    }
+
+    /// The same for all members of the room.
+    fn spend_for_all(&mut self, now: Time, place: usize, bytes: usize) -> Result<(), Refusal> {
+        let there = self.rooms.get(&self.seats[place].room);
+        let members = there.map_or(0, |there| there.members.len());
+        self.spend(now, place, bytes, members)
+    }
+
     fn set_state(
         &mut self,
+        now: Time,
         place: usize,
         value: Box<RawValue>,
         if_version: Option<u64>,
@@ -151,6 +176,9 @@ impl Hub {
         if if_version.is_some_and(|version| version != extras.version) {
             return Err(ErrorCode::Conflict.into());
         }
+        self.spend_for_all(now, place, value.get().len())?;
+        let Some(there) = self.rooms.get_mut(&room) else { return Ok(()) };
+        let extras = there.extras(&self.config);
         extras.version += 1;
         let version = extras.version;
         let frame = ServerFrame::State { by: by.as_str().into(), version, value: &value };
@@ -160,16 +188,25 @@ impl Hub {
         Ok(())
     }
 
-    fn set_metadata(&mut self, now: Time, place: usize, metadata: Metadata) {
+    fn set_metadata(&mut self, now: Time, place: usize, metadata: Metadata) -> Result<(), Refusal> {
+        self.spend_for_all(now, place, metadata.value().get().len())?;
         let seat = &mut self.seats[place];
         seat.metadata = metadata.clone();
         let (room, number, peer) = (seat.room.clone(), seat.number, seat.peer.clone());
         let (peer, metadata) = (peer.as_str().into(), metadata.value());
         self.announce(now, &room, number, &ServerFrame::Metadata { peer, metadata });
+        Ok(())
     }
 
-    fn set_rules(&mut self, place: usize, patch: RulesPatch, term: u64) -> Result<(), Refusal> {
+    fn set_rules(
+        &mut self,
+        now: Time,
+        place: usize,
+        patch: RulesPatch,
+        term: u64,
+    ) -> Result<(), Refusal> {
         self.check_host(place, term)?;
+        self.spend_for_all(now, place, 0)?;
         let room = self.seats[place].room.clone();
         let Some(there) = self.rooms.get_mut(&room) else { return Ok(()) };
         let extras = there.extras(&self.config);
