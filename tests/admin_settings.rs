@@ -51,7 +51,7 @@ fn the_token_of_a_file_opens_and_is_never_shown() {
     let policy = page.to_ascii_lowercase();
     assert!(policy.contains("content-security-policy: default-src 'self';"), "{page}");
     assert!(
-        get(server.http(), "/v1/rooms").starts_with("HTTP/1.1 404"),
+        get(server.http(), "/v1/status").starts_with("HTTP/1.1 404"),
         "only on its own listener"
     );
     assert!(get(api::address(&server), "/metrics").starts_with("HTTP/1.1 404"));

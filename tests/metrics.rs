@@ -13,7 +13,10 @@ use support::{Heliograph, get};
 /// The names of all samples that the whole program exports, as Prometheus stores them.
 fn exported() -> BTreeSet<String> {
     let any = "127.0.0.1:0";
-    let server = Heliograph::start(&["--http", any, "--turn", any, "--turn-tcp", any]);
+    // Nothing happens that it would be told.
+    let webhook = ["--webhook-url", "http://127.0.0.1:9/"];
+    let flags = [&["--http", any, "--turn", any, "--turn-tcp", any], &webhook[..]].concat();
+    let server = Heliograph::start(&flags);
     let metrics = get(server.http(), "/metrics");
     let lines = metrics.lines().filter(|line| line.starts_with("heliograph_"));
     let name = |line: &str| line.split(['{', ' ']).next().unwrap().to_owned();

@@ -154,7 +154,7 @@ impl Watch {
             hosted: (kind / 32).is_multiple_of(2),
             password: (kind / 64 == 1).then(|| Password::new("x")),
             history: usize::from(kind / 64),
-            idle: (kind / 64 == 2).then_some(Duration::from_secs(3)),
+            idle: (kind / 64 == 2).then_some(IDLE),
             ..NewRoom::default()
         })
     }
@@ -410,12 +410,15 @@ impl Watch {
         for edge in 0..(self.generation + 1) * EDGES {
             self.handle(edge, Request::Detach(Detached::Lost));
         }
-        self.pass(self.config.grace);
+        self.pass(self.config.grace + IDLE);
         self.check();
         let counts = self.hub.counts();
         assert_eq!((counts.members, counts.rooms, self.hub.poll_timeout()), (0, 0, None));
     }
 }
+
+/// For how long some rooms wait for members.
+const IDLE: Duration = Duration::from_secs(3);
 
 /// `number`, or another one not far away.
 fn near(number: u64, how: u8) -> u64 {

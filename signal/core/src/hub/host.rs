@@ -2,8 +2,8 @@
 //!
 //! The member that is there and has been for longest, but before all others one whose token gives
 //! it the role `host`. It stays the host until it hands over, leaves, or is away for too long; or
-//! until somebody with that role comes, if it doesn't have it. Each host has a term of its own, and what
-//! only a host may do carries it: so who was the host before can't do it any more, even if it
+//! until somebody with that role comes, if it doesn't have it. Each host has a term of its own, and
+//! what only a host may do carries it: so who was the host before can't do it any more, even if it
 //! doesn't know yet.
 
 use super::Hub;
