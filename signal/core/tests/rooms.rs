@@ -268,7 +268,7 @@ fn who_says_too_much_to_too_many_is_refused_and_told_when_to_come_again() {
     for action in [
         RoomAction::State { value: raw("1"), if_version: None },
         RoomAction::Metadata(metadata),
-        RoomAction::Broadcast { data: raw("1"), to: Audience::Peers(vec![ada.peer.clone()]) },
+        RoomAction::Broadcast { data: raw("1"), to: Audience::Peers(vec![ada.peer]) },
     ] {
         assert_eq!(refusal(&desk.ask(2, action, None), 2), "rate_limited");
     }
