@@ -367,6 +367,31 @@ mod tests {
         assert!(search(&[("colour", "red")]).is_ok(), "for newer servers");
     }
 
+    /// All texts of up to five of these.
+    #[test]
+    fn any_condition_is_refused_or_holds_or_does_not() {
+        let values = [r#"{"a": 1}"#, r#"{"a": "1"}"#, r#"{"a": true}"#, r#"{"a": [1]}"#, "1"];
+        let rooms = values.map(|value| entry("a", 1, value));
+        let mut texts = vec![String::new()];
+        let mut read = 0;
+        for _ in 0..5 {
+            let longer =
+                |text: &String| ["a", "=", "!", "<", ">", "1", "é"].map(|it| text.clone() + it);
+            texts = texts.iter().flat_map(longer).collect();
+            for text in &texts {
+                let Ok(search) = search(&[("where", text)]) else { continue };
+                read += 1;
+                let found = search.find(&rooms).len();
+                let Condition { field, is, value } = &search.conditions[0];
+                assert!(text.starts_with(field) && text.ends_with(value) && !field.is_empty());
+                // What isn't there is equal to nothing.
+                let all_lack = field != "a" && *is == Comparison::NotEqual;
+                assert!(field == "a" || found == if all_lack { rooms.len() } else { 0 }, "{text}");
+            }
+        }
+        assert!(read > 5000, "{read}");
+    }
+
     #[test]
     fn a_room_shows_what_anybody_may_know() {
         let text = entry("locked", 2, "[ 1]").text();
