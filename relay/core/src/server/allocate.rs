@@ -168,7 +168,7 @@ impl Server {
             peers: Peers::default(),
             from_client: Flow::default(),
             to_client: Flow::default(),
-            connections,
+            connections: connections.map(Box::new),
             record: Box::new(Record {
                 begun: request.now.time,
                 expires: request.now.time + Duration::from_secs(answer.lifetime_s.into()),

@@ -31,7 +31,8 @@ pub(super) struct Allocation {
     pub(super) from_client: Flow,
     pub(super) to_client: Flow,
     /// Its connections with peers, if it is one of TCP.
-    pub(super) connections: Option<Vec<ConnectionId>>,
+    #[expect(clippy::box_collection, reason = "nearly all have none, and none should be small")]
+    pub(super) connections: Option<Box<Vec<ConnectionId>>>,
     /// All that no packet of data needs: the less there is to an allocation, the more of them are
     /// in the caches of the CPU.
     pub(super) record: Box<Record>,
