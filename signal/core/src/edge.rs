@@ -123,7 +123,7 @@ impl Edge {
         };
         let mut edge = Self::new(now, config, ice);
         edge.state = State::Joining;
-        edge.requests.push(Request::Resume(resume));
+        edge.requests.push(Request::Resume(Box::new(resume)));
         edge
     }
 
@@ -379,7 +379,7 @@ impl Edge {
             (State::Joining | State::Seated(_), ClientFrame::Ack) => {}
             (State::Joining | State::Seated(_), ClientFrame::Token { token }) => {
                 let (token, grant) = (Token::new(token), None);
-                self.requests.push(Request::Renew(Renew { token, grant, id }));
+                self.requests.push(Request::Renew(Box::new(Renew { token, grant, id })));
             }
             (
                 State::Joining | State::Seated(_),
@@ -450,7 +450,7 @@ impl Edge {
         match join {
             Ok(join) => {
                 self.state = State::Joining;
-                self.requests.push(Request::Join(Join { id, ..join }));
+                self.requests.push(Request::Join(Box::new(Join { id, ..join })));
             }
             Err((code, text)) => self.refuse_saying(code, text, id),
         }
@@ -474,7 +474,7 @@ impl Edge {
             (Ok(name), Ok(key)) => {
                 self.state = State::Joining;
                 let resume = Resume { name, key, attempt, purpose, id };
-                self.requests.push(Request::Resume(resume));
+                self.requests.push(Request::Resume(Box::new(resume)));
             }
             // What is no name is nobody's name.
             _ => self.refuse_plainly(ErrorCode::NoSuchSession, id),

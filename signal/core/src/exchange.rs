@@ -23,11 +23,11 @@ pub struct EdgeId(pub u64);
 #[derive(Clone, Debug)]
 pub enum Request {
     /// Asks for a seat; answered with [`Event::Seated`] or [`Event::Refused`].
-    Join(Join),
+    Join(Box<Join>),
     /// Takes a session up again; answered likewise.
-    Resume(Resume),
+    Resume(Box<Resume>),
     /// Shows a newer token for the session.
-    Renew(Renew),
+    Renew(Box<Renew>),
     /// All frames up to this number have come.
     Ack(u64),
     /// Passes a payload on.

@@ -141,9 +141,9 @@ impl Hub {
     /// Takes in what an edge asks for.
     pub fn handle(&mut self, now: Now, edge: EdgeId, request: Request) {
         match request {
-            Request::Join(join) => self.handle_join(now, edge, join),
+            Request::Join(join) => self.handle_join(now, edge, *join),
             Request::Resume(resume) => self.handle_resume(now.time, edge, &resume),
-            Request::Renew(renew) => self.handle_renew(now.time, edge, renew),
+            Request::Renew(renew) => self.handle_renew(now.time, edge, *renew),
             Request::Ack(seq) => self.handle_ack(now.time, edge, seq),
             Request::Signal(signal) => self.handle_signal(now.time, edge, &signal),
             Request::Room(request) => self.handle_room(now.time, edge, *request),

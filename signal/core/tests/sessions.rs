@@ -98,7 +98,8 @@ fn an_attempt_that_comes_late_changes_nothing() {
     let mut attempt = |edge: u64, attempt: Option<u64>| {
         let (name, key) = (bob.name.clone(), bob.key);
         let purpose = Purpose::Listen { seq: 1, ice: support::ice(), is_oneway: false };
-        desk.handle(edge, Request::Resume(Resume { name, key, attempt, purpose, id: None }))
+        let resume = Resume { name, key, attempt, purpose, id: None };
+        desk.handle(edge, Request::Resume(Box::new(resume)))
     };
     let resumed = |edge: u64| (edge, "resumed".to_owned());
     let closed = |edge: u64| (edge, json!({"close": 4101}).to_string());

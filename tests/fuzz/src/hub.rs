@@ -105,7 +105,11 @@ impl Watch {
                     0..13 => Request::Unreadable { id, code, text: "what?".to_owned() },
                     kind => {
                         let grant = self.grant(kind, "a").map(Box::new);
-                        Request::Renew(Renew { token: Token::new("x"), grant, id: Some(id) })
+                        Request::Renew(Box::new(Renew {
+                            token: Token::new("x"),
+                            grant,
+                            id: Some(id),
+                        }))
                     }
                 }
             }
@@ -132,7 +136,7 @@ impl Watch {
         let grant = self.grant(byte / 4 % 16, room).map(Box::new);
         let room = RoomId::parse(room).expect("it is one");
         let metadata = Metadata::new(None, 2).expect("nothing is an object");
-        Request::Join(Join {
+        Request::Join(Box::new(Join {
             room,
             metadata,
             once: None,
@@ -144,7 +148,7 @@ impl Watch {
             id: Some(1),
             token: None,
             grant,
-        })
+        }))
     }
 
     fn new_room(&self, kind: u8) -> Option<NewRoom> {
@@ -218,13 +222,13 @@ impl Watch {
             0 => Purpose::Send,
             is_oneway => Purpose::Listen { seq, ice: ice(), is_oneway: is_oneway == 1 },
         };
-        Some(Request::Resume(Resume {
+        Some(Request::Resume(Box::new(Resume {
             name: name.clone(),
             key,
             attempt: None,
             purpose,
             id: Some(2),
-        }))
+        })))
     }
 
     /// The number of a frame of the edge's session, or about that.
@@ -269,10 +273,12 @@ impl Watch {
         self.acks = match &request {
             Request::Ack(seq) => Some(*seq),
             Request::Signal(signal) => signal.ack,
-            Request::Resume(Resume { purpose: Purpose::Listen { seq, .. }, .. }) => Some(*seq),
+            Request::Resume(resume) => match resume.purpose {
+                Purpose::Listen { seq, .. } => Some(seq),
+                Purpose::Send => None,
+            },
             Request::Join(_)
             | Request::Renew(_)
-            | Request::Resume(_)
             | Request::Room(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)

@@ -415,7 +415,8 @@ impl World {
         let before = format!("{:?}", self.hub);
         self.last_conn += 1;
         let edge = self.last_conn;
-        let request = Request::Resume(Resume { name, key, attempt: None, purpose, id: Some(9) });
+        let resume = Resume { name, key, attempt: None, purpose, id: Some(9) };
+        let request = Request::Resume(Box::new(resume));
         self.hub.handle(self.now, EdgeId(edge), request);
         let answer: Vec<_> = std::iter::from_fn(|| self.hub.poll_output()).collect();
         let [Output { to: EdgeId(to), event: Event::Refused { code, id: Some(9), .. } }] =

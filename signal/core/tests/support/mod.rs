@@ -134,7 +134,7 @@ impl Desk {
             token: None,
             grant: visit.grant.map(Box::new),
         };
-        let outputs = self.handle(edge, Request::Join(join));
+        let outputs = self.handle(edge, Request::Join(Box::new(join)));
         let own: Vec<_> = outputs.iter().filter(|(to, _)| *to == edge).cloned().collect();
         let welcome = told(&own).into_iter().find(|(_, told)| told["type"] == "welcome");
         let seat = welcome.map(|(_, welcome)| {
@@ -189,7 +189,8 @@ impl Desk {
         purpose: Purpose,
     ) -> Vec<(u64, Event)> {
         let (name, key) = (seat.name.clone(), seat.key);
-        self.handle(edge, Request::Resume(Resume { name, key, attempt: None, purpose, id: None }))
+        let resume = Resume { name, key, attempt: None, purpose, id: None };
+        self.handle(edge, Request::Resume(Box::new(resume)))
     }
 
     pub(crate) fn ack(&mut self, edge: u64, seq: u64) -> Vec<(u64, Event)> {
