@@ -22,10 +22,12 @@ use signal_core::matchmaking::{Status, Ticket};
 use signal_core::protocol::{CloseCode, ErrorCode};
 use signal_core::{Config, Edge, EdgeId, Event, IceUrls, MatchLimits, Request, Resume, RoomId};
 use std::collections::HashMap;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use tokio::sync::{mpsc, watch};
 use tracing::{Span, debug};
 
@@ -236,7 +238,12 @@ impl Ties {
                         self.edge.handle_event(refusal);
                     }
                 }
-                None => self.pass(message).await,
+                None => {
+                    // Boxed, so that connections don't hold room for what seldom has to wait.
+                    if let Some(message) = self.pass(message) {
+                        Box::pin(self.pass_later(message)).await;
+                    }
+                }
             }
         }
     }
@@ -259,14 +266,21 @@ impl Ties {
         }
     }
 
-    /// Hands over a request of a session, as soon as there is room.
-    async fn pass(&mut self, message: Message) {
-        let begun = &self.edges.shards[self.shard].begun;
-        let passed = match begun.try_send(message) {
-            Err(mpsc::error::TrySendError::Full(message)) => begun.send(message).await.is_ok(),
-            passed => passed.is_ok(),
-        };
-        if !passed {
+    /// Hands over a request of a session; gives it back if there is no room.
+    fn pass(&mut self, message: Message) -> Option<Message> {
+        match self.edges.shards[self.shard].begun.try_send(message) {
+            Ok(()) => None,
+            Err(mpsc::error::TrySendError::Full(message)) => Some(message),
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                self.edge.close(CloseCode::Shutdown);
+                None
+            }
+        }
+    }
+
+    /// The same, as soon as there is room.
+    async fn pass_later(&mut self, message: Message) {
+        if self.edges.shards[self.shard].begun.send(message).await.is_err() {
             self.edge.close(CloseCode::Shutdown);
         }
     }
@@ -311,19 +325,21 @@ impl Ties {
     /// The next event; with `take` false only that the connection is to end. May be dropped at any
     /// time.
     pub(crate) async fn event(&mut self, take: bool) -> Event {
+        poll_fn(|cx| self.poll_event(cx, take)).await
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>, take: bool) -> Poll<Event> {
         loop {
-            let checked = match (&mut self.inbox, &mut self.checking) {
-                (None, None) => pending().await,
-                (Some(inbox), None) => return inbox.event(take).await,
-                (None, Some(checking)) => checking.await,
-                (Some(inbox), Some(checking)) => tokio::select! {
-                    event = inbox.event(take) => return event,
-                    checked = checking => checked,
-                },
-            };
+            if let Some(inbox) = &mut self.inbox
+                && let Poll::Ready(event) = inbox.poll_event(cx, take)
+            {
+                return Poll::Ready(event);
+            }
+            let Some(checking) = self.checking.as_deref_mut() else { return Poll::Pending };
+            let checked = ready!(Pin::new(checking).poll(cx));
             self.checking = None;
             if let Some(refusal) = self.conclude(checked) {
-                return refusal;
+                return Poll::Ready(refusal);
             }
         }
     }

@@ -7,7 +7,6 @@
 use futures_util::task::AtomicWaker;
 use signal_core::protocol::CloseCode;
 use signal_core::{Event, Queue};
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -89,18 +88,13 @@ impl Drop for Outbox {
 }
 
 impl Inbox {
-    /// Waits for the next event; with `take` false only for the line to be cut. May be dropped at
-    /// any time.
-    pub(crate) async fn event(&mut self, take: bool) -> Event {
-        poll_fn(|cx| self.poll_event(cx, take)).await
-    }
-
     /// Takes the next event if there is one.
     pub(crate) fn try_event(&mut self) -> Option<Event> {
         self.0.lock().events.pop()
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>, take: bool) -> Poll<Event> {
+    /// Gives the next event once there is one; with `take` false only that the line is cut.
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>, take: bool) -> Poll<Event> {
         self.0.waker.register(cx.waker());
         let mut waiting = self.0.lock();
         let event = match waiting.cut {
@@ -131,6 +125,12 @@ mod tests {
     use futures_util::FutureExt as _;
     use signal_core::protocol::ErrorCode;
     use std::time::Duration;
+
+    impl Inbox {
+        async fn event(&mut self, take: bool) -> Event {
+            std::future::poll_fn(|cx| self.poll_event(cx, take)).await
+        }
+    }
 
     fn event(id: u64) -> Event {
         Event::Refused { code: ErrorCode::NoSuchPeer, text: None, id: Some(id), retry_after: None }
