@@ -277,6 +277,19 @@ fn who_says_too_much_to_too_many_is_refused_and_told_when_to_come_again() {
 }
 
 #[test]
+fn what_costs_more_than_a_burst_is_said_once_all_of_it_is_there() {
+    let config =
+        Config { broadcast_bytes_per_s: 10, broadcast_bytes_burst: 100, ..Config::default() };
+    let mut desk = Desk::new(config);
+    (1..=3).for_each(|edge| drop(desk.seat(edge, "demo")));
+    assert_eq!(say(&mut desk, 1, "1", Audience::All).len(), 3);
+    desk.at(Duration::from_millis(9_999));
+    assert_eq!(refusal(&say(&mut desk, 1, "1", Audience::All), 1), "rate_limited");
+    desk.at(s(10));
+    assert_eq!(say(&mut desk, 1, "1", Audience::All).len(), 3);
+}
+
+#[test]
 fn who_comes_with_a_cursor_is_told_what_was_said_and_goes_on_without_gap_or_repeat() {
     let (mut desk, _) = three(NewRoom { history: 3, ..NewRoom::default() });
     for data in ["1", "2", "3", "4"] {

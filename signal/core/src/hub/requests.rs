@@ -142,7 +142,8 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let rate = (self.config.broadcast_bytes_per_s, self.config.broadcast_bytes_burst);
         let Some(there) = self.rooms.get_mut(&self.seats[place].room) else { return Ok(()) };
-        let cost = ((bytes + FRAME_COST_BYTES) * members) as u64;
+        // What costs more than a whole burst takes all of it, or else it could never be said.
+        let cost = (((bytes + FRAME_COST_BYTES) * members) as u64).min(rate.1);
         let refused = |wait| Refusal {
             code: ErrorCode::RateLimited,
             retry_after: Some(wait),
