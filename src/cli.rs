@@ -439,6 +439,15 @@ pub(crate) struct Settings {
     /// What to log: error, warn, info, debug or trace, also by part: info,relay_server=debug
     #[arg(long, global = true, env = "HELIOGRAPH_LOG", value_name = "LEVEL")]
     pub(crate) log: Option<String>,
+
+    /// Where traces go by OTLP over HTTP, in builds with the feature otel:
+    /// http://127.0.0.1:4318/v1/traces
+    #[arg(long, global = true, env = "HELIOGRAPH_OTLP_URL", value_name = "URL")]
+    pub(crate) otlp_url: Option<UrlText>,
+
+    /// The share of traces that is sent, 0 to 1 [default: 1]
+    #[arg(long, global = true, env = "HELIOGRAPH_OTLP_SHARE", value_name = "SHARE")]
+    pub(crate) otlp_share: Option<f64>,
 }
 
 impl Settings {
@@ -526,6 +535,8 @@ impl Settings {
             admin_token_file: self.admin_token_file.or(other.admin_token_file),
             admin_token: self.admin_token.or(other.admin_token),
             log: self.log.or(other.log),
+            otlp_url: self.otlp_url.or(other.otlp_url),
+            otlp_share: self.otlp_share.or(other.otlp_share),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tracing::{Instrument as _, debug_span};
 
 /// A request whose token is being checked.
 pub(crate) struct Checking {
@@ -74,7 +75,10 @@ impl Ties {
             (Some(question), None) => match self.admit(wish) {
                 Ok(()) => {
                     let (auth, now) = (self.edges.auth.clone(), self.edges.clock.now());
-                    let outcome = Box::pin(async move { auth.check(now, question).await });
+                    let outcome = Box::pin(
+                        async move { auth.check(now, question).await }
+                            .instrument(debug_span!("check_token")),
+                    );
                     let request = Some(request);
                     self.checking = Some(Box::new(Checking { request, outcome }));
                     return None;
