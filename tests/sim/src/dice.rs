@@ -18,11 +18,11 @@ impl Dice {
     /// A stream of its own, so that what one part of a world rolls doesn't change what another one
     /// gets.
     pub fn fork(&mut self) -> Self {
-        Self::new(self.next())
+        Self::new(self.roll())
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let bits = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -35,7 +35,7 @@ impl Dice {
     /// If `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
         // Not quite even, but close enough for weather.
-        self.next() % end
+        self.roll() % end
     }
 
     /// A place in a list of `length`.
@@ -67,7 +67,7 @@ impl Dice {
 
     /// Random bytes.
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
-        std::array::from_fn(|_| self.next() as u8)
+        std::array::from_fn(|_| self.roll() as u8)
     }
 }
 

@@ -51,9 +51,8 @@ impl Router {
         }
         self.forget(now);
         let nat = self.gate.nat;
-        let is_it = |entry: &Entry| {
-            entry.inside == inside && is_same(nat.mapping.into(), entry.toward, to)
-        };
+        let is_it =
+            |entry: &Entry| entry.inside == inside && is_same(nat.mapping.into(), entry.toward, to);
         let place = self.mappings.iter().position(is_it).unwrap_or_else(|| {
             let port = self.free_port(inside.port());
             let sent_to = Vec::new();
