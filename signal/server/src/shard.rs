@@ -64,19 +64,25 @@ impl Queues {
     /// then who wants one. So that nobody starves, each gets at least a few of each batch. Nothing
     /// once nobody can send any more.
     async fn receive(&mut self, batch: &mut Vec<Message>) -> bool {
+        let mut wanted = None;
         tokio::select! {
             biased;
             received = self.begun.recv_many(batch, BATCH_MAX) => if received == 0 { return false },
-            Some(message) = self.resumes.recv() => batch.push(message),
-            Some(message) = self.joins.recv() => batch.push(message),
+            Some(message) = self.resumes.recv() => wanted = Some(message),
+            Some(message) = self.joins.recv() => wanted = Some(message),
         }
-        let room = BATCH_MAX.saturating_sub(batch.len());
-        let more = |most: usize| most.max(LEAST_SHARE);
-        let resumes = std::iter::from_fn(|| self.resumes.try_recv().ok());
-        batch.extend(resumes.take(more(room)));
-        let room = BATCH_MAX.saturating_sub(batch.len());
-        let joins = std::iter::from_fn(|| self.joins.try_recv().ok());
-        batch.extend(joins.take(more(room)));
+        let mut entrants: Vec<Message> = wanted.into_iter().collect();
+        for queue in [&mut self.resumes, &mut self.joins] {
+            let room = BATCH_MAX.saturating_sub(batch.len() + entrants.len());
+            let more = std::iter::from_fn(|| queue.try_recv().ok());
+            entrants.extend(more.take(room.max(LEAST_SHARE)));
+        }
+        if !entrants.is_empty() {
+            // Who left and comes again has left first, though both came just now.
+            let before = self.begun.len();
+            batch.extend(std::iter::from_fn(|| self.begun.try_recv().ok()).take(before));
+            batch.append(&mut entrants);
+        }
         true
     }
 }
