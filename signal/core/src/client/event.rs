@@ -277,6 +277,7 @@ impl RoomEvent {
             | ServerFrame::Goaway { .. }
             | ServerFrame::Close { .. }
             | ServerFrame::Pong { .. }
+            | ServerFrame::Diagnosis(_)
             | ServerFrame::Unknown => return Ok(None),
         };
         Ok(Some(event))

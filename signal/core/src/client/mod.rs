@@ -355,6 +355,7 @@ impl Session {
             | ServerFrame::Matched { .. }
             | ServerFrame::Expired { .. }
             | ServerFrame::Pong { .. }
+            | ServerFrame::Diagnosis(_)
             | ServerFrame::Unknown => {}
             ServerFrame::Joined(_)
             | ServerFrame::Away { .. }
@@ -446,6 +447,7 @@ impl Session {
             | ServerFrame::Matched { .. }
             | ServerFrame::Expired { .. }
             | ServerFrame::Pong { .. }
+            | ServerFrame::Diagnosis(_)
             | ServerFrame::Unknown => {}
         }
         Ok(())

@@ -58,6 +58,7 @@ impl Hub {
             Detached::Between => (LeaveReason::Vanished, self.config.heartbeat_timeout),
         };
         seat.presence = Presence::Gone { absence, reason, is_told: false };
+        seat.heard = now;
         let number = seat.number;
         self.timers.set(now + self.config.grace, place, number, Due::Gone { absence });
         if delay.is_zero() {
@@ -140,6 +141,7 @@ impl Hub {
 
     /// The same for a seat that its room no longer lists, where so many others are left.
     pub(super) fn vacate(&mut self, now: Time, place: usize, reason: LeaveReason, members: usize) {
+        self.forget_pairs(place);
         let seat = self.seats.remove(place);
         self.forget_peer(&seat);
         for edge in seat.edge().into_iter().chain(seat.senders.iter().copied()) {

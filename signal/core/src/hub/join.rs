@@ -101,6 +101,7 @@ impl Hub {
             once,
             source,
             attempt: 0,
+            pairs: None,
         }
     }
 
