@@ -60,7 +60,7 @@ pub use http_client::{
 };
 pub use orders::ShardFailed;
 pub use origin::{BadOrigin, Origins, WebOrigin};
-pub use page::serve_file;
+pub use page::{look, serve_file};
 pub use signal::Signal;
 pub use signal_core::protocol::IceServer;
 pub use signal_core::{

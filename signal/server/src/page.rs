@@ -21,7 +21,12 @@ pub(crate) async fn index(headers: HeaderMap) -> Response {
     serve_file::<Files>("index.html", &headers)
 }
 
-/// `GET /{name}`: one of its files.
+/// `GET /look.css`: the style that all pages share, the operator's too.
+pub async fn look(headers: HeaderMap) -> Response {
+    serve_file::<Files>("look.css", &headers)
+}
+
+/// `GET /{name}`: one of their files.
 pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     serve_file::<Files>(&name, &headers)
 }
