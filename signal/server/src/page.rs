@@ -1,9 +1,10 @@
-//! The files of pages, which are part of the program; and those of the page for everybody.
+//! The files of pages, which are part of the program; and those of the pages for everybody: rooms
+//! at `/`, and `/check`, which says what a network lets through.
 
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use rust_embed::{Embed, EmbeddedFile};
 
 /// Only the page's own scripts and styles run, and it talks only to WebSockets and its own server.
@@ -19,6 +20,16 @@ struct Files;
 /// `GET /`: the page.
 pub(crate) async fn index(headers: HeaderMap) -> Response {
     serve_file::<Files>("index.html", &headers)
+}
+
+/// `GET /check`: the page that checks what gets through from where it is opened.
+pub(crate) async fn check(headers: HeaderMap) -> Response {
+    serve_file::<Files>("check/index.html", &headers)
+}
+
+/// `GET /check/`: its files are named from where `/check` is.
+pub(crate) async fn check_folder() -> Redirect {
+    Redirect::permanent("../check")
 }
 
 /// `GET /look.css`: the style that all pages share, the operator's too.

@@ -96,8 +96,8 @@ impl Signal {
         Ok(Self { edges: Arc::new(edges) })
     }
 
-    /// The routes: `/v1/ws` and the page at `/` with its files. To be served by
-    /// [`Http`](crate::Http), whose [`Connection`] says which address a client reached.
+    /// The routes: those under `/v1/`, and the pages at `/` and `/check` with their files. To be
+    /// served by [`Http`](crate::Http), whose [`Connection`] says which address a client reached.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/v1/ws", any(open))
@@ -111,6 +111,8 @@ impl Signal {
             .route("/v1/tickets/{id}", get(matchmaking::poll).delete(matchmaking::cancel))
             .route_layer(from_fn_with_state(self.edges.clone(), origin::check))
             .route("/", get(page::index))
+            .route("/check", get(page::check))
+            .route("/check/", get(page::check_folder))
             .route("/{*name}", get(page::asset))
             .with_state(self.edges.clone())
     }
