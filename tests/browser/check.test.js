@@ -7,7 +7,14 @@ import { rmSync, writeFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { binary, certificate, scenario, screenshots, startBrowser, startServer } from "./support.js";
+import {
+  binary,
+  certificate,
+  scenario,
+  screenshots,
+  startBrowser,
+  startServer,
+} from "./support.js";
 
 const SIZES = {
   phone: {
@@ -175,7 +182,9 @@ scenario("the report is copied, and holds no credentials", async ({ server, brow
   const reached = [];
   for (let count = 0; count < 4; count += 1) {
     await page.keyboard.press("Tab");
-    reached.push(await page.evaluate(() => document.activeElement.id || document.activeElement.text));
+    reached.push(
+      await page.evaluate(() => document.activeElement.id || document.activeElement.text),
+    );
   }
   assert.deepEqual(reached.slice(0, 3), ["To the rooms", "copy", "again"]);
   await page.focus("#copy");
@@ -194,19 +203,22 @@ scenario("the report is copied, and holds no credentials", async ({ server, brow
   assert.deepEqual(page.problems, []);
 });
 
-scenario("where WebSockets are refused, rooms and calls still work", async ({ add, server, browser }) => {
-  const site = await startProxy(add, server, { upgrades: false });
-  const page = await open(browser, `${site}check/`);
-  assert.equal(page.url(), `${site}check`, "its files are beside the page of rooms");
-  const { level, title, text, states } = await result(page);
-  assert.equal(title, "Calls work: direct connections are likely");
-  assert.equal(level, "fair");
-  assert.match(text, /WebSockets don't get through/);
-  assert.deepEqual(
-    [states.websocket, states.events, states.poll, states["relay-udp"]],
-    ["failed", "fine", "fine", "fine"],
-  );
-});
+scenario(
+  "where WebSockets are refused, rooms and calls still work",
+  async ({ add, server, browser }) => {
+    const site = await startProxy(add, server, { upgrades: false });
+    const page = await open(browser, `${site}check/`);
+    assert.equal(page.url(), `${site}check`, "its files are beside the page of rooms");
+    const { level, title, text, states } = await result(page);
+    assert.equal(title, "Calls work: direct connections are likely");
+    assert.equal(level, "fair");
+    assert.match(text, /WebSockets don't get through/);
+    assert.deepEqual(
+      [states.websocket, states.events, states.poll, states["relay-udp"]],
+      ["failed", "fine", "fine", "fine"],
+    );
+  },
+);
 
 scenario("a proxy that holds events back is found out", async ({ add, server, browser }) => {
   const site = await startProxy(add, server, { holds: true });
@@ -245,17 +257,20 @@ scenario("where UDP is blocked, the relay over TCP is what is left", async ({ ad
   assert.deepEqual([ways.direct, ways.relayed], ["no", "yes"]);
 });
 
-scenario("a relay that refuses the credentials is told from one that isn't reached", async (stage) => {
-  const { add, browser } = stage;
-  const relay = add(await startServer({ flags: ["--user", "check:a-password"] }));
-  const [, udp] = await relay.line(/turn:(\S+)\?transport=udp/);
-  const flags = ["signal", "--ice-server", `turn:${udp}?transport=udp check wrong`];
-  const server = add(await startServer({ flags }));
-  const { level, text, rows } = await result(await open(browser, `${server.page}check`));
-  assert.equal(level, "bad");
-  assert.match(rows["relay-udp"], /doesn't believe the credentials.*\(401/s);
-  assert.match(text, /TURN secret or its clock/);
-});
+scenario(
+  "a relay that refuses the credentials is told from one that isn't reached",
+  async (stage) => {
+    const { add, browser } = stage;
+    const relay = add(await startServer({ flags: ["--user", "check:a-password"] }));
+    const [, udp] = await relay.line(/turn:(\S+)\?transport=udp/);
+    const flags = ["signal", "--ice-server", `turn:${udp}?transport=udp check wrong`];
+    const server = add(await startServer({ flags }));
+    const { level, text, rows } = await result(await open(browser, `${server.page}check`));
+    assert.equal(level, "bad");
+    assert.match(rows["relay-udp"], /doesn't believe the credentials.*\(401/s);
+    assert.match(text, /TURN secret or its clock/);
+  },
+);
 
 scenario("a server that asks for a token is told one", async ({ add, browser }) => {
   const { folder: made } = certificate();
@@ -272,6 +287,10 @@ scenario("a server that asks for a token is told one", async ({ add, browser }) 
   assert.equal(asked.level, "ask");
   assert.equal(asked.title, "This server lets in only who shows a token");
   assert.equal(asked.states["relay-udp"], "unknown", "without a seat there are no servers");
+  await page.fill("#token", "not-a-token");
+  await page.press("#token", "Enter");
+  await page.waitForSelector('#verdict[data-level="running"]');
+  assert.equal((await result(page)).title, "This server doesn't take this token");
   await page.fill("#token", token);
   await page.press("#token", "Enter");
   await page.waitForSelector('#verdict[data-level="running"]');

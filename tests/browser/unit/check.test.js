@@ -22,8 +22,8 @@ const OUTSIDE = "203.0.113.7:50000";
 const GOOD_RELAY = { setupMs: 300, rttMs: 40, loss: 0, bitsPerS: 20e6, errors: [] };
 const DEAD_RELAY = { errors: [{ url: "turn:x", code: 701, text: "timed out" }] };
 
-const blocked = (name, code = "unreachable", more = {}) =>
-  judgeTransport(name, { problem: { code, message: "", ...more } });
+const blocked = (name, code = "unreachable", { hasToken, ...more } = {}) =>
+  judgeTransport(name, { problem: { code, message: "", ...more }, hasToken });
 
 /** The judgements of a network where all is fine, but for what is said otherwise. */
 function rows(changes = {}) {
@@ -48,7 +48,9 @@ const stunNotOffered = judgeStun({ addresses: [], ms: null, servers: 0 });
 const varies = judgeMapping("varies");
 const untold = judgeMapping(null);
 const noSignaling = (code, more) =>
-  Object.fromEntries(["websocket", "events", "poll"].map((name) => [name, blocked(name, code, more)]));
+  Object.fromEntries(
+    ["websocket", "events", "poll"].map((name) => [name, blocked(name, code, more)]),
+  );
 
 const VERDICTS = [
   [{}, "good", "Everything works: direct connections are likely"],
@@ -59,7 +61,7 @@ const VERDICTS = [
     { relays: ["udp"], dead: ["tls"] },
     "good",
     "All that matters works: direct connections are likely",
-    /can't be used over TLS.*operator to open/,
+    /can't be used over TLS.*open the relay's ports/,
   ],
   [
     { stun: noStun, mapping: untold, relays: ["tcp", "tls"], dead: ["udp"] },
@@ -76,7 +78,7 @@ const VERDICTS = [
     { stun: stunNotOffered, mapping: untold, relays: ["tcp"] },
     "fair",
     "Calls work through the relay over TCP",
-    /can't be told/,
+    /can't be judged/,
   ],
   [
     { stun: noStun, mapping: untold, relays: ["udp"] },
@@ -139,7 +141,7 @@ const VERDICTS = [
     "Calls work: direct connections are likely",
     /slow/,
   ],
-  [noSignaling("unreachable"), "bad", "No room can be joined from here", /proxy doesn't pass on/],
+  [noSignaling("unreachable"), "bad", "No room can be joined from here", /blocked/],
   [
     { ...noSignaling("unreachable"), http: judgeHttp({ problem: new Error("offline") }) },
     "bad",
@@ -150,7 +152,13 @@ const VERDICTS = [
     noSignaling("refused", { refusal: "unauthorized", message: "a token is needed" }),
     "ask",
     "This server lets in only who shows a token",
-    /a token is needed.*#token=/,
+    /Who sent you here.*#token=/,
+  ],
+  [
+    noSignaling("refused", { refusal: "unauthorized", message: "it has expired", hasToken: true }),
+    "ask",
+    "This server doesn't take this token",
+    /it has expired/,
   ],
   [
     noSignaling("refused", { refusal: "server_full", message: "the server is full" }),
@@ -241,9 +249,15 @@ test("a mapping is the same, or varies, or can't be told", () => {
   assert.equal(readMapping(both, null), "same", "two servers saw one address");
   assert.equal(readMapping({ ...both, complete: false }, null), "unknown", "one is missing");
   assert.equal(readMapping({ ...both, errors: [{}] }, null), "unknown", "one failed");
-  const two = stunned([["a", 1], ["a", 2]]);
+  const two = stunned([
+    ["a", 1],
+    ["a", 2],
+  ]);
   assert.equal(readMapping(two, null), "varies", "one socket has two addresses");
-  const interfaces = stunned([["a", 1], ["b", 2]]);
+  const interfaces = stunned([
+    ["a", 1],
+    ["b", 2],
+  ]);
   assert.equal(readMapping(interfaces, null), "same", "two sockets have one each");
 });
 
@@ -296,6 +310,9 @@ test("the report says all that the page does, in lines", () => {
   assert.match(report, /^Heliograph check of https:\/\/meet.example\/check\n1970-01-01T00:00:00/);
   assert.match(report, /\nYour network blocks UDP: .* over TLS only\.\n/);
   assert.match(report, /\nfailed   stun       no answer\n/);
-  assert.match(report, /\nfine     tls        set up 300 ms, round trip 40 ms, loss 0 %, rate 20 Mbit\/s\n/);
+  assert.match(
+    report,
+    /\nfine     tls        set up 300 ms, round trip 40 ms, loss 0 %, rate 20 Mbit\/s\n/,
+  );
   assert.match(report, /\n +turn:udp\n/);
 });

@@ -1,5 +1,5 @@
-// The page /check: tries what a room, a call and a game need, one after the other, and says in plain
-// words what gets through from here.
+// The page /check: tries what a room, a call and a game need, one after the other, and says in
+// plain words what gets through from here.
 
 import { chooseRoom, readFragment } from "./entry.js";
 import {
@@ -37,8 +37,18 @@ const headline = new Headline();
 
 const rows = {
   http: row("server", "http", "HTTP", "Asks the server for something small."),
-  websocket: row("server", "websocket", "WebSocket", "Joins an empty room and talks to itself there."),
-  events: row("server", "events", "Events (SSE)", "The same where there is no WebSocket, as a stream."),
+  websocket: row(
+    "server",
+    "websocket",
+    "WebSocket",
+    "Joins an empty room and talks to itself there.",
+  ),
+  events: row(
+    "server",
+    "events",
+    "Events (SSE)",
+    "The same where there is no WebSocket, as a stream.",
+  ),
   poll: row("server", "poll", "Long polls", "The same with nothing but short requests."),
   stun: row("direct", "stun", "Outside address (STUN)", "Asks by UDP as whom the world sees you."),
   mapping: row("direct", "mapping", "NAT mapping", "Compares as whom two addresses see you."),
@@ -125,8 +135,9 @@ async function checkSeat(name, room) {
     await seat.leave();
     return true;
   } catch (error) {
-    const problem = error instanceof Problem ? error : new Problem("strange", { text: error.message });
-    end(rows[name], judgeTransport(name, { problem }));
+    const problem =
+      error instanceof Problem ? error : new Problem("strange", { text: error.message });
+    end(rows[name], judgeTransport(name, { problem, hasToken: entry.token !== "" }));
     return false;
   }
 }

@@ -7,7 +7,8 @@ const ROOM_LENGTH_MAX = 64;
  * `#demo?token=…`; each is empty if it isn't there.
  */
 export function readFragment(hash) {
-  const [, room, token] = /^#?([A-Za-z0-9._~-]*?)\??(?:token=([A-Za-z0-9._~+/=-]+))?$/.exec(hash) ?? [];
+  const [, room, token] =
+    /^#?([A-Za-z0-9._~-]*?)\??(?:token=([A-Za-z0-9._~+/=-]+))?$/.exec(hash) ?? [];
   return { room: room ?? "", token: token ?? "" };
 }
 

@@ -1,7 +1,7 @@
 // What a measurement means, in one plain sentence.
 //
-// A judgement has `state` (`fine`, `slow`, `limited`, `failed`, `unknown`, or `absent` if the server
-// doesn't offer it), `value` (short), `text`, and where it failed a `cause` for the verdict.
+// A judgement has `state` (`fine`, `slow`, `limited`, `failed`, `unknown`, or `absent` if it isn't
+// offered), `value` (short), `text`, and where it failed a `cause` for the verdict.
 
 /** A round trip to the server, above which a room feels late. */
 const SERVER_RTT_MS_MAX = 300;
@@ -48,29 +48,49 @@ const BLOCKED = {
   poll: "Doesn't get through: a proxy or a firewall refuses it.",
 };
 
-/** A transport of signaling: its name, and the median round trip or the problem. */
-export function judgeTransport(name, { rttMs, problem }) {
-  if (problem) return judgeProblem(name, problem);
+/**
+ * A transport of signaling: its name, and the median round trip or the problem, which isn't the
+ * same for who has shown a token and who hasn't.
+ */
+export function judgeTransport(name, { rttMs, problem, hasToken = false }) {
+  if (problem) return judgeProblem(name, problem, hasToken);
   const value = milliseconds(rttMs);
   if (rttMs > SERVER_RTT_MS_MAX) return slow(value, "Gets through, but it takes long.");
   return fine(value, WORKS[name]);
 }
 
-function judgeProblem(name, { code, refusal, message }) {
+function judgeProblem(name, { code, refusal, message }, hasToken) {
   switch (code) {
-    case "refused": {
-      const cause = TOKEN_REFUSALS.includes(refusal) ? "token" : "refused";
-      return { ...failed("refused", `The server says: ${sentence(message)}`, cause), refusal };
-    }
+    case "refused":
+      return judgeRefusal(refusal, message, hasToken);
     case "held":
-      return failed("held back", "A proxy holds them back until it has many: they come late.", "held");
+      return failed(
+        "held back",
+        "A proxy holds them back until it has many: they come late.",
+        "held",
+      );
     case "silent":
-      return failed("no answer", "Nothing comes back: something on the way swallows it.", "blocked");
+      return failed(
+        "no answer",
+        "Nothing comes back: something on the way swallows it.",
+        "blocked",
+      );
     case "strange":
-      return failed("blocked", `Somebody else answers (${message}): a proxy, or a wrong path.`, "blocked");
+      return failed(
+        "blocked",
+        `Somebody else answers (${message}): a proxy, or a wrong path.`,
+        "blocked",
+      );
     default:
       return failed("blocked", BLOCKED[name], "blocked");
   }
+}
+
+function judgeRefusal(refusal, message, hasToken) {
+  const isAboutTokens = TOKEN_REFUSALS.includes(refusal);
+  if (isAboutTokens && !hasToken) return failed("refused", "The server asks for a token.", "token");
+  const text = `The server says: ${sentence(message)}`;
+  return failed("refused", text, isAboutTokens ? "bad_token" : "refused");
 }
 
 /** STUN over UDP: outside addresses as `address:port`, how long it took, how many were asked. */
@@ -130,7 +150,7 @@ export function judgeRelay({ setupMs, rttMs, loss, bitsPerS, errors }) {
     bitsPerS < BITS_PER_S_MIN && "there is no room for video",
   ].filter(Boolean);
   if (troubles.length > 0) return { ...slow(value, `Works, but ${list(troubles)}.`), facts };
-  return { ...fine(value, "Works: calls and games get through this way."), facts };
+  return { ...fine(value, "Calls and games get through this way."), facts };
 }
 
 function judgeRelayFailure(errors) {
@@ -156,7 +176,7 @@ export function judgeNoWebRtc() {
 
 /** What wasn't tried, since no server was told to us. */
 export function judgeUntried() {
-  return unknown("Not tried: it takes a seat in a room.");
+  return { ...unknown("It takes a seat in a room."), value: "not tried" };
 }
 
 function fine(value, text) {

@@ -7,7 +7,7 @@ const STUN_MS = 5000;
 const STUN_REST_MS = 1500;
 
 /** How long checks with the relay may take: it is known to be there by then. */
-const MAPPING_MS = 3000;
+const MAPPING_MS = 5000;
 
 /** How long a pair of connections may take: a browser gives a TURN server up after 10 s. */
 const CONNECT_MS = 12_000;
@@ -158,7 +158,10 @@ function openChannels(pc) {
 }
 
 async function negotiate(one, other) {
-  for (const [from, to] of [[one, other], [other, one]]) {
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ]) {
     from.addEventListener("icecandidate", ({ candidate }) => {
       if (candidate) to.addIceCandidate(candidate).catch(() => {}); // Another may do.
     });
@@ -209,7 +212,7 @@ async function measureLoss(near, far) {
   let came = 0;
   far.onmessage = () => (came += 1);
   const began = performance.now();
-  for (let sent = 0; sent < PACKETS; ) {
+  for (let sent = 0; sent < PACKETS;) {
     const due = Math.min(PACKETS, 1 + (performance.now() - began) / PACKET_PAUSE_MS);
     for (; sent < Math.floor(due); sent += 1) near.send(packet);
     await pause(PACKET_PAUSE_MS);

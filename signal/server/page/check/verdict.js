@@ -8,15 +8,16 @@ const RELAYS = ["udp", "tcp", "tls"];
 const works = ({ state }) => state === "fine" || state === "slow";
 const hasFailed = ({ state }) => state === "failed";
 
+const MISMATCH = "Tell the operator that the relay's TURN secret or its clock isn't the server's.";
+
 /** What to try when a relay refuses, by its code. */
 const RELAY_ADVICE = {
-  401: "Tell the operator that the relay refuses the server's credentials: its TURN secret or its clock is off.",
-  441: "Tell the operator that the relay refuses the server's credentials: its TURN secret or its clock is off.",
+  401: MISMATCH,
+  441: MISMATCH,
   403: "Ask the operator why the relay forbids it.",
   486: "Close other calls, or check again in a few minutes.",
   508: "Check again later, or tell the operator that the relay is full.",
-  blocked:
-    "Try another network, such as a phone's. If it is the same there, tell the operator to open the relay's ports.",
+  blocked: "Try another network, such as a phone's, or ask the operator to open the relay's ports.",
 };
 
 /**
@@ -38,18 +39,30 @@ export function openWays({ stun, mapping, relays }) {
 function withoutRooms(rows) {
   const transports = SIGNALING.map((name) => rows[name]);
   if (transports.some(works)) return null;
-  if (transports.some(({ cause }) => cause === "token")) {
+  const refused = (wanted) => transports.find(({ cause }) => cause === wanted);
+  if (refused("token")) {
     return {
       level: "ask",
       title: "This server lets in only who shows a token",
-      text: transports.find(({ cause }) => cause === "token").text,
-      advice: "Enter yours, or open this page with the token behind it: check#token=…",
+      text: "Who sent you here can give you one.",
+      advice: "Enter it, or open this page with the token behind it: check#token=…",
     };
   }
-  const refused = transports.find(({ cause }) => cause === "refused");
-  if (refused) {
-    const title = "The server is there, but doesn't let this page in";
-    return { level: "bad", title, text: refused.text, advice: "Check again in a minute." };
+  if (refused("bad_token")) {
+    return {
+      level: "ask",
+      title: "This server doesn't take this token",
+      text: refused("bad_token").text,
+      advice: "Enter another one.",
+    };
+  }
+  if (refused("refused")) {
+    return {
+      level: "bad",
+      title: "The server is there, but doesn't let this page in",
+      text: refused("refused").text,
+      advice: "Check again in a minute.",
+    };
   }
   if (hasFailed(rows.http)) {
     return {
@@ -63,8 +76,7 @@ function withoutRooms(rows) {
     level: "bad",
     title: "No room can be joined from here",
     text: "The server answers, but neither WebSocket nor plain HTTP gets through to its rooms.",
-    advice:
-      "Try another network. If it is the same there, tell the operator that a proxy doesn't pass on /v1/.",
+    advice: "Try another network. If that doesn't help, tell the operator that /v1/ is blocked.",
   };
 }
 
@@ -82,7 +94,8 @@ function withoutWebRtc({ stun }) {
 function ofPaths({ stun, mapping, relays }) {
   const working = relays.filter(works);
   const overUdp = working.some(({ transport }) => transport === "udp");
-  const isUdpAsked = works(stun) || hasFailed(stun) || relays.some(({ transport }) => transport === "udp");
+  const isUdpAsked =
+    works(stun) || hasFailed(stun) || relays.some(({ transport }) => transport === "udp");
   const varies = mapping.value === "varies";
   if (!isUdpAsked && relays.length === 0) return nothingOffered();
   if (works(stun) && relays.length === 0) return noRelayOffered(varies);
@@ -125,7 +138,7 @@ function streamsOnly(isUdpAsked, names) {
     return {
       level: "fair",
       title: `Calls work through the relay over ${names}`,
-      text: "This server offers nothing over UDP, so whether direct connections work can't be told.",
+      text: "This server offers nothing over UDP, so direct connections can't be judged.",
       advice: "",
     };
   }
@@ -197,7 +210,9 @@ function withNotes(rows, verdict) {
   if (hasFailed(rows.websocket))
     notes.push("WebSockets don't get through; rooms work over plain HTTP, a little slower.");
   else if (SIGNALING.some((name) => hasFailed(rows[name])))
-    notes.push("Some ways without WebSocket don't get through, which matters only where it is blocked.");
+    notes.push(
+      "Some ways without WebSocket don't get through, which matters only where it is blocked.",
+    );
   const dead = rows.relays.filter(hasFailed);
   const hasDead = dead.length > 0 && rows.relays.some(works) && verdict.level === "good";
   if (hasDead) notes.push(`The relay can't be used over ${named(dead)}.`);
@@ -209,7 +224,10 @@ function withNotes(rows, verdict) {
   const isWorse = isSlow || hasFailed(rows.websocket);
   return {
     level: isWorse ? "fair" : verdict.level,
-    title: verdict.title.replace("Everything works", isWorse ? "Calls work" : "All that matters works"),
+    title: verdict.title.replace(
+      "Everything works",
+      isWorse ? "Calls work" : "All that matters works",
+    ),
     text: [verdict.text, ...notes].join(" "),
     advice: verdict.advice || (hasDead ? relayAdvice(dead) : ""),
   };

@@ -105,7 +105,8 @@ export class Headline {
     this.parts = { title: of("title"), text: of("text"), advice: of("advice") };
     this.progress = of("progress");
     this.form = of("token-form");
-    this.buttons = [of("copy"), of("again")];
+    this.copy = of("copy");
+    this.buttons = [this.copy, of("again")];
   }
 
   /** While it runs: only the bar moves, for a screen reader isn't told of each step. */
@@ -116,7 +117,7 @@ export class Headline {
     this.#show({
       level: "running",
       title: "Checking…",
-      text: "Each part is tried by itself, from this browser, as a call or a game would use it.",
+      text: "Each part by itself, as a call or a game would use it.",
       advice: "",
     });
   }
@@ -129,6 +130,7 @@ export class Headline {
   end(verdict, ways) {
     this.progress.value = 1;
     this.form.hidden = verdict.level !== "ask";
+    this.copy.classList.toggle("quiet", verdict.level === "ask");
     this.#showWays(ways);
     this.#show(verdict);
   }
