@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { rmSync, writeFileSync } from "node:fs";
 import { createServer, request } from "node:http";
@@ -137,6 +138,28 @@ async function startProxy(add, { port }, { upgrades = true, holds = false }) {
   return `http://127.0.0.1:${listener.address().port}/meet/`;
 }
 
+/**
+ * Whoever asks the server at `port` by way of this, by UDP, has another address than otherwise, at
+ * which only that server reaches it: as behind a symmetric NAT.
+ */
+async function startNat(add, port) {
+  const [inside, outside] = [createSocket("udp4"), createSocket("udp4")];
+  let asker = null;
+  inside.on("message", (bytes, from) => {
+    asker = from;
+    outside.send(bytes, port, "127.0.0.1");
+  });
+  outside.on("message", (bytes, from) => {
+    if (from.port === port) inside.send(bytes, asker.port, asker.address);
+  });
+  for (const socket of [inside, outside]) {
+    socket.bind(0, "127.0.0.1");
+    await once(socket, "listening");
+    add({ stop: () => socket.close() });
+  }
+  return `127.0.0.1:${inside.address().port}`;
+}
+
 for (const [size, context] of Object.entries(SIZES)) {
   for (const colorScheme of ["light", "dark"]) {
     scenario(`all works, and /check fits a ${size}, ${colorScheme}`, async ({ add }) => {
@@ -257,6 +280,21 @@ scenario("where UDP is blocked, the relay over TCP is what is left", async ({ ad
   assert.deepEqual([ways.direct, ways.relayed], ["no", "yes"]);
 });
 
+scenario("a NAT that shows each another address is found out", async ({ add, browser }) => {
+  const access = ["--user", "check:a-password", "--allow-peer", "127.0.0.0/8"];
+  const relay = add(await startServer({ flags: access }));
+  const [, udp] = await relay.line(/turn:(\S+)\?transport=udp/);
+  const stun = await startNat(add, Number(udp.split(":")[1]));
+  const servers = [`stun:${stun}`, `turn:${udp}?transport=udp check a-password`];
+  const flags = ["signal", ...servers.flatMap((text) => ["--ice-server", text])];
+  const server = add(await startServer({ flags }));
+  const { level, title, rows, states } = await result(await open(browser, `${server.page}check`));
+  assert.equal(title, "Everything works: most calls will go through the relay", rows.mapping);
+  assert.equal(level, "good");
+  assert.match(rows.mapping, /symmetric NAT/);
+  assert.equal(states.mapping, "limited");
+});
+
 scenario(
   "a relay that refuses the credentials is told from one that isn't reached",
   async (stage) => {
@@ -294,8 +332,8 @@ scenario("a server that asks for a token is told one", async ({ add, browser }) 
   await page.fill("#token", token);
   await page.press("#token", "Enter");
   await page.waitForSelector('#verdict[data-level="running"]');
-  const let_in = await result(page);
-  assert.equal(let_in.level, "good", JSON.stringify(let_in.rows));
+  const inside = await result(page);
+  assert.equal(inside.level, "good", JSON.stringify(inside.rows));
   assert.equal(await page.isVisible("#token-form"), false);
 
   const linked = await open(browser, `${server.page}check#token=${token}`);
