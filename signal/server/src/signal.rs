@@ -96,8 +96,9 @@ impl Signal {
         Ok(Self { edges: Arc::new(edges) })
     }
 
-    /// The routes: `/v1/ws` and the page at `/` with its files. To be served by
-    /// [`Http`](crate::Http), whose [`Connection`] says which address a client reached.
+    /// The routes: those of the protocol, the SDK for browsers, and the page at `/` with its files.
+    /// To be served by [`Http`](crate::Http), whose [`Connection`] says which address a client
+    /// reached.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/v1/ws", any(open))
@@ -111,6 +112,7 @@ impl Signal {
             .route("/v1/tickets/{id}", get(matchmaking::poll).delete(matchmaking::cancel))
             .route_layer(from_fn_with_state(self.edges.clone(), origin::check))
             .route("/", get(page::index))
+            .route("/heliograph.js", get(page::sdk))
             .route("/{*name}", get(page::asset))
             .with_state(self.edges.clone())
     }
