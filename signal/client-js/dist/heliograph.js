@@ -2113,14 +2113,14 @@ var Session = class extends Emitter {
     this.#end(LEFT, "", null);
   }
   #leave() {
+    const news = this.#came.news ? { ack: this.#came.tell() } : {};
+    const leave = { type: "leave", ...news };
     const cursor = this.#cursor();
-    const leave = [...this.#came.news ? [{ type: "ack", ack: this.#came.tell() }] : [], { type: "leave" }];
     if (this.isOnline) {
-      this.#transport?.leave(leave);
+      this.#transport?.leave([leave]);
       this.#transport = null;
     } else if (cursor && !this.isEnded) {
-      const texts = leave.map((frame) => JSON.stringify(frame));
-      sayGoodbye({ endpoint: this.endpoint }, cursor, texts);
+      sayGoodbye({ endpoint: this.endpoint }, cursor, [JSON.stringify(leave)]);
     }
   }
   async #connect() {
