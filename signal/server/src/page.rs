@@ -3,7 +3,7 @@
 
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use rust_embed::{Embed, EmbeddedFile};
 
@@ -13,9 +13,27 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 );
 
+/// Lets pages embed a file that allow only what says that it may be.
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
+
 #[derive(Embed)]
 #[folder = "page/"]
 struct Files;
+
+/// The TypeScript SDK, as it is built by `npm run build` in `signal/client-js`.
+#[derive(Embed)]
+#[folder = "../client-js/dist/"]
+struct Sdk;
+
+/// `GET /heliograph.js`: the SDK, for pages of all origins.
+pub(crate) async fn sdk(headers: HeaderMap) -> Response {
+    let mut response = serve_file::<Sdk>("heliograph.js", &headers);
+    let fields = response.headers_mut();
+    fields.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    fields.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+    response
+}
 
 /// `GET /`: the page.
 pub(crate) async fn index(headers: HeaderMap) -> Response {

@@ -96,8 +96,9 @@ impl Signal {
         Ok(Self { edges: Arc::new(edges) })
     }
 
-    /// The routes: those under `/v1/`, and the pages at `/` and `/check` with their files. To be
-    /// served by [`Http`](crate::Http), whose [`Connection`] says which address a client reached.
+    /// The routes: those of the protocol, the SDK for browsers, and the pages at `/` and `/check`
+    /// with their files. To be served by [`Http`](crate::Http), whose [`Connection`] says which
+    /// address a client reached.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/v1/ws", any(open))
@@ -113,6 +114,7 @@ impl Signal {
             .route("/", get(page::index))
             .route("/check", get(page::check))
             .route("/check/", get(page::check_folder))
+            .route("/heliograph.js", get(page::sdk))
             .route("/{*name}", get(page::asset))
             .with_state(self.edges.clone())
     }
