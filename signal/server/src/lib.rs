@@ -24,6 +24,7 @@ mod directory;
 mod drain;
 mod edges;
 mod events;
+mod folder;
 mod framing;
 mod handshake;
 mod http;
@@ -54,6 +55,7 @@ pub use config::{
     AdmissionLimits, Http2Limits, HttpLimits, IceConfig, OnDeparture, SignalConfig, TurnListener,
     TurnTransport,
 };
+pub use folder::Folder;
 pub use http::{Accepted, Connection, Http, bind, tune};
 pub use http_client::{
     BadUrl, HttpClient, Incoming, Outgoing, OutgoingUrl, SIGNATURE, Unanswered, signature,
