@@ -73,6 +73,10 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_HTTPS", value_name = "ADDR")]
     pub(crate) https: Option<SocketAddr>,
 
+    /// A folder with an index.html that is served in place of the page
+    #[arg(long, global = true, env = "HELIOGRAPH_PAGE", value_name = "FOLDER")]
+    pub(crate) page: Option<PathBuf>,
+
     /// Where STUN/TURN listens on UDP; may be repeated [default: port 3478 where the page is]
     #[arg(
         long,
@@ -479,6 +483,7 @@ impl Settings {
         Self {
             http: self.http.or(other.http),
             https: self.https.or(other.https),
+            page: self.page.or(other.page),
             turn: or(self.turn, other.turn),
             turn_tcp: or(self.turn_tcp, other.turn_tcp),
             turn_tls: or(self.turn_tls, other.turn_tls),

@@ -4,14 +4,16 @@ use crate::auth::Auth;
 use crate::cli::Settings;
 use crate::config::{Halves, list, quoted};
 use crate::webhooks::Webhooks;
-use signal_server::{AdmissionLimits, IceServer, Network, SignalConfig};
+use signal_server::{AdmissionLimits, Folder, IceServer, Network, SignalConfig};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 /// The settings in force.
 #[derive(Debug)]
 pub(crate) struct Signaling {
     pub(crate) auth: Auth,
+    page: Option<Folder>,
     webhooks: Option<Webhooks>,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) trusted_proxies: Vec<Network>,
@@ -37,6 +39,7 @@ impl Signaling {
     pub(crate) fn of(settings: &Settings, halves: Halves) -> Result<Self, String> {
         Ok(Self {
             auth: Auth::of(settings)?,
+            page: settings.page.as_deref().map(checked_page).transpose()?,
             webhooks: Webhooks::of(settings)?,
             ice_servers: settings.ice_server.iter().map(|server| server.0.clone()).collect(),
             trusted_proxies: settings.trusted_proxy.iter().map(|proxy| proxy.0).collect(),
@@ -57,6 +60,7 @@ impl Signaling {
     /// Puts what concerns the server itself into its configuration.
     pub(crate) fn apply(&self, signal: &mut SignalConfig) {
         self.auth.apply(signal);
+        signal.page.clone_from(&self.page);
         signal.hook = self.webhooks.as_ref().map(|webhooks| Box::new(webhooks.config.clone()));
         signal.ice.others.clone_from(&self.ice_servers);
         signal.hub.opens_rooms = !self.made_rooms;
@@ -72,6 +76,9 @@ impl Signaling {
 
     /// Gives out the lines of a configuration file.
     pub(crate) fn lines(&self, line: &mut impl FnMut(&str, String)) {
+        if let Some(page) = &self.page {
+            line("page", quoted(&page.path().to_string_lossy()));
+        }
         self.auth.lines(line);
         if let Some(webhooks) = &self.webhooks {
             webhooks.lines(line);
@@ -133,6 +140,10 @@ fn checked_proxy_protocol(settings: &Settings, halves: Halves) -> Result<bool, S
         )),
         (true, None) => Ok(true),
     }
+}
+
+fn checked_page(path: &Path) -> Result<Folder, String> {
+    Folder::open(path).map_err(|error| format!("--page {}: {error}", path.display()))
 }
 
 fn checked_drain(drain_s: Option<u64>) -> Result<Duration, String> {

@@ -25,6 +25,7 @@ mod directory;
 mod drain;
 mod edges;
 mod events;
+mod folder;
 mod framing;
 mod handshake;
 mod http;
@@ -56,13 +57,14 @@ pub use config::{
     TurnTransport,
 };
 pub use diagnosing::AskRelay;
+pub use folder::Folder;
 pub use http::{Accepted, Connection, Http, bind, tune};
 pub use http_client::{
     BadUrl, HttpClient, Incoming, Outgoing, OutgoingUrl, SIGNATURE, Unanswered, signature,
 };
 pub use orders::ShardFailed;
 pub use origin::{BadOrigin, Origins, WebOrigin};
-pub use page::serve_file;
+pub use page::{look, serve_file};
 pub use signal::Signal;
 pub use signal_core::protocol::{AtRelay, IceServer, SeatAtRelay, TurnReason, TurnRefusal};
 pub use signal_core::{
