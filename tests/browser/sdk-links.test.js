@@ -182,3 +182,37 @@ scenario("another network is another path, within seconds", async (stage) => {
     ip("route", "replace", "default", "via", "192.168.77.1", "dev", "lan");
   }
 });
+
+scenario(
+  "credentials expire again and again, and what goes by the relay alone has no gap",
+  async (stage) => {
+    const flags = ["--ice-ttl-s", "20"];
+    const server = stage.add(await startServer({ flags }));
+    const [ada, ben] = await pair({ ...stage, server }, "expiry", { relayOnly: true });
+    await ben.run((room) => {
+      const [peer] = room.peers.values();
+      window.gap = 0;
+      let last;
+      peer.lossy.on("message", () => {
+        const now = performance.now();
+        window.gap = Math.max(window.gap, now - (last ?? now));
+        last = now;
+      });
+      peer.on("path", (path) => (window.paths ??= []).push(path?.kind ?? null));
+    });
+    await ada.run((room) => {
+      const [peer] = room.peers.values();
+      setInterval(() => peer.lossy.send("x"), 20);
+    });
+    await new Promise((resume) => setTimeout(resume, 120_000));
+    const { gap, paths } = await ben.run(() => ({ gap: window.gap, paths: window.paths ?? [] }));
+    assert.ok(gap > 0 && gap < 1000, `the longest gap was ${gap} ms`);
+    assert.ok(paths.every((kind) => kind === "relayed"), paths.join());
+    for (const one of [ada, ben]) {
+      const { restarts, path } = await one.run((room) => [...room.peers.values()][0].stats());
+      assert.ok(restarts >= 5, `${restarts} times it moved to new credentials`);
+      assert.equal(path.kind, "relayed");
+      await isUndisturbed(one);
+    }
+  },
+);
