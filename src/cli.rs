@@ -413,6 +413,11 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_CLIENT_FRAMES", value_name = "N")]
     pub(crate) client_frames: Option<u64>,
 
+    /// For how many seconds the TURN credentials of a seat are good; new ones come before
+    /// [default: 43200]
+    #[arg(long, global = true, env = "HELIOGRAPH_ICE_TTL_S", value_name = "N")]
+    pub(crate) ice_ttl_s: Option<u64>,
+
     /// For how many seconds SIGTERM lets signaling go on, after it told all clients to go elsewhere
     /// [default: 0]
     #[arg(long, global = true, env = "HELIOGRAPH_DRAIN_S", value_name = "N")]
@@ -534,6 +539,7 @@ impl Settings {
             address_joins: self.address_joins.or(other.address_joins),
             joins: self.joins.or(other.joins),
             client_frames: self.client_frames.or(other.client_frames),
+            ice_ttl_s: self.ice_ttl_s.or(other.ice_ttl_s),
             drain_s: self.drain_s.or(other.drain_s),
             goaway_url: self.goaway_url.or(other.goaway_url),
             admin: self.admin.or(other.admin),

@@ -476,6 +476,7 @@ mod tests {
             ),
             ("--ice-server turn:x:3478", "--ice-server"),
             ("--ice-server http://x", "--ice-server"),
+            ("--ice-ttl-s 9", "--ice-ttl-s"),
             ("--realm a\"b", "--realm"),
             ("--realm a\u{200b}b", "--realm"),
             ("--user a\u{0007}b:secret", "--user"),
