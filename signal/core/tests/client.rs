@@ -378,6 +378,17 @@ fn who_leaves_acknowledges_and_is_silent_afterwards() {
 }
 
 #[test]
+fn who_leaves_before_the_answer_gives_back_what_it_may_get() {
+    let mut ada = Script::new();
+    ada.open();
+    assert_eq!(ada.sent()["type"], "hello");
+    ada.session.leave();
+    assert_eq!(ada.sent(), json!({"type": "leave"}));
+    ada.text(&welcome(1, "welcome"));
+    ada.silent();
+}
+
+#[test]
 fn what_is_no_frame_ends_the_session() {
     for text in ["", "{}", r#"{"type":"left","peer":"not an id","reason":"left"}"#] {
         let mut ada = Script::online();

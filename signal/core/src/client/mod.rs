@@ -266,9 +266,10 @@ impl Session {
         }
     }
 
-    /// Gives the seat back. Nothing happens afterwards.
+    /// Gives the seat back, also one that was only asked for. Nothing happens afterwards.
     pub fn leave(&mut self) {
-        if matches!(self.state, State::Online { .. }) {
+        // Behind a `hello` that isn't answered yet it counts once that is.
+        if matches!(self.state, State::Online { .. } | State::Asking { .. }) {
             if let Some(ack) = self.held.as_mut().and_then(|held| held.came.news()) {
                 self.outputs.push_back(Output::Send(encode(ClientFrame::Ack, None, Some(ack))));
             }
