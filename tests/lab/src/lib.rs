@@ -19,6 +19,7 @@
 
 mod cable;
 pub mod line;
+mod meeting;
 mod namespace;
 pub mod nat;
 mod probe;
@@ -28,8 +29,9 @@ mod sys;
 mod world;
 
 pub use line::{Bandwidth, Impairment};
+pub use meeting::{Meeting, meet};
 pub use namespace::Namespace;
-pub use nat::{Egress, Filtering, Gate, Kind, Mapping, Nat};
-pub use probe::{Behavior, PROBE_PORTS, mapping_outlives, probe};
+pub use nat::{Egress, Family, Filtering, Gate, Kind, Mapping, Nat};
+pub use probe::{Behavior, PROBE_PORTS, hairpins, mapping_outlives, probe};
 pub use program::{Program, built};
-pub use world::{Family, Host, Network, PUBLIC, SERVER, SERVER_OTHER, SERVER_V6, World};
+pub use world::{Host, Network, PUBLIC, SERVER, SERVER_OTHER, SERVER_V6, World};

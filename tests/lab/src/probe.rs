@@ -16,10 +16,13 @@ use std::time::Duration;
 pub const PROBE_PORTS: [u16; 2] = [3578, 3579];
 
 /// How long an answer may take on a busy machine.
-const PATIENCE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How often is asked until no answer is a no.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 2;
+
+/// How often is asked where an answer must come.
+const ATTEMPTS_MAX: u32 = 12;
 
 /// The flags of CHANGE-REQUEST: by which address and port the answer is to leave.
 const CHANGE_BOTH: u8 = 0x06;
@@ -32,8 +35,6 @@ pub struct Behavior {
     pub mapping: Mapping,
     /// RFC 5780 §4.4.
     pub filtering: Filtering,
-    /// RFC 5780 §4.5.
-    pub hairpin: bool,
 }
 
 /// Finds out how the way from a host to the internet behaves.
@@ -41,9 +42,15 @@ pub struct Behavior {
 /// # Errors
 /// If the server doesn't answer at all: UDP is blocked, or it isn't running.
 pub fn probe(space: &Namespace) -> Result<Behavior> {
-    space.enter(|| {
-        Ok(Behavior { mapping: mapping()?, filtering: filtering()?, hairpin: hairpin()? })
-    })?
+    space.enter(|| Ok(Behavior { mapping: mapping()?, filtering: filtering()? }))?
+}
+
+/// Whether a host reaches itself by its outside address. RFC 5780 §4.5.
+///
+/// # Errors
+/// As [`probe`].
+pub fn hairpins(space: &Namespace) -> Result<bool> {
+    space.enter(hairpin)?
 }
 
 /// Whether a mapping is still there after a pause in which nothing is sent. RFC 5780 §4.6.
@@ -53,7 +60,7 @@ pub fn probe(space: &Namespace) -> Result<Behavior> {
 pub fn mapping_outlives(space: &Namespace, pause: Duration) -> Result<bool> {
     space.enter(|| {
         let kept = Client::new()?;
-        let mapped = kept.must_ask(at(0, 0), &[])?;
+        let mapped = kept.must_ask(at(0, 0))?;
         thread::sleep(pause);
         // Another socket has the answer sent to the first one's outside port.
         let [high, low] = mapped.port().to_be_bytes();
@@ -71,18 +78,18 @@ pub fn mapping_outlives(space: &Namespace, pause: Duration) -> Result<bool> {
 
 fn mapping() -> Result<Mapping> {
     let client = Client::new()?;
-    let first = client.must_ask(at(0, 0), &[])?;
-    let second = client.must_ask(at(1, 0), &[])?;
+    let first = client.must_ask(at(0, 0))?;
+    let second = client.must_ask(at(1, 0))?;
     if first == second {
         return Ok(Mapping::EndpointIndependent);
     }
-    let third = client.must_ask(at(1, 1), &[])?;
+    let third = client.must_ask(at(1, 1))?;
     Ok(if second == third { Mapping::AddressDependent } else { Mapping::AddressAndPortDependent })
 }
 
 fn filtering() -> Result<Filtering> {
     let client = Client::new()?;
-    client.must_ask(at(0, 0), &[])?;
+    client.must_ask(at(0, 0))?;
     let change =
         |flags: u8| client.ask(at(0, 0), &[(attribute::CHANGE_REQUEST, &[0, 0, 0, flags])]);
     if change(CHANGE_BOTH)?.is_some() {
@@ -96,7 +103,7 @@ fn filtering() -> Result<Filtering> {
 
 fn hairpin() -> Result<bool> {
     let inside = Client::new()?;
-    let mapped = inside.must_ask(at(0, 0), &[])?;
+    let mapped = inside.must_ask(at(0, 0))?;
     let (other, transaction) = (Client::new()?, transaction()?);
     for _ in 0..ATTEMPTS {
         other.send(mapped, &[], transaction)?;
@@ -131,14 +138,23 @@ impl Client {
     }
 
     /// The outside address that the server sees, which must be known.
-    fn must_ask(&self, server: SocketAddr, attributes: &[(u16, &[u8])]) -> Result<SocketAddr> {
-        let answer = self.ask(server, attributes)?;
+    fn must_ask(&self, server: SocketAddr) -> Result<SocketAddr> {
+        let answer = self.ask_often(server, &[], ATTEMPTS_MAX)?;
         answer.with_context(|| format!("no answer from {server}: is UDP blocked, the server up?"))
     }
 
     /// The outside address that the server sees; `None` if no answer gets in.
     fn ask(&self, server: SocketAddr, attributes: &[(u16, &[u8])]) -> Result<Option<SocketAddr>> {
-        for _ in 0..ATTEMPTS {
+        self.ask_often(server, attributes, ATTEMPTS)
+    }
+
+    fn ask_often(
+        &self,
+        server: SocketAddr,
+        attributes: &[(u16, &[u8])],
+        attempts: u32,
+    ) -> Result<Option<SocketAddr>> {
+        for _ in 0..attempts {
             // One answer may be late: each question has its own number.
             let transaction = transaction()?;
             self.send(server, attributes, transaction)?;

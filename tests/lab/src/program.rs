@@ -1,15 +1,19 @@
 //! Programs that run in a world, and what they print.
 
 use crate::probe::PROBE_PORTS;
-use crate::world::{Host, PUBLIC, SERVER, SERVER_OTHER, World};
-use anyhow::{Context as _, Result, bail};
+use crate::world::{Host, PUBLIC, SERVER, SERVER_OTHER, SERVER_V6, World};
+use anyhow::{Context as _, Result, bail, ensure};
 use heliograph_base::{Clock, Time};
 use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+/// Where the world's server speaks HTTP.
+const HTTP_PORT: u16 = 8080;
 
 /// How long a server may take to start on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -86,6 +90,22 @@ impl Program {
         }
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal, such as `INT`.
+    ///
+    /// # Errors
+    /// If it can't be sent.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let sent = Command::new("kill").args(["-s", name, &self.id().to_string()]).status()?;
+        ensure!(sent.success(), "can't send {name}");
+        Ok(())
+    }
+
     /// Waits for its end.
     ///
     /// # Errors
@@ -143,13 +163,17 @@ impl Lines {
 }
 
 impl World {
-    /// Starts the server of rooms and relay, with more flags if there are any.
+    /// Starts the server of rooms and relay, with more flags if there are any. It relays by IPv6
+    /// too if there are hosts with IPv6 by now.
     ///
     /// # Errors
     /// If it doesn't start; with what it says.
     pub fn serve(&self, more: &[&str]) -> Result<Program> {
         let mut command = self.server().space().command(built("heliograph")?);
-        command.args(["--http", &format!("{SERVER}:8080"), "--turn", &format!("{SERVER}:3478")]);
+        command.args(["--http", &format!("[::]:{HTTP_PORT}"), "--turn", &format!("{SERVER}:3478")]);
+        if self.has_ipv6() {
+            command.args(["--turn", &format!("[{SERVER_V6}]:3478")]);
+        }
         command.args(["--open", "--workers", "1", "--allow-peer", &PUBLIC.join(",")]).args(more);
         started(command)
     }
@@ -171,13 +195,20 @@ impl World {
 }
 
 impl Host {
+    /// Where the world's server is for this host.
+    #[must_use]
+    pub fn server(&self) -> SocketAddr {
+        let ip = if self.ip().is_ipv4() { SERVER.into() } else { SERVER_V6.into() };
+        SocketAddr::new(ip, HTTP_PORT)
+    }
+
     /// Starts the example `data_channel` here, in a room of the world's server.
     ///
     /// # Errors
     /// If it can't be started.
     pub fn join(&self, name: &str, more: &[&str]) -> Result<Program> {
         let mut command = self.space().command(built("examples/data_channel")?);
-        command.args(["--url", &format!("ws://{SERVER}:8080"), "--name", name]).args(more);
+        command.args(["--url", &format!("ws://{}", self.server()), "--name", name]).args(more);
         Program::start(command)
     }
 }

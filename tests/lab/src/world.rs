@@ -6,7 +6,7 @@
 use crate::cable::Cable;
 use crate::line::Impairment;
 use crate::namespace::{Namespace, prefix, remove};
-use crate::nat::{Gate, Kind};
+use crate::nat::{Family, Gate, Kind};
 use crate::rules::rules;
 use anyhow::{Context as _, Result};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -41,6 +41,7 @@ pub struct World {
     internet: Network,
     server: Host,
     gates: u16,
+    has_ipv6: bool,
     cables: Vec<Cable>,
 }
 
@@ -60,15 +61,6 @@ pub struct Network {
 pub struct Host {
     space: Namespace,
     ip: IpAddr,
-}
-
-/// Which IP version a host has: never both, so that it's clear by which it connects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
 }
 
 impl World {
@@ -96,7 +88,8 @@ impl World {
         internet.lead_out(&space, "eth0", Family::V4)?;
         internet.lead_out(&space, "eth0", Family::V6)?;
         let server = Host { space, ip: SERVER.into() };
-        Ok(Self { prefix: prefix.to_owned(), internet, server, gates: 0, cables: Vec::new() })
+        let prefix = prefix.to_owned();
+        Ok(Self { prefix, internet, server, gates: 0, has_ipv6: false, cables: Vec::new() })
     }
 
     /// The network of all who have a public address.
@@ -109,6 +102,11 @@ impl World {
     #[must_use]
     pub fn server(&self) -> &Host {
         &self.server
+    }
+
+    /// Whether there is a host with IPv6.
+    pub(crate) fn has_ipv6(&self) -> bool {
+        self.has_ipv6
     }
 
     /// Puts a router into a network, and gives the one behind it: a home.
@@ -154,6 +152,7 @@ impl World {
     /// # Errors
     /// If the name is taken in this world.
     pub fn host(&mut self, name: &str, network: &Network, family: Family) -> Result<Host> {
+        self.has_ipv6 |= family == Family::V6;
         let space = Namespace::add(format!("{}{name}", self.prefix))?;
         let number = network.plug_veth(&space, "eth0")?;
         let ip = network.settle(&space, "eth0", number, family)?;
@@ -168,15 +167,17 @@ impl World {
         &mut self,
         name: &str,
         network: &Network,
+        family: Family,
         impairment: Impairment,
     ) -> Result<Host> {
+        self.has_ipv6 |= family == Family::V6;
         let space = Namespace::add(format!("{}{name}", self.prefix))?;
         let number = network.take_number();
         let port = format!("port{number}");
         let cable = Cable::lay((&space, "eth0"), (&network.space, &port), impairment)?;
         self.cables.push(cable);
         network.space.ip(&[&format!("link set {port} master lan up")])?;
-        let ip = network.settle(&space, "eth0", number, Family::V4)?;
+        let ip = network.settle(&space, "eth0", number, family)?;
         Ok(Host { space, ip })
     }
 
@@ -193,8 +194,7 @@ impl World {
     /// If the name is taken in this world.
     pub fn peer(&mut self, name: &str, kind: Kind) -> Result<Host> {
         let network = self.behind(kind)?;
-        let family = if kind.is_ipv6() { Family::V6 } else { Family::V4 };
-        self.host(name, &network, family)
+        self.host(name, &network, kind.family())
     }
 
     /// A network behind new routers of this kind; the internet if there are none.
