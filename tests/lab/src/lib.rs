@@ -29,7 +29,7 @@ mod sys;
 mod world;
 
 pub use line::{Bandwidth, Impairment};
-pub use meeting::{Meeting, meet};
+pub use meeting::{Client, Meeting, meet};
 pub use namespace::Namespace;
 pub use nat::{Egress, Family, Filtering, Gate, Kind, Mapping, Nat};
 pub use probe::{Behavior, PROBE_PORTS, hairpins, mapping_outlives, probe};

@@ -1,4 +1,4 @@
-//! Two Rust programs that meet in a room.
+//! Two programs that meet in a room.
 
 use crate::program::Program;
 use crate::world::Host;
@@ -12,6 +12,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Lossy messages that each gets from the other.
 const MESSAGES: &str = "30";
 
+/// What somebody meets others with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Client {
+    /// The example `data_channel`.
+    Rust,
+    /// Our page in Chromium, by `tests/lab/browser.mjs`, which prints what the example does.
+    Chromium,
+}
+
 /// How two peers were connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meeting {
@@ -23,15 +32,14 @@ pub struct Meeting {
     pub took: Duration,
 }
 
-/// Has two hosts meet by the example `data_channel` and exchange messages.
+/// Has two hosts meet and exchange messages.
 ///
 /// # Errors
 /// If they don't connect, or hear nothing of each other; with what they said.
-pub fn meet(room: &str, first: &Host, second: &Host) -> Result<Meeting> {
-    let more = ["--room", room, "--messages", MESSAGES, "--timeout", "40"];
-    let mut ada = first.join("ada", &more)?;
+pub fn meet(room: &str, [first, second]: [(&Host, Client); 2]) -> Result<Meeting> {
+    let mut ada = start(room, "ada", first)?;
     ada.line("in room", PATIENCE)?;
-    let mut bob = second.join("bob", &more)?;
+    let mut bob = start(room, "bob", second)?;
     let (joined, _) = bob.line("in room", PATIENCE)?;
     let (connected, line) = bob.line(" connected: ", PATIENCE)?;
     let (_, other_line) = ada.line(" connected: ", PATIENCE)?;
@@ -45,6 +53,15 @@ pub fn meet(room: &str, first: &Host, second: &Host) -> Result<Meeting> {
         candidates: candidates.trim_end_matches(')').to_owned(),
         took: connected.saturating_sub(joined),
     })
+}
+
+fn start(room: &str, name: &str, (host, client): (&Host, Client)) -> Result<Program> {
+    match client {
+        Client::Rust => {
+            host.join(name, &["--room", room, "--messages", MESSAGES, "--timeout", "40"])
+        }
+        Client::Chromium => host.browse(name, room),
+    }
 }
 
 fn ended_well(name: &str, program: &mut Program) -> Result<()> {

@@ -5,7 +5,7 @@ use crate::world::{Host, PUBLIC, SERVER, SERVER_OTHER, SERVER_V6, World};
 use anyhow::{Context as _, Result, bail, ensure};
 use heliograph_base::{Clock, Time};
 use std::io::{BufRead as _, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -209,6 +209,23 @@ impl Host {
     pub fn join(&self, name: &str, more: &[&str]) -> Result<Program> {
         let mut command = self.space().command(built("examples/data_channel")?);
         command.args(["--url", &format!("ws://{}", self.server()), "--name", name]).args(more);
+        Program::start(command)
+    }
+}
+
+impl Host {
+    /// Opens our page in Chromium here, in a room of the world's server; by TLS on port 443 where
+    /// there is IPv4.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub fn browse(&self, name: &str, room: &str) -> Result<Program> {
+        let mut command = self.space().command("node");
+        let page = match self.server().ip() {
+            IpAddr::V4(ip) => format!("https://{ip}/"),
+            IpAddr::V6(_) => format!("http://{}/", self.server()),
+        };
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/browser.mjs")).args([&page, room, name]);
         Program::start(command)
     }
 }
