@@ -18,14 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 const SECRET: &str = "a secret that both halves know";
 
 fn start() -> Heliograph {
-    Heliograph::start(&[
-        "--http",
-        "127.0.0.1:0",
-        "--turn",
-        "127.0.0.1:0",
-        "--turn-secret",
-        SECRET,
-    ])
+    Heliograph::start(&["--http", "127.0.0.1:0", "--turn", "127.0.0.1:0", "--turn-secret", SECRET])
 }
 
 async fn send(member: &mut Member, frame: &Value) {

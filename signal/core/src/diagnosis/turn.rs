@@ -110,16 +110,12 @@ fn of_error(error: &IceError) -> Option<(Verdict, String)> {
     if !error.url.starts_with("turn") {
         return None;
     }
-    let verdict = match error.code {
-        401 | 403 | 441 => Verdict::TurnUnauthorized,
-        486 => Verdict::TurnQuota,
-        508 => Verdict::TurnNoCapacity,
-        701 => Verdict::TurnUnreachable,
+    let refused = || format!("the TURN server refused with {}", error.code);
+    Some(match error.code {
+        401 | 403 | 441 => (Verdict::TurnUnauthorized, refused()),
+        486 => (Verdict::TurnQuota, refused()),
+        508 => (Verdict::TurnNoCapacity, refused()),
+        701 => (Verdict::TurnUnreachable, "the TURN server couldn't be reached".to_owned()),
         _ => return None,
-    };
-    let what = match verdict {
-        Verdict::TurnUnreachable => "the TURN server couldn't be reached".to_owned(),
-        _ => format!("the TURN server refused with {}", error.code),
-    };
-    Some((verdict, what))
+    })
 }
