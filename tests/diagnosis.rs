@@ -1,5 +1,5 @@
-//! Why a pair isn't connected, with what both clients report and what the relay has refused: through
-//! the real binary.
+//! Why a pair isn't connected, with what both clients report and what the relay has refused:
+//! through the real binary.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

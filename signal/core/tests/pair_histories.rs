@@ -116,10 +116,12 @@ impl World {
         };
         let ask = Diagnose { peer: about.clone(), id: None };
         let outputs = self.desk.handle(edge, Request::Diagnose(Box::new(ask)));
-        let facts = outputs.into_iter().find_map(|(_, event)| match event {
-            Event::Facts(facts) => Some(*facts),
+        let facts = outputs.into_iter().find_map(|(_, event)| match &event {
+            Event::Facts(facts) => Some((**facts).clone()),
             Event::Refused { .. } => None,
-            other => panic!("facts or a refusal, not {other:?}"),
+            Event::Seated { .. } | Event::Frame(_) | Event::Done { .. } | Event::Close(_) => {
+                panic!("facts or a refusal, not {event:?}")
+            }
         });
         let Some(PairFacts { yours, theirs, .. }) = facts else { return assert_eq!(by, about) };
         let known = |seat: SeatFacts| seat.report.and_then(|(_, link)| link.state);

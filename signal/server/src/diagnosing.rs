@@ -14,9 +14,10 @@ use tokio::time::timeout;
 
 /// Finds out what a relay knows of both seats of a pair; nothing if it can't say.
 #[derive(Clone)]
-pub struct AskRelay(
-    pub Arc<dyn Fn(&PairFacts) -> BoxFuture<'static, Option<AtRelay>> + Send + Sync>,
-);
+pub struct AskRelay(pub Arc<dyn Fn(&PairFacts) -> Asking + Send + Sync>);
+
+/// A relay that is being asked.
+pub type Asking = BoxFuture<'static, Option<AtRelay>>;
 
 impl fmt::Debug for AskRelay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -56,7 +56,7 @@ pub use config::{
     AdmissionLimits, Http2Limits, HttpLimits, IceConfig, OnDeparture, SignalConfig, TurnListener,
     TurnTransport,
 };
-pub use diagnosing::AskRelay;
+pub use diagnosing::{AskRelay, Asking};
 pub use folder::Folder;
 pub use http::{Accepted, Connection, Http, bind, tune};
 pub use http_client::{

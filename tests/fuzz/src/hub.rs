@@ -432,7 +432,7 @@ impl Watch {
         assert_eq!(other.is_some(), facts.metadata.is_some());
         assert!(other.is_none_or(|other| *other == facts.peer));
         assert!(other.is_none_or(|other| room(other) == Some(facts.room.as_str())));
-        diagnose(facts.clone(), None);
+        assert!(!diagnose(facts.clone(), None).text.is_empty());
     }
 
     fn check(&self) {

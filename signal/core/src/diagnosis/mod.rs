@@ -1,7 +1,7 @@
 //! How a pair is connected, or why it isn't: a pure function of what is known of both.
 //!
-//! Each rule of [`RULES`] looks for one reason; the first that finds it wins. What goes wrong at the
-//! relay is in `turn`, how it is said in `wording`.
+//! Each rule of [`RULES`] looks for one reason; the first that finds it wins. What goes wrong at
+//! the relay is in `turn`, how it is said in `wording`.
 
 mod turn;
 mod wording;

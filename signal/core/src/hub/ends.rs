@@ -139,6 +139,15 @@ impl Hub {
         }
     }
 
+    /// The same for a seat that another one takes the place of: the room stays what it is, even if
+    /// nobody else is in it.
+    pub(super) fn make_way(&mut self, now: Time, place: usize) {
+        let room = self.rooms.get_mut(&self.seats[place].room).expect("a seat is in a room");
+        room.members.retain(|member| *member != place);
+        let members = room.members.len();
+        self.vacate(now, place, LeaveReason::Replaced, members);
+    }
+
     /// The same for a seat that its room no longer lists, where so many others are left.
     pub(super) fn vacate(&mut self, now: Time, place: usize, reason: LeaveReason, members: usize) {
         self.forget_pairs(place);
