@@ -106,12 +106,13 @@ function toggle(button, tracks) {
   button.setAttribute("aria-pressed", isOff);
   for (const track of tracks) track.enabled = !isOff;
   showMutes(document.querySelector(".own"), metadata());
-  room.setMetadata(metadata()).catch(({ message }) => say(message));
+  room.setMetadata(metadata()).catch(({ message }) => room && say(message));
 }
 
 function hangUp() {
-  room?.close();
-  room = null;
+  const left = room;
+  room = null; // What closing it ends is nothing to tell of.
+  left?.close();
   for (const track of own?.getTracks() ?? []) track.stop();
   own = null;
   $("tiles").replaceChildren();
