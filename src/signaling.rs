@@ -81,7 +81,7 @@ impl Signaling {
     /// Gives out the lines of a configuration file.
     pub(crate) fn lines(&self, line: &mut impl FnMut(&str, String)) {
         if let Some(page) = &self.page {
-            line("page", quoted(&page.path().to_string_lossy()));
+            line("page", quoted(page.path().to_string_lossy()));
         }
         self.auth.lines(line);
         if let Some(webhooks) = &self.webhooks {

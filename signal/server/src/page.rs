@@ -63,7 +63,7 @@ pub async fn look(headers: HeaderMap) -> Response {
     serve_file::<Files>("look.css", &headers)
 }
 
-/// `GET /{name}`: one of their files; or of the operator's own page, which may use what pages share.
+/// `GET /{name}`: one of their files, or of the operator's own page, which may use what they share.
 pub(crate) async fn asset(
     State(edges): State<Arc<Edges>>,
     Path(name): Path<String>,
