@@ -130,15 +130,15 @@ impl Player {
                 println!("{} connected: {path}", label(&peer));
                 let _ = peer.send_reliable(json!({ "chat": "Hello from Rust." }).to_string()).await;
                 let contact = Contact::new(peer.clone());
-                self.contacts.entry(peer.id().clone()).or_insert(contact);
+                self.contacts.entry(peer.id()).or_insert(contact);
             }
-            Event::Message { peer, channel, data } => self.handle_message(&peer, channel, &data),
+            Event::Message { peer, channel, data } => self.handle_message(&peer, &channel, &data),
             Event::Disconnected { peer, trouble } => {
                 println!("{} not connected: {trouble}", label(&peer));
             }
             Event::PeerLeft { peer, reason } => {
                 println!("{} is gone: {reason}", label(&peer));
-                self.left = self.contacts.remove(peer.id());
+                self.left = self.contacts.remove(&peer.id());
             }
             Event::PeerAway(peer) => println!("{} has lost the server", label(&peer)),
             Event::PeerBack(peer) => println!("{} has the server again", label(&peer)),
@@ -159,19 +159,14 @@ impl Player {
         }
     }
 
-    fn handle_message(&mut self, peer: &Peer, channel: Channel, data: &Data) {
+    fn handle_message(&mut self, peer: &Peer, channel: &Channel, data: &Data) {
         let message: Value = serde_json::from_slice(data.as_bytes()).unwrap_or_default();
-        match channel {
-            Channel::Reliable => {
-                if let Some(text) = message["chat"].as_str() {
-                    println!("{} says: {}", label(peer), text.escape_debug());
-                }
+        if channel.is_lossy() {
+            if let Some(contact) = self.contacts.get_mut(&peer.id()) {
+                contact.count(message["n"].as_u64());
             }
-            Channel::Lossy => {
-                if let Some(contact) = self.contacts.get_mut(peer.id()) {
-                    contact.count(message["n"].as_u64());
-                }
-            }
+        } else if let Some(text) = message["chat"].as_str() {
+            println!("{} says: {}", label(peer), text.escape_debug());
         }
     }
 

@@ -35,9 +35,18 @@ pub(crate) const MESSAGES_WAITING_MAX: usize = 1024;
 /// the room is left.
 pub(crate) const EVENTS_WAITING_MAX: usize = 16 << 10;
 
-/// Bytes of one channel that were sent and are not yet acknowledged. When full, a lossy message is
-/// refused and a reliable one waits.
-pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
+/// Bytes of one channel that are on their way: sent and not yet acknowledged.
+pub(crate) const SEND_BUFFER_BYTES: usize = 256 << 10;
+
+/// Bytes that wait behind them, or for a reliable channel to open: then a sender waits, or is
+/// refused.
+pub(crate) const WAITING_BYTES_MAX: usize = 256 << 10;
+
+/// The same for a lossy channel, whose messages are soon out of date: then they are left out.
+pub(crate) const LOSSY_WAITING_BYTES_MAX: usize = 64 << 10;
+
+/// The largest message, as long as the peer's limit isn't known: what all take (RFC 8841 §6.1).
+pub(crate) const MESSAGE_BYTES_MAX_UNKNOWN: usize = 64 << 10;
 
 /// How long a new link may take until it is reported as failing. It goes on trying.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! What a room tells the program.
 
-use crate::{Error, Path, Peer, Trouble};
+use crate::{Channel, Error, Path, Peer, Trouble};
 use bytes::Bytes;
 use signal_core::PeerId;
 use signal_core::client::RoomEvent;
@@ -70,16 +70,6 @@ pub enum Event {
     },
     /// The connection to the server has ended for good. Peer connections stay open.
     SignalingEnded(Error),
-}
-
-/// The two channels to each peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// Everything arrives, in order. A lost packet holds up the next.
-    Reliable,
-    /// Unordered, never sent again: for state that is soon out of date. A lost packet holds up
-    /// nothing.
-    Lossy,
 }
 
 /// A message as text or bytes: data channels tell them apart, and so do browsers.

@@ -1,7 +1,7 @@
 //! Where a server is: its URL in all the spellings a user may paste.
 
 use crate::Error;
-use tokio_tungstenite::tungstenite::http::Uri;
+use http::Uri;
 
 /// The path of the signaling endpoint, protocol version 1.
 const ENDPOINT: &str = "/v1/ws";

@@ -3,12 +3,13 @@
 
 use crate::config::SIGNALS_OUT_MAX;
 use crate::inbox::{Closed, Inbox};
-use crate::link::{
-    Fingerprint, IceSetup, Identity, LinkConfig, LinkHandle, LocalAddresses, Loopback, Word,
-};
+use crate::link::{Fingerprint, IceSetup, LinkConfig, LinkHandle, Word};
 use crate::place::Place;
+use crate::platform::{Connector, Task, spawn};
 use crate::signaling::Signaling;
 use crate::{Error, Event, Peer};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 use signal_core::client::{Event as SessionEvent, Member, Seat};
@@ -18,7 +19,6 @@ use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
 
 /// How to join. `Options::default()` is good for most; new fields may be added, so fill the rest
 /// from it.
@@ -43,7 +43,7 @@ pub struct Room {
     id: RoomId,
     peer_id: PeerId,
     inbox: Arc<Inbox>,
-    task: Option<JoinHandle<()>>,
+    task: Option<Task<()>>,
 }
 
 /// Joins a room and starts to connect to everybody in it.
@@ -66,7 +66,7 @@ pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error
     let peer_id = seat.peer.clone();
     let inbox = Arc::new(Inbox::default());
     let task = RoomTask::new(options.relay_only, Arc::clone(&inbox));
-    let task = tokio::spawn(task.run(signaling, seat));
+    let task = spawn(task.run(signaling, seat));
     Ok(Room { id, peer_id, inbox, task: Some(task) })
 }
 
@@ -103,7 +103,7 @@ impl Room {
     pub async fn close(mut self) {
         self.inbox.close();
         if let Some(task) = self.task.take() {
-            // It can't be cancelled, and a panic of it has been printed.
+            // Nothing ends it, and a panic of it has been printed.
             let _ = task.await;
         }
     }
@@ -118,36 +118,14 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         self.inbox.close();
+        if let Some(task) = self.task.take() {
+            task.detach();
+        }
     }
 }
 
-/// Which sockets and servers the room's links use.
-fn ice_setup(
-    servers: &[IceServer],
-    relay_only: bool,
-    server_is_local: bool,
-    identity: Option<Identity>,
-) -> Arc<IceSetup> {
-    let turn =
-        || servers.iter().flat_map(|server| &server.urls).filter(|url| url.starts_with("turn"));
-    let local = |url: &String| {
-        let host = url.split_once(':').map_or("", |(_, rest)| rest);
-        ["127.", "[::1]", "localhost"].iter().any(|loopback| host.starts_with(loopback))
-    };
-    let loopback = if relay_only && turn().next().is_some() && turn().all(local) {
-        Loopback::Only
-    } else if server_is_local || turn().any(local) {
-        Loopback::Used
-    } else {
-        Loopback::Unused
-    };
-    let addresses = LocalAddresses { loopback };
-    Arc::new(IceSetup { servers: servers.to_vec(), relay_only, addresses, identity })
-}
-
 struct RoomTask {
-    relay_only: bool,
-    identity: Option<Identity>,
+    connector: Connector,
     inbox: Arc<Inbox>,
     /// Cloned for each link.
     words: mpsc::Sender<Word>,
@@ -158,7 +136,7 @@ struct RoomTask {
     /// By their numbers: links to peers that have lost their seats, or that we knew on a seat of
     /// our own that is lost. They stay as long as their connections are open.
     former: HashMap<u64, LinkHandle>,
-    links: JoinSet<u64>,
+    links: FuturesUnordered<Task<u64>>,
     last_link: u64,
     /// Whether the program knows that there is no connection to the server.
     is_lost: bool,
@@ -167,18 +145,16 @@ struct RoomTask {
 impl RoomTask {
     fn new(relay_only: bool, inbox: Arc<Inbox>) -> Self {
         let (words, heard) = mpsc::channel(SIGNALS_OUT_MAX);
-        let identity = Identity::generate();
-        let ice = ice_setup(&[], relay_only, false, identity.clone());
+        let ice = IceSetup { servers: Vec::new(), relay_only, server_is_local: false };
         Self {
-            relay_only,
-            identity,
+            connector: Connector::new(),
             inbox,
             words,
             heard,
-            ice,
+            ice: Arc::new(ice),
             members: HashMap::new(),
             former: HashMap::new(),
-            links: JoinSet::new(),
+            links: FuturesUnordered::new(),
             last_link: 0,
             is_lost: false,
         }
@@ -211,7 +187,7 @@ impl RoomTask {
                 event = next(signaling) => self.handle_event(signaling, event)?,
                 Some(word) = self.heard.recv(), if takes_words => self.handle_word(signaling, word),
                 // Links end when their peer is gone, or for good reasons of their own.
-                Some(Ok(number)) = self.links.join_next() => {
+                Some(Some(number)) = self.links.next() => {
                     self.former.remove(&number);
                 }
             }
@@ -320,12 +296,13 @@ impl RoomTask {
             peer,
             offers,
             polite,
+            connector: self.connector.clone(),
             ice: Arc::clone(&self.ice),
             words: self.words.clone(),
             inbox: Arc::clone(&self.inbox),
         };
         self.last_link += 1;
-        let link = LinkHandle::spawn(self.last_link, config, &mut self.links);
+        let link = LinkHandle::spawn(self.last_link, config, &self.links);
         self.members.insert(id.clone(), link);
         self.mark_away(&id, away)
     }
@@ -367,7 +344,8 @@ impl RoomTask {
 
     /// From now on these are the servers, for all links.
     fn handle_ice(&mut self, server_is_local: bool, servers: &[IceServer]) {
-        self.ice = ice_setup(servers, self.relay_only, server_is_local, self.identity.clone());
+        let (servers, relay_only) = (servers.to_vec(), self.ice.relay_only);
+        self.ice = Arc::new(IceSetup { servers, relay_only, server_is_local });
         for link in self.members.values() {
             link.set_ice(Arc::clone(&self.ice));
         }
@@ -377,9 +355,9 @@ impl RoomTask {
         match (word, signaling) {
             // To one who left meanwhile, it would only be refused.
             (Word::Signal { from, to, data }, Some(signaling))
-                if self.members.get(to.id()).is_some_and(|link| link.number() == from) =>
+                if self.members.get(&to.id()).is_some_and(|link| link.number() == from) =>
             {
-                signaling.signal(to.id(), data);
+                signaling.signal(&to.id(), data);
             }
             (Word::Signal { .. }, _) => {}
             (Word::Connected { from, fingerprint }, _)
@@ -405,7 +383,7 @@ impl RoomTask {
         self.inbox.close();
         self.members.clear();
         self.former.clear();
-        while self.links.join_next().await.is_some() {}
+        while self.links.next().await.is_some() {}
     }
 }
 

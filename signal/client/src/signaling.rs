@@ -2,46 +2,27 @@
 //! [`Session`](signal_core::client::Session) wants done is done here.
 
 use crate::Error;
-use crate::config::GOODBYE_TIMEOUT;
+use crate::line::{Line, SocketEvent, Turn};
 use crate::place::Place;
-use crate::socket::{Socket, SocketEvent};
+use crate::platform::{Socket, now, random, sleep_until};
 use heliograph_base::Time;
 use serde_json::value::RawValue;
 use signal_core::client::{Config, Event, Loss, NotTaken, Output, Refusal, Seat, Session};
 use signal_core::{PeerId, RoomId, Token};
 use std::future::pending;
-use std::net::IpAddr;
-use std::pin::Pin;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout};
 
 /// A seat in a room, or the attempt to get one.
 pub(crate) struct Signaling {
     session: Session,
     place: Place,
-    /// When the session's clock started.
-    started: Instant,
     line: Line,
-    /// The server's address on the last connection.
-    server: Option<IpAddr>,
+    /// Whether the server was on this machine on the last connection.
+    is_local: bool,
     /// When something came last.
-    heard: Instant,
+    heard: Time,
     /// What the last connection met with; says more than a [`Loss`].
     failure: Option<Error>,
-}
-
-/// The last connection.
-enum Line {
-    Closed,
-    Opening(Pin<Box<dyn Future<Output = Result<Box<Socket>, Error>> + Send>>),
-    Open(Box<Socket>),
-}
-
-/// What one look at the line has brought.
-enum Turn {
-    Opened(Result<Box<Socket>, Error>),
-    Socket(SocketEvent),
-    Timeout,
 }
 
 impl Signaling {
@@ -52,20 +33,16 @@ impl Signaling {
         metadata: Option<Box<RawValue>>,
         token: Option<Token>,
     ) -> Result<(Self, Seat), Error> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).expect("without it there are no keys for DTLS either");
-        let now = Instant::now();
-        let mut session = Session::new(Config::default(), room, metadata, seed);
+        let mut session = Session::new(Config::default(), room, metadata, random());
         if let Some(token) = token {
             session.set_token(token);
         }
         let mut signaling = Self {
             session,
             place,
-            started: now,
             line: Line::Closed,
-            server: None,
-            heard: now,
+            is_local: false,
+            heard: now(),
             failure: None,
         };
         loop {
@@ -95,7 +72,7 @@ impl Signaling {
             let due = self.session.poll_timeout();
             let alarm = async {
                 match due {
-                    Some(due) => sleep_until(self.started + due.since_start()).await,
+                    Some(due) => sleep_until(due).await,
                     None => pending().await,
                 }
             };
@@ -122,7 +99,7 @@ impl Signaling {
 
     /// Whether the server is on this machine.
     pub(crate) fn is_local(&self) -> bool {
-        self.server.is_some_and(|server| server.is_loopback())
+        self.is_local
     }
 
     /// Gives the seat back and closes the connection in order.
@@ -130,7 +107,7 @@ impl Signaling {
         self.session.leave();
         while self.obey().is_some() {}
         if let Line::Open(socket) = self.line {
-            let _ = timeout(GOODBYE_TIMEOUT, socket.wait_for_close()).await;
+            socket.wait_for_close().await;
         }
     }
 
@@ -143,7 +120,7 @@ impl Signaling {
                 Error::Refused { code, text, retry }
             }
             (None, Loss::Silent) => {
-                let after = Duration::from_secs(self.heard.elapsed().as_secs());
+                let after = Duration::from_secs(now().since(self.heard).as_secs());
                 Error::Timeout { address, after }
             }
             (None, Loss::Unreadable(why)) => Error::NotHeliograph { address, why },
@@ -176,18 +153,18 @@ impl Signaling {
     }
 
     fn handle(&mut self, turn: Turn) {
-        let now = self.now();
+        let now = now();
         match turn {
             Turn::Timeout => self.session.handle_timeout(now),
             Turn::Opened(Ok(socket)) => {
-                self.server = Some(socket.server);
+                self.is_local = socket.is_local();
                 self.line = Line::Open(socket);
-                self.heard = Instant::now();
+                self.heard = now;
                 self.session.handle_opened(now);
             }
             Turn::Opened(Err(error)) => self.lose(now, error, None),
             Turn::Socket(event) => {
-                self.heard = Instant::now();
+                self.heard = now;
                 self.handle_socket(now, event);
             }
         }
@@ -210,20 +187,5 @@ impl Signaling {
         tracing::debug!(%error, "no connection to the server");
         self.failure = Some(error);
         self.session.handle_lost(now, code);
-    }
-
-    fn now(&self) -> Time {
-        Time::after_start(self.started.elapsed())
-    }
-}
-
-impl Line {
-    /// Waits for what comes next. Cancel safe.
-    async fn turn(&mut self) -> Turn {
-        match self {
-            Self::Closed => pending().await,
-            Self::Opening(opening) => Turn::Opened(opening.await),
-            Self::Open(socket) => Turn::Socket(socket.event().await),
-        }
     }
 }

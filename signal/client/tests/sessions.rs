@@ -101,7 +101,7 @@ async fn who_is_away_and_back_is_announced() {
     let ((mut ada, to_bob), (mut bob, _)) = pair(&server).await;
     server.cut_one(2).await;
     match next(&mut ada).await {
-        Event::PeerAway(peer) => assert_eq!(peer.id(), bob.peer_id()),
+        Event::PeerAway(peer) => assert_eq!(&peer.id(), bob.peer_id()),
         event => panic!("{event:?}"),
     }
     lost(&mut bob).await;
@@ -134,7 +134,7 @@ async fn a_server_that_has_forgotten_everybody_is_joined_anew_and_links_are_repl
     let (new_bob, new_ada) =
         tokio::join!(reunion(&mut ada, &before[1]), reunion(&mut bob, &before[0]));
     assert_ne!([ada.peer_id(), bob.peer_id()], [&before[0], &before[1]]);
-    assert_eq!([new_bob.id(), new_ada.id()], [bob.peer_id(), ada.peer_id()]);
+    assert_eq!([&new_bob.id(), &new_ada.id()], [bob.peer_id(), ada.peer_id()]);
     pass(&new_bob, &mut bob).await;
     pass(&new_ada, &mut ada).await;
     assert!(to_bob.send_reliable("old").await.is_err() && to_ada.send_lossy("old").await.is_err());
@@ -152,7 +152,7 @@ async fn reunion(room: &mut Room, before: &PeerId) -> Peer {
             Event::PeerJoined(_) => {}
             Event::Connected { peer, .. } => new = Some(peer),
             Event::PeerLeft { peer, reason } => {
-                assert_eq!((peer.id(), reason), (before, LeaveReason::Lost));
+                assert_eq!((&peer.id(), reason), (before, LeaveReason::Lost));
                 return new.unwrap_or_else(|| panic!("the old link ended first"));
             }
             event => panic!("{event:?}"),
@@ -179,10 +179,10 @@ async fn who_loses_the_seat_keeps_the_peers_and_they_keep_their_links() {
         event => panic!("{event:?}"),
     }
     let Event::PeerJoined(new_ada) = next(&mut bob).await else { panic!("a new seat") };
-    assert_eq!(new_ada.id(), ada.peer_id());
+    assert_eq!(&new_ada.id(), ada.peer_id());
     connected(&mut bob).await;
     match next(&mut bob).await {
-        Event::PeerLeft { peer, .. } => assert_eq!(peer.id(), &before),
+        Event::PeerLeft { peer, .. } => assert_eq!(peer.id(), before),
         event => panic!("{event:?}"),
     }
     pass(&to_bob, &mut bob).await;

@@ -1,6 +1,7 @@
 //! The local addresses of a link's sockets.
 
 use crate::config::LOCAL_ADDRESSES_MAX;
+use crate::link::IceSetup;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::vec;
@@ -12,19 +13,41 @@ use std::vec;
 /// where there is nothing else. A machine's own loopback matters when the server is there: then its
 /// relay is too, and so may be the peers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LocalAddresses {
-    pub(crate) loopback: Loopback,
+pub(super) struct LocalAddresses {
+    loopback: Loopback,
 }
 
 /// What the loopback interface is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Loopback {
+enum Loopback {
     /// The server is elsewhere: only where there is no other interface.
     Unused,
     /// The server is on this machine, and so may be peers.
     Used,
     /// The server and its relay are on this machine, and only the relay is to be reached.
     Only,
+}
+
+impl LocalAddresses {
+    /// What the links of a room bind.
+    pub(super) fn of(setup: &IceSetup) -> Self {
+        let urls = || setup.servers.iter().flat_map(|server| &server.urls);
+        let turn = || urls().filter(|url| url.starts_with("turn"));
+        let loopback =
+            if setup.relay_only && turn().next().is_some() && turn().all(|url| is_local(url)) {
+                Loopback::Only
+            } else if setup.server_is_local || turn().any(|url| is_local(url)) {
+                Loopback::Used
+            } else {
+                Loopback::Unused
+            };
+        Self { loopback }
+    }
+}
+
+fn is_local(url: &str) -> bool {
+    let host = url.split_once(':').map_or("", |(_, rest)| rest);
+    ["127.", "[::1]", "localhost"].iter().any(|loopback| host.starts_with(loopback))
 }
 
 impl ToSocketAddrs for LocalAddresses {

@@ -30,7 +30,7 @@ task_local! {
 
 /// Tokio, but the sleeps of a driver's task end early now and then.
 #[derive(Debug)]
-pub(crate) struct KickRuntime;
+pub(super) struct KickRuntime;
 
 impl Runtime for KickRuntime {
     fn spawn(&self, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {

@@ -2,11 +2,11 @@
 
 use crate::Error;
 use crate::config::{GOODBYE_TIMEOUT, READ_BUFFER_BYTES, SERVER_FRAME_BYTES_MAX, STEP_TIMEOUT};
+use crate::line::SocketEvent;
 use crate::place::Place;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use signal_core::protocol::SUBPROTOCOL;
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::net::TcpStream;
@@ -25,24 +25,7 @@ const NO_STATUS: u16 = 1005;
 pub(crate) struct Socket {
     stream: WebSocketStream<TcpStream>,
     is_flushed: bool,
-    pub(crate) server: IpAddr,
-}
-
-/// What happened on the connection.
-#[derive(Debug)]
-pub(crate) enum SocketEvent {
-    Text(Utf8Bytes),
-    /// A ping (already answered) or a pong.
-    SignOfLife,
-    /// The server doesn't speak the protocol: why.
-    Unreadable(String),
-    /// The server closed it.
-    Closed {
-        code: u16,
-        text: String,
-    },
-    /// It broke: why.
-    Broken(String),
+    is_local: bool,
 }
 
 impl Socket {
@@ -52,7 +35,7 @@ impl Socket {
         let unreachable = |reason| Error::Unreachable { address: place.address(), reason };
         let tcp = tcp.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
-        let server = tcp.peer_addr().map_err(unreachable)?.ip();
+        let is_local = tcp.peer_addr().map_err(unreachable)?.ip().is_loopback();
         let not_ours = |error: WsError| Error::NotHeliograph {
             address: place.address(),
             why: error.to_string(),
@@ -66,7 +49,12 @@ impl Socket {
             .max_frame_size(Some(SERVER_FRAME_BYTES_MAX));
         let upgrade = client_async_with_config(request, tcp, Some(config));
         let (stream, _) = step(&place, upgrade).await?.map_err(not_ours)?;
-        Ok(Box::new(Self { stream, is_flushed: true, server }))
+        Ok(Box::new(Self { stream, is_flushed: true, is_local }))
+    }
+
+    /// Whether the server is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// Sends a text frame; [`event`](Self::event) writes it out.
@@ -90,17 +78,20 @@ impl Socket {
         });
     }
 
-    /// Waits until the server closes it, and answers.
+    /// Writes out what was sent and waits, not for long, until the server closes it.
     pub(crate) async fn wait_for_close(mut self) {
-        loop {
-            match self.event().await {
-                SocketEvent::Text(_) | SocketEvent::SignOfLife => {}
-                SocketEvent::Closed { .. } => break,
-                SocketEvent::Unreadable(_) | SocketEvent::Broken(_) => return,
+        let close = async {
+            loop {
+                match self.event().await {
+                    SocketEvent::Text(_) | SocketEvent::SignOfLife => {}
+                    SocketEvent::Closed { .. } => break,
+                    SocketEvent::Unreadable(_) | SocketEvent::Broken(_) => return,
+                }
             }
-        }
-        // Lets tungstenite send the close frame's answer.
-        while let Some(Ok(_)) = self.stream.next().await {}
+            // Lets tungstenite send the close frame's answer.
+            while let Some(Ok(_)) = self.stream.next().await {}
+        };
+        let _ = timeout(GOODBYE_TIMEOUT, close).await;
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
@@ -109,7 +100,7 @@ impl Socket {
             self.is_flushed = Pin::new(&mut self.stream).poll_flush(cx).is_ready();
         }
         Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
-            Some(Ok(Message::Text(text))) => SocketEvent::Text(text),
+            Some(Ok(Message::Text(text))) => SocketEvent::Text(text.to_string()),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
                 SocketEvent::SignOfLife
             }

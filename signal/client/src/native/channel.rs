@@ -1,0 +1,49 @@
+//! A data channel of crate `webrtc`.
+
+use crate::Data;
+use crate::link::{ChannelEvent, Failed};
+use bytes::BytesMut;
+use std::sync::Arc;
+use webrtc::data_channel::{DataChannel as Inner, DataChannelEvent};
+
+/// One end of a data channel.
+pub(crate) struct DataChannel {
+    inner: Arc<dyn Inner>,
+}
+
+impl DataChannel {
+    pub(super) fn new(inner: Arc<dyn Inner>) -> Self {
+        Self { inner }
+    }
+
+    /// What happens next; none once it is closed. Cancel safe.
+    pub(crate) async fn next(&self) -> Option<ChannelEvent> {
+        loop {
+            match self.inner.poll().await? {
+                DataChannelEvent::OnOpen => return Some(ChannelEvent::Open),
+                DataChannelEvent::OnMessage(message) if message.is_string => {
+                    let text = String::from_utf8_lossy(&message.data).into_owned();
+                    return Some(ChannelEvent::Message(Data::Text(text)));
+                }
+                DataChannelEvent::OnMessage(message) => {
+                    return Some(ChannelEvent::Message(Data::Binary(message.data.freeze())));
+                }
+                DataChannelEvent::OnClose => return Some(ChannelEvent::Closed),
+                DataChannelEvent::OnError
+                | DataChannelEvent::OnClosing
+                | DataChannelEvent::OnBufferedAmountLow
+                | DataChannelEvent::OnBufferedAmountHigh
+                | _ => {}
+            }
+        }
+    }
+
+    /// Sends a message, after waiting until the connection has room for it.
+    pub(crate) async fn send(&self, data: &Data) -> Result<(), Failed> {
+        match data {
+            Data::Text(text) => self.inner.send_text(text).await?,
+            Data::Binary(bytes) => self.inner.send(BytesMut::from(&bytes[..])).await?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! How a connection is doing.
+
+use crate::Path;
+use std::time::Duration;
+
+/// How a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The way the packets take.
+    pub path: Path,
+    /// The round trip of the last connectivity check, some seconds old at most; `None` before the
+    /// first.
+    pub round_trip: Option<Duration>,
+    /// Messages over the reliable channel.
+    pub reliable: Counts,
+    /// Messages over the lossy channel.
+    pub lossy: Counts,
+    /// Lossy messages that came but were dropped, since the program didn't take its events fast
+    /// enough.
+    pub lossy_dropped: u64,
+}
+
+/// Messages and bytes of one channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Messages handed over for sending; lossy ones may not have arrived.
+    pub messages_sent: u64,
+    /// Messages that came.
+    pub messages_received: u64,
+    /// Bytes of the messages sent.
+    pub bytes_sent: u64,
+    /// Bytes of the messages that came.
+    pub bytes_received: u64,
+}
