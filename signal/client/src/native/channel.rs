@@ -46,4 +46,10 @@ impl DataChannel {
         }
         Ok(())
     }
+
+    /// Closes both ends, after what was sent.
+    pub(crate) async fn close(&self) {
+        // It is closed already, or the connection is.
+        let _ = self.inner.close().await;
+    }
 }

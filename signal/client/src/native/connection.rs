@@ -70,6 +70,8 @@ impl Connector {
             .with_prflx_acceptance_min_wait(Some(relay_wait.min(PEER_REFLEXIVE_WAIT)))
             .with_relay_acceptance_min_wait(Some(relay_wait))
             .with_multicast_dns_mode(mdns)
+            // A restart is for another network: its addresses need sockets of their own.
+            .with_discard_local_candidates_during_ice_restart(true)
             .build();
         let certificates = self.certificate.iter().cloned().collect();
         let inner = PeerConnectionBuilder::new()
@@ -291,7 +293,7 @@ fn measures(report: &RTCStatsReport) -> Measures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::inputs;
+    use crate::link::notices;
 
     fn setup(username: &str) -> IceSetup {
         let turn = IceServer {
@@ -304,7 +306,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_open_connection_takes_new_servers_and_keeps_its_certificate() {
-        let (notices, _inputs) = inputs();
+        let (notices, _inputs) = notices();
         let connector = Connector::new();
         let one = connector.open(&setup("old"), notices.clone()).await.unwrap();
         let other = connector.open(&setup("old"), notices).await.unwrap();
