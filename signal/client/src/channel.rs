@@ -149,6 +149,23 @@ impl Channel {
         Messages { receiver }
     }
 
+    /// Waits until it is open.
+    ///
+    /// # Errors
+    /// [`SendError::NotConnected`] once it is closed.
+    pub async fn opened(&self) -> Result<(), SendError> {
+        loop {
+            let mut drained = pin!(self.shared.drained.notified());
+            drained.as_mut().enable();
+            match self.state() {
+                ChannelState::Connecting => {}
+                ChannelState::Open => return Ok(()),
+                ChannelState::Closed => return Err(SendError::NotConnected),
+            }
+            drained.await;
+        }
+    }
+
     /// Sends a message without waiting: for loops that must not.
     ///
     /// On a reliable channel that isn't open yet it is kept until then.

@@ -41,6 +41,7 @@ async fn a_channel_that_one_side_opens_is_there_on_both_and_carries_messages_bot
         let far = opened(&mut bob).await;
         assert_eq!((far.label(), far.options()), (label, options));
         assert_eq!(far, to_ada.channel(label, ChannelOptions::RELIABLE));
+        near.opened().await?;
         if options.is_lossy() {
             assert_eq!(early, Err(SendError::NotConnected));
             assert_eq!(near.counts().sent_dropped, 1);
@@ -63,6 +64,7 @@ async fn what_was_sent_before_a_channel_is_closed_arrives() -> Outcome {
     let ((_ada, to_bob), (mut bob, _)) = pair(&server).await;
     for round in 0..3 {
         let files = to_bob.channel("files", ChannelOptions::RELIABLE);
+        files.opened().await?;
         for _ in 0..MESSAGES {
             files.send(vec![round; 16_000]).await?;
         }
@@ -141,6 +143,7 @@ async fn a_sender_that_is_too_fast_waits_or_is_told_and_can_wait_until_all_is_se
     assert!((4..100).contains(&sent), "{sent}");
     assert!(near.buffered_amount() > 0);
     let far = opened(&mut bob).await;
+    near.opened().await?;
     let read = async {
         for _ in 0..sent + 20 {
             assert_eq!(received(&mut bob).await.0, far);

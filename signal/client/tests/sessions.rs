@@ -183,7 +183,7 @@ async fn who_loses_the_seat_keeps_the_peers_and_they_keep_their_links() {
     assert!(matches!(event, Event::SignalingRejoined { .. }), "{event:?}");
     match next(&mut bob).await {
         Event::PeerRejoined { peer, before: id } => {
-            assert_eq!((peer, id), (to_ada.clone(), before))
+            assert_eq!((peer, id), (to_ada.clone(), before));
         }
         event => panic!("{event:?}"),
     }

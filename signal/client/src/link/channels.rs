@@ -149,10 +149,10 @@ impl Channels {
                 self.entries.insert(id, Entry { channel: channel.clone(), phase: Phase::Open });
                 steps.push(Step::Make(id, channel.clone()));
                 steps.push(Step::Say(Control::Opened(id)));
+                steps.push(Step::Open(channel.clone()));
                 if is_new {
-                    steps.push(Step::Announce(channel.clone()));
+                    steps.push(Step::Announce(channel));
                 }
-                steps.push(Step::Open(channel));
                 steps
             }
             Control::Opened(id) => match self.entries.get_mut(&id) {

@@ -26,6 +26,7 @@ impl Pump {
     pub(super) async fn run(self) {
         let send = async {
             self.send().await;
+            self.end.flush().await;
             // What the other side still has to say comes through.
             let _ = self.notices.send(Notice::Drained { id: self.id }).await;
             pending::<()>().await;

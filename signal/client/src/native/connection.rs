@@ -16,6 +16,7 @@ use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::certificate::CertificateParams;
 use signal_core::protocol::IceServer;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use webrtc::data_channel::RTCDataChannelInit;
 use webrtc::error::{Error, Result};
@@ -47,20 +48,22 @@ impl Connector {
     pub(crate) async fn open(&self, setup: &IceSetup, notices: Notices) -> Outcome<Connection> {
         // Browsers hide their addresses behind mDNS names. To ask for them needs multicast, which
         // not every network has; without it, the peer's checks reveal its address.
-        let inner = match self.build(setup, &notices, MulticastDnsMode::QueryOnly).await {
+        let is_open = Arc::new(AtomicBool::new(false));
+        let inner = match self.build(setup, &notices, &is_open, MulticastDnsMode::QueryOnly).await {
             Ok(inner) => inner,
             Err(error) => {
                 tracing::debug!(%error, "trying without mDNS");
-                self.build(setup, &notices, MulticastDnsMode::Disabled).await?
+                self.build(setup, &notices, &is_open, MulticastDnsMode::Disabled).await?
             }
         };
-        Ok(Connection { inner })
+        Ok(Connection { inner, is_open })
     }
 
     async fn build(
         &self,
         setup: &IceSetup,
         notices: &Notices,
+        is_open: &Arc<AtomicBool>,
         mdns: MulticastDnsMode,
     ) -> Result<Arc<dyn PeerConnection>> {
         let relay_wait = if setup.relay_only { Duration::ZERO } else { RELAY_WAIT };
@@ -77,7 +80,7 @@ impl Connector {
         let inner = PeerConnectionBuilder::new()
             .with_configuration(configuration(setup).with_certificates(certificates).build())
             .with_setting_engine(settings)
-            .with_runtime(Arc::new(KickRuntime))
+            .with_runtime(Arc::new(KickRuntime { is_open: Arc::clone(is_open) }))
             .with_handler(Arc::new(Handler { notices: notices.clone() }))
             .with_udp_addrs(vec![LocalAddresses::of(setup)])
             .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES)
@@ -97,6 +100,8 @@ fn generate() -> Outcome<RTCCertificate, Box<dyn std::error::Error>> {
 /// A peer connection.
 pub(crate) struct Connection {
     inner: Arc<dyn PeerConnection>,
+    /// Whether channels are open.
+    is_open: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -115,7 +120,8 @@ impl Connection {
             max_packet_life_time: max_packet_life_time_ms,
             ..RTCDataChannelInit::default()
         };
-        Ok(DataChannel::new(self.inner.create_data_channel(label, Some(init)).await?))
+        let inner = self.inner.create_data_channel(label, Some(init)).await?;
+        Ok(DataChannel::new(inner, Arc::clone(&self.is_open)))
     }
 
     /// Makes an offer and sets it, so that gathering starts; with `restart`, of new credentials.
