@@ -144,9 +144,15 @@ impl HttpLine {
         self.send_waiting();
     }
 
+    /// Whether an answer with this status is taken whole, rather than in parts as it comes.
+    #[must_use]
+    pub fn is_whole(&self, status: u16) -> bool {
+        self.transport == Transport::Poll || status != 200
+    }
+
     /// Takes the next bytes of what the server says while it is listened to.
     pub fn handle_part(&mut self, status: u16, bytes: &[u8]) {
-        if self.transport == Transport::Events && status == 200 {
+        if !self.is_whole(status) {
             for frame in self.events.read(bytes) {
                 self.take(&frame);
             }
@@ -156,10 +162,11 @@ impl HttpLine {
         }
     }
 
-    /// The server has said all that it had to say: `body` is the whole of it.
+    /// The server has said all that it had to say: `body` is the whole of it, if it is
+    /// [taken whole](Self::is_whole).
     pub fn handle_heard(&mut self, status: u16, body: &str) {
         self.is_listening = false;
-        if self.transport == Transport::Events && status == 200 {
+        if !self.is_whole(status) {
             return self.break_off("the stream of events ended");
         }
         match serde_json::from_str::<Vec<&RawValue>>(body) {
