@@ -8,14 +8,14 @@ use heliograph_client::{
     Error, ErrorCode, Event, Options, Room, RoomEvent, RulesPatch, To, Token, TokenSource,
     Transport, join,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use support::{Heliograph, run};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// No step takes so long on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -155,17 +155,22 @@ async fn a_token_is_renewed_before_it_expires() {
     let tokens = TokenSource::new(move || {
         count.fetch_add(1, Ordering::Relaxed);
         let (code, token, error) =
-            run(&["token", "--sub", "ada", "--ttl-s", "4", "--key-file", &file]);
+            run(&["token", "--subject", "ada", "--ttl-s", "0", "--key-file", &file]);
         assert_eq!(code, 0, "{error}");
         async move { Some(Token::new(token.trim())) }
     });
     let options = Options { tokens: Some(tokens), ..Options::default() };
     let mut ada = enter(&server, "ada", options).await.expect("a seat");
-    let quiet = timeout(Duration::from_secs(9), async {
-        let event = next(&mut ada).await;
-        panic!("{event:?}");
-    });
-    assert!(quiet.await.is_err(), "the session outlives its first token");
-    assert!(asked.load(Ordering::Relaxed) >= 3);
+    // The server adds 30 s, of which a quarter is left.
+    let renewed = async {
+        while asked.load(Ordering::Relaxed) < 2 {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        event = next(&mut ada) => panic!("{event:?}"),
+        () = renewed => {}
+    }
+    ada.set_state(&"still here", None).await.expect("a session");
     let _ = std::fs::remove_file(secret);
 }

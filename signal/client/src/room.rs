@@ -96,6 +96,7 @@ pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error
     let peer_id = seat.peer.clone();
     let inbox = Arc::new(Inbox::default());
     let known = Arc::new(Known::default());
+    known.learn(seat.about.as_deref());
     let (commands, asked) = mpsc::channel(COMMANDS_MAX);
     let task = RoomTask::new(relay_only, tokens, Arc::clone(&inbox), Arc::clone(&known));
     let task = spawn(task.run(signaling, seat, asked));

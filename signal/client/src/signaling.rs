@@ -184,7 +184,11 @@ impl Signaling {
             (None, Loss::Moved) => {
                 Error::Lost("the server ends; another one takes over".to_owned())
             }
-            (None, Loss::Closed(_)) => Error::Lost("it is closed".to_owned()),
+            (None, Loss::Closed(Some(code))) => Error::Closed {
+                code,
+                text: "docs/protocol.md says what the number means".to_owned(),
+            },
+            (None, Loss::Closed(None)) => Error::Lost("it is closed".to_owned()),
         }
     }
 
