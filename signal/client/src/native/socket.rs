@@ -1,7 +1,8 @@
 //! A WebSocket to the server.
 
+use super::config::{READ_BUFFER_BYTES, SERVER_FRAME_BYTES_MAX};
 use crate::Error;
-use crate::config::{GOODBYE_TIMEOUT, READ_BUFFER_BYTES, SERVER_FRAME_BYTES_MAX, STEP_TIMEOUT};
+use crate::config::{GOODBYE_TIMEOUT, STEP_TIMEOUT};
 use crate::line::SocketEvent;
 use crate::place::Place;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
