@@ -1,0 +1,121 @@
+// The page of examples/web, a Rust program in a browser, as a reader sees it.
+
+import { createServer } from "node:http";
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, extname, join, resolve } from "node:path";
+
+const BUILT = resolve(
+  process.env.HELIOGRAPH_WEB_ECHO ?? join(import.meta.dirname, "../../target/web-echo"),
+);
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
+const PATIENCE_MS = 30_000;
+
+/** Opens the page in a browser window of its own; it joins the room under this name. */
+export async function visitEcho(stage, room, name) {
+  stage.files ??= stage.add(await serve(BUILT));
+  const context = await stage.browser.newContext();
+  const page = await context.newPage();
+  const echo = new EchoPage(page, name);
+  await page.addInitScript(keepConnections);
+  const query = new URLSearchParams({ server: stage.server.page, room, name });
+  await page.goto(`${stage.files.page}index.html?${query}`);
+  return echo;
+}
+
+/** Serves the files of a folder. */
+async function serve(folder) {
+  if (!existsSync(folder)) throw new Error(`not found: ${folder}; run: cargo run -p web-echo`);
+  const server = createServer((request, response) => {
+    const path = join(folder, basename(new URL(request.url, "http://localhost").pathname));
+    if (!existsSync(path)) return response.writeHead(404).end();
+    response.writeHead(200, { "content-type": TYPES[extname(path)] }).end(readFileSync(path));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { page: `http://127.0.0.1:${server.address().port}/`, stop: () => server.close() };
+}
+
+/** Runs in the page: keeps hold of all peer connections. */
+function keepConnections() {
+  window.connections = [];
+  const Native = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Native {
+    constructor(config) {
+      super(config);
+      window.connections.push(this);
+    }
+  };
+}
+
+/** Somebody who looks at the page. */
+class EchoPage {
+  constructor(page, name) {
+    this.page = page;
+    this.name = name;
+    this.problems = [];
+    page.on("console", (message) => {
+      if (message.type() === "error") this.problems.push(message.text());
+    });
+    page.on("pageerror", (error) => this.problems.push(String(error)));
+  }
+
+  async lines() {
+    return this.page.locator("#log li").allTextContents();
+  }
+
+  /** Waits for a line; fails with those that were shown. */
+  async reads(pattern) {
+    const end = Date.now() + PATIENCE_MS;
+    for (;;) {
+      const lines = await this.lines();
+      if (lines.some((line) => pattern.test(line))) return;
+      if (Date.now() > end) {
+        const shown = [...lines, ...this.problems].join("\n");
+        throw new Error(`${this.name} never read ${pattern}, but:\n${shown}`);
+      }
+      await new Promise((resume) => setTimeout(resume, 50));
+    }
+  }
+
+  async says(text) {
+    await this.page.fill("#say", text);
+    await this.page.press("#say", "Enter");
+  }
+
+  async leaves() {
+    await this.page.click("#leave");
+    await this.reads(/^left the room$/);
+  }
+
+  /**
+   * Joins the room and leaves it once it is connected to this person, so many times. Gives the
+   * bytes of the program's memory.
+   */
+  async comesAndGoes(server, room, person, times) {
+    return this.page.evaluate(comeAndGo, { server: server.page, room, person, times });
+  }
+
+  /** How many peer connections the page has made, and how many of them are not closed. */
+  async connections() {
+    return this.page.evaluate(() => ({
+      made: window.connections.length,
+      open: window.connections.filter(({ signalingState }) => signalingState !== "closed").length,
+    }));
+  }
+}
+
+/** Runs in the page. */
+async function comeAndGo({ server, room, person, times }) {
+  const { default: init, sit_down } = await import("./web_echo.js");
+  const { memory } = await init();
+  for (let time = 0; time < times; time += 1) {
+    const meeting = Promise.withResolvers();
+    const seat = await sit_down(server, room, "guest", (line) => {
+      if (line.startsWith(`${person} connected`)) meeting.resolve();
+    });
+    await meeting.promise;
+    await seat.leave();
+  }
+  return memory.buffer.byteLength;
+}

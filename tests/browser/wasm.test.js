@@ -1,0 +1,72 @@
+// Rust programs in pages, compiled to WebAssembly: examples/web.
+
+import assert from "node:assert/strict";
+import { visitEcho } from "./echo.js";
+import { scenario, startExample, startServer } from "./support.js";
+
+scenario("a Rust program in a page returns what a Rust program outside sends", async (stage) => {
+  const page = await visitEcho(stage, "wasm-native", "Web");
+  await page.reads(/^in room wasm-native as /);
+  const goal = ["--messages", "120"];
+  const rust = stage.add(startExample(stage.server, "wasm-native", "--name", "Ferris", ...goal));
+  await page.reads(/^Ferris connected: direct \(/);
+  await page.reads(/^Ferris says: Hello from Rust\.$/);
+  await rust.line(/Web .* connected: direct/);
+  await rust.line(/Web .* says: Hello from Rust in a page\./);
+  await page.says("hello Ferris");
+  await rust.line(/Web .* says: hello Ferris/);
+  assert.equal((await rust.exited)[0], 0, "lossy messages come back");
+  await page.reads(/^Ferris is gone: left$/);
+});
+
+scenario("Rust programs in two pages and a page of ours meet each other", async (stage) => {
+  const ada = await visitEcho(stage, "wasm-wasm", "Ada");
+  await ada.reads(/^in room/);
+  const bob = await visitEcho(stage, "wasm-wasm", "Bob");
+  const eve = await stage.visit("wasm-wasm", { name: "Eve" });
+  for (const [page, other] of [
+    [ada, "Bob"],
+    [bob, "Ada"],
+  ]) {
+    await page.reads(new RegExp(`^${other} connected: direct \\(`));
+    await page.reads(new RegExp(`^${other} says: Hello from Rust in a page\\.$`));
+    await page.reads(new RegExp(`^${other} echoes: Hello from Rust in a page\\.$`));
+    await page.reads(new RegExp(`^${other} echoes over lossy$`));
+  }
+  await eve.meets(["Ada", "Bob"], "direct");
+  await eve.says("hello both");
+  await ada.reads(/^Eve says: hello both$/);
+  await bob.reads(/^Eve says: hello both$/);
+  await bob.leaves();
+  await ada.reads(/^Bob is gone: left$/);
+  await eve.meets(["Ada"], "direct");
+});
+
+scenario("Rust programs in pages stay linked while the server is restarted", async (stage) => {
+  const ada = await visitEcho(stage, "wasm-restart", "Ada");
+  await ada.reads(/^in room/);
+  const bob = await visitEcho(stage, "wasm-restart", "Bob");
+  await ada.reads(/^Bob echoes: /);
+  await stage.server.end("SIGKILL");
+  await ada.reads(/^server lost: /);
+  await ada.says("no server between us");
+  await ada.reads(/^Bob echoes: no server between us$/);
+  stage.add(await startServer({ port: stage.server.port }));
+  await ada.reads(/^server back, joined anew as /);
+  await bob.reads(/^server back, joined anew as /);
+  await bob.says("and on we go");
+  await ada.reads(/^Bob says: and on we go$/);
+  assert.ok(!(await ada.lines()).some((line) => line.includes("not connected")));
+});
+
+scenario("a Rust program in a page that was left leaves nothing behind", async (stage) => {
+  const ada = await visitEcho(stage, "wasm-leaks", "Ada");
+  await ada.reads(/^in room/);
+  const bob = await visitEcho(stage, "wasm-leaks", "Bob");
+  await ada.reads(/^Bob connected/);
+  await bob.leaves();
+  const before = await bob.comesAndGoes(stage.server, "wasm-leaks", "Ada", 10);
+  const after = await bob.comesAndGoes(stage.server, "wasm-leaks", "Ada", 40);
+  assert.deepEqual(await bob.connections(), { made: 51, open: 0 });
+  assert.equal(after, before, "bytes of the program's memory");
+});
