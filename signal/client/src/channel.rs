@@ -1,14 +1,16 @@
 //! A data channel to a peer, as the program sees it: what it sends waits here until the link moves
 //! it on, so sending needs no connection at hand and no `await`.
 
-use crate::config::{LOSSY_WAITING_BYTES_MAX, MESSAGE_BYTES_MAX_UNKNOWN, WAITING_BYTES_MAX};
+use crate::config::{
+    LOSSY_WAITING_BYTES_MAX, MESSAGE_BYTES_MAX_UNKNOWN, MESSAGES_WAITING_MAX, WAITING_BYTES_MAX,
+};
 use crate::{Counts, Data, SendError};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 /// A data channel to a peer. Cheap to clone; a clone that outlives the channel only refuses to
 /// send.
@@ -19,21 +21,22 @@ pub struct Channel {
 
 struct Shared {
     label: Box<str>,
-    options: ChannelOptions,
     outbox: Mutex<Outbox>,
     /// For the link: there is something to send, or the state is another one.
     filled: Notify,
     /// For senders: there is room again, or the state is another one.
     drained: Notify,
+    /// Who reads what comes, if it is not to come as events.
+    reader: Mutex<Option<mpsc::Sender<Data>>>,
 }
 
 /// What waits to be sent.
 struct Outbox {
     state: ChannelState,
+    options: ChannelOptions,
     messages: VecDeque<Data>,
     bytes: usize,
     message_bytes_max: usize,
-    dropped: u64,
     counts: Counts,
 }
 
@@ -91,14 +94,14 @@ impl Channel {
     pub(crate) fn new(label: &str, options: ChannelOptions) -> Self {
         let outbox = Mutex::new(Outbox {
             state: ChannelState::Connecting,
+            options,
             messages: VecDeque::new(),
             bytes: 0,
             message_bytes_max: MESSAGE_BYTES_MAX_UNKNOWN,
-            dropped: 0,
             counts: Counts::default(),
         });
-        let (filled, drained) = (Notify::new(), Notify::new());
-        Self { shared: Arc::new(Shared { label: label.into(), options, outbox, filled, drained }) }
+        let (filled, drained, reader) = (Notify::new(), Notify::new(), Mutex::new(None));
+        Self { shared: Arc::new(Shared { label: label.into(), outbox, filled, drained, reader }) }
     }
 
     /// How both sides call it.
@@ -110,13 +113,13 @@ impl Channel {
     /// How it treats its messages.
     #[must_use]
     pub fn options(&self) -> ChannelOptions {
-        self.shared.options
+        self.outbox().options
     }
 
     /// Whether messages may get lost.
     #[must_use]
     pub fn is_lossy(&self) -> bool {
-        self.shared.options.is_lossy()
+        self.options().is_lossy()
     }
 
     /// What it is good for at the moment.
@@ -131,11 +134,36 @@ impl Channel {
         self.outbox().bytes
     }
 
-    /// Messages that were left out on this side, since a lossy channel wasn't open or too much
-    /// waited.
+    /// What has gone through it.
     #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.outbox().dropped
+    pub fn counts(&self) -> Counts {
+        self.outbox().counts
+    }
+
+    /// Reads what comes from now on by itself, instead of as events of the room: for loops that
+    /// look at each channel in its turn. An earlier reader gets nothing more.
+    #[must_use]
+    pub fn messages(&self) -> Messages {
+        let (sender, receiver) = mpsc::channel(MESSAGES_WAITING_MAX);
+        *self.reader_slot() = Some(sender);
+        Messages { receiver }
+    }
+
+    /// Waits until it is open.
+    ///
+    /// # Errors
+    /// [`SendError::NotConnected`] once it is closed.
+    pub async fn opened(&self) -> Result<(), SendError> {
+        loop {
+            let mut drained = pin!(self.shared.drained.notified());
+            drained.as_mut().enable();
+            match self.state() {
+                ChannelState::Connecting => {}
+                ChannelState::Open => return Ok(()),
+                ChannelState::Closed => return Err(SendError::NotConnected),
+            }
+            drained.await;
+        }
     }
 
     /// Sends a message without waiting: for loops that must not.
@@ -184,10 +212,25 @@ impl Channel {
         }
     }
 
+    /// Closes it on both sides, after what was sent. The two channels that each peer has from the
+    /// start stay open.
+    pub fn close(&self) {
+        let mut outbox = self.outbox();
+        if outbox.state != ChannelState::Open {
+            outbox.messages.clear();
+            outbox.bytes = 0;
+        }
+        outbox.state = ChannelState::Closed;
+        drop(outbox);
+        self.tell_all();
+    }
+
     /// Messages get through from now on.
     pub(crate) fn open(&self, message_bytes_max: Option<usize>) {
         let mut outbox = self.outbox();
-        outbox.state = ChannelState::Open;
+        if outbox.state == ChannelState::Connecting {
+            outbox.state = ChannelState::Open;
+        }
         outbox.message_bytes_max = message_bytes_max.unwrap_or(MESSAGE_BYTES_MAX_UNKNOWN);
         drop(outbox);
         self.tell_all();
@@ -203,18 +246,24 @@ impl Channel {
         outbox.messages.clear();
         outbox.bytes = 0;
         drop(outbox);
+        if for_good {
+            *self.reader_slot() = None;
+        }
         self.tell_all();
     }
 
-    /// The next message to be sent, once the channel is open. Cancel safe.
-    pub(crate) async fn next(&self) -> Data {
+    /// The next message to be sent, once the channel is open; none when it is closed and all is
+    /// sent. Cancel safe.
+    pub(crate) async fn next(&self) -> Option<Data> {
         loop {
             {
                 let mut outbox = self.outbox();
-                if outbox.state == ChannelState::Open
-                    && let Some(data) = outbox.messages.pop_front()
-                {
-                    return data;
+                match outbox.state {
+                    ChannelState::Connecting => {}
+                    ChannelState::Open if outbox.messages.is_empty() => {}
+                    ChannelState::Open | ChannelState::Closed => {
+                        return outbox.messages.pop_front();
+                    }
                 }
             }
             self.shared.filled.notified().await;
@@ -239,29 +288,40 @@ impl Channel {
         outbox.counts.bytes_received += data.as_bytes().len() as u64;
     }
 
-    /// What has gone through it.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.outbox().counts
+    /// Who reads what comes, if it is not to come as events.
+    pub(crate) fn reader(&self) -> Option<mpsc::Sender<Data>> {
+        self.reader_slot().clone()
+    }
+
+    /// Takes note that a message has come too many.
+    pub(crate) fn mark_dropped(&self) {
+        self.outbox().counts.received_dropped += 1;
+    }
+
+    /// The other side decides how it treats its messages.
+    pub(crate) fn set_options(&self, options: ChannelOptions) {
+        self.outbox().options = options;
     }
 
     fn put(&self, data: Data) -> Result<(), (SendError, Data)> {
         let bytes = data.as_bytes().len();
         let mut outbox = self.outbox();
-        let Outbox { state, message_bytes_max: bytes_max, .. } = *outbox;
+        let Outbox { state, options, message_bytes_max: bytes_max, .. } = *outbox;
+        let is_lossy = options.is_lossy();
         if bytes > bytes_max {
             return Err((SendError::TooLarge { bytes, bytes_max }, data));
         }
         let error = match state {
             ChannelState::Closed => Some(SendError::NotConnected),
-            ChannelState::Connecting if self.is_lossy() => Some(SendError::NotConnected),
+            ChannelState::Connecting if is_lossy => Some(SendError::NotConnected),
             ChannelState::Connecting | ChannelState::Open => {
-                let is_full = outbox.bytes != 0 && outbox.bytes + bytes > self.waiting_bytes_max();
+                let most = if is_lossy { LOSSY_WAITING_BYTES_MAX } else { WAITING_BYTES_MAX };
+                let is_full = outbox.bytes != 0 && outbox.bytes + bytes > most;
                 is_full.then_some(SendError::Full)
             }
         };
         if let Some(error) = error {
-            outbox.dropped += u64::from(self.is_lossy());
+            outbox.counts.sent_dropped += u64::from(is_lossy);
             return Err((error, data));
         }
         outbox.bytes += bytes;
@@ -269,10 +329,6 @@ impl Channel {
         drop(outbox);
         self.shared.filled.notify_one();
         Ok(())
-    }
-
-    fn waiting_bytes_max(&self) -> usize {
-        if self.is_lossy() { LOSSY_WAITING_BYTES_MAX } else { WAITING_BYTES_MAX }
     }
 
     /// Whether a sender waits for room.
@@ -287,6 +343,28 @@ impl Channel {
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.shared.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader_slot(&self) -> MutexGuard<'_, Option<mpsc::Sender<Data>>> {
+        self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What comes over one channel. Dropped, it leaves the rest to the events of the room again.
+#[derive(Debug)]
+pub struct Messages {
+    receiver: mpsc::Receiver<Data>,
+}
+
+impl Messages {
+    /// Takes the next message if there is one.
+    pub fn try_recv(&mut self) -> Option<Data> {
+        self.receiver.try_recv().ok()
+    }
+
+    /// Waits for the next message; none comes any more after `None`. Cancel safe.
+    pub async fn recv(&mut self) -> Option<Data> {
+        self.receiver.recv().await
     }
 }
 

@@ -40,8 +40,35 @@ pub(crate) const LOSSY_WAITING_BYTES_MAX: usize = 64 << 10;
 /// The largest message, as long as the peer's limit isn't known: what all take (RFC 8841 §6.1).
 pub(crate) const MESSAGE_BYTES_MAX_UNKNOWN: usize = 64 << 10;
 
+/// Named channels of one link, of both sides together.
+pub(crate) const CHANNELS_MAX: usize = 64;
+
+/// The longest label of one.
+pub(crate) const LABEL_BYTES_MAX: usize = 128;
+
+/// For how long what the other side sent before it closed a channel may still come.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long a new link may take until it is reported as failing. It goes on trying.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For how long a link stays beside the new one to the same peer: until the other side has it too.
-pub(crate) const REPLACED_TIMEOUT: Duration = Duration::from_secs(2);
+/// For how long a peer that isn't known is not connected to while there are open links of which it
+/// isn't known where their far ends sit now: it may be one of them.
+pub(crate) const CLAIM_WAIT: Duration = Duration::from_secs(2);
+
+/// Signals of another connection of the peer that are kept while the one we have with it is open.
+pub(crate) const SIGNALS_ASIDE_MAX: usize = 64;
+
+/// The longest pause before an ICE restart of a connection that isn't open: the first one, and that
+/// up to which it doubles.
+pub(crate) const RESTART_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const RESTART_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// How much longer the side that doesn't make the first offer leaves a restart to the other.
+pub(crate) const RESTART_GRACE: Duration = Duration::from_secs(3);
+
+/// For how long nothing may have come until ICE is restarted.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(2);
+
+/// How often the path, the round trip and the loss of a link are looked at.
+pub(crate) const MEASURE_INTERVAL: Duration = Duration::from_secs(2);

@@ -1,16 +1,15 @@
 //! Another member of the room, as the program sees it.
 
-use crate::channel::{Channel, ChannelOptions};
+use crate::channel::{Channel, ChannelOptions, ChannelState};
 use crate::link::{Input, Measures};
 use crate::{Data, Path, SendError, Stats};
 use serde_json::Value;
 use signal_core::PeerId;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
-/// The numbers of the two channels that each link has.
+/// The numbers of the two channels that each link has for the program.
 pub(crate) const RELIABLE_ID: u16 = 0;
 pub(crate) const LOSSY_ID: u16 = 1;
 
@@ -22,47 +21,64 @@ pub struct Peer {
 }
 
 struct Shared {
-    id: PeerId,
-    metadata: Value,
+    seat: Mutex<Seat>,
     reliable: Channel,
     lossy: Channel,
-    dropped: AtomicU64,
-    /// The link that sends.
-    link: Mutex<Option<mpsc::Sender<Input>>>,
-    open: Mutex<Option<u64>>,
+    /// Those that the program or the peer opened.
+    named: Mutex<Vec<Channel>>,
+    link: mpsc::Sender<Input>,
+}
+
+/// Where it sits, and what it says of itself there.
+#[derive(Clone)]
+struct Seat {
+    id: PeerId,
+    role: Option<String>,
+    metadata: Value,
 }
 
 impl Peer {
-    pub(crate) fn new(id: PeerId, metadata: Value) -> Self {
+    pub(crate) fn new(
+        id: PeerId,
+        role: Option<String>,
+        metadata: Value,
+        link: mpsc::Sender<Input>,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
-                id,
-                metadata,
+                seat: Mutex::new(Seat { id, role, metadata }),
                 reliable: Channel::new("reliable", ChannelOptions::RELIABLE),
                 lossy: Channel::new("lossy", ChannelOptions::LOSSY),
-                dropped: AtomicU64::new(0),
-                link: Mutex::new(None),
-                open: Mutex::new(None),
+                named: Mutex::new(Vec::new()),
+                link,
             }),
         }
     }
 
-    /// Its id: unique, and never given again.
+    /// Its id: unique, and never given again. Another one after [`Event::PeerRejoined`].
+    ///
+    /// [`Event::PeerRejoined`]: crate::Event::PeerRejoined
     #[must_use]
     pub fn id(&self) -> PeerId {
-        self.shared.id.clone()
+        self.seat().id.clone()
     }
 
-    /// The JSON object that it brought along.
+    /// What its token says that it is.
     #[must_use]
-    pub fn metadata(&self) -> &Value {
-        &self.shared.metadata
+    pub fn role(&self) -> Option<String> {
+        self.seat().role.clone()
+    }
+
+    /// The JSON object that it tells about itself.
+    #[must_use]
+    pub fn metadata(&self) -> Value {
+        self.seat().metadata.clone()
     }
 
     /// What it calls itself: the text `name` of its metadata, by which our page and examples go.
     #[must_use]
-    pub fn name(&self) -> Option<&str> {
-        self.shared.metadata.get("name")?.as_str()
+    pub fn name(&self) -> Option<String> {
+        Some(self.seat().metadata.get("name")?.as_str()?.to_owned())
     }
 
     /// The channel over which everything arrives, in order.
@@ -77,6 +93,32 @@ impl Peer {
         &self.shared.lossy
     }
 
+    /// The channel of this label, which is opened if it isn't there. Either side may do so, or both
+    /// at once: it is one channel.
+    ///
+    /// The other side is told by [`Event::ChannelOpened`]. A peer that runs neither this SDK nor
+    /// that for browsers knows only the two channels that it has from the start: then the channel
+    /// stays [`Connecting`](ChannelState::Connecting). It is closed with the peer's connection.
+    ///
+    /// [`Event::ChannelOpened`]: crate::Event::ChannelOpened
+    #[must_use]
+    pub fn channel(&self, label: &str, options: ChannelOptions) -> Channel {
+        let Shared { reliable, lossy, .. } = &*self.shared;
+        if let Some(channel) = [reliable, lossy].into_iter().find(|it| it.label() == label) {
+            return channel.clone();
+        }
+        let mut channels = self.channels();
+        if let Some(channel) = find(&channels, label) {
+            return channel;
+        }
+        let channel = Channel::new(label, options);
+        channels.push(channel.clone());
+        drop(channels);
+        // A link that is too busy looks for itself when it is connected.
+        let _ = self.shared.link.try_send(Input::Channels);
+        channel
+    }
+
     /// Sends a message that may get lost, and never waits.
     ///
     /// # Errors
@@ -87,10 +129,11 @@ impl Peer {
     }
 
     /// Sends a message that arrives, after those that were sent before; waits while too much is on
-    /// its way.
+    /// its way. Before the peer is connected, it is kept until then.
     ///
     /// # Errors
-    /// [`SendError::NotConnected`] and [`SendError::TooLarge`].
+    /// [`SendError::NotConnected`] and [`SendError::TooLarge`], and [`SendError::Full`] if too much
+    /// is kept.
     pub async fn send_reliable(&self, data: impl Into<Data>) -> Result<(), SendError> {
         self.shared.reliable.send(data).await
     }
@@ -98,40 +141,55 @@ impl Peer {
     /// How the connection is doing; `None` while there is none.
     pub async fn stats(&self) -> Option<Stats> {
         let (ask, answer) = oneshot::channel();
-        let link = self.shared.link.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        link?.send(Input::Stats(ask)).await.ok()?;
+        self.shared.link.send(Input::Stats(ask)).await.ok()?;
         answer.await.ok()
     }
 
-    /// This link asks and answers for the peer from now on.
-    pub(crate) fn set_link(&self, link: mpsc::Sender<Input>) {
-        *self.shared.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
+    /// It sits elsewhere now.
+    pub(crate) fn move_to(&self, id: PeerId, role: Option<String>, metadata: Value) {
+        *self.seat() = Seat { id, role, metadata };
     }
 
-    /// This link sends from now on.
-    pub(crate) fn open(&self, link: u64, message_bytes_max: Option<usize>) {
-        *self.open_by() = Some(link);
-        self.shared.reliable.open(message_bytes_max);
-        self.shared.lossy.open(message_bytes_max);
+    pub(crate) fn set_metadata(&self, metadata: Value) {
+        self.seat().metadata = metadata;
     }
 
-    /// This link sends no more, and with `for_good` nothing does. It may be another one that does,
-    /// by now.
-    pub(crate) fn shut(&self, link: u64, for_good: bool) {
-        if self.is_open_by(link) || for_good {
-            *self.open_by() = None;
-            self.shared.reliable.shut(for_good);
-            self.shared.lossy.shut(for_good);
+    /// The channels that are to be open.
+    pub(crate) fn wanted(&self) -> Vec<Channel> {
+        let mut channels = self.channels();
+        channels.retain(|channel| channel.state() != ChannelState::Closed);
+        channels.clone()
+    }
+
+    /// The channel of this label, unless it is closed.
+    pub(crate) fn named(&self, label: &str) -> Option<Channel> {
+        find(&self.channels(), label)
+    }
+
+    pub(crate) fn add(&self, channel: Channel) {
+        self.channels().push(channel);
+    }
+
+    pub(crate) fn forget(&self, channel: &Channel) {
+        self.channels().retain(|other| other != channel);
+    }
+
+    /// Its connection is closed: named channels that were open are over, the others wait for the
+    /// next one.
+    pub(crate) fn shut(&self) {
+        self.shared.reliable.shut(false);
+        self.shared.lossy.shut(false);
+        for channel in self.channels().iter() {
+            channel.shut(channel.state() == ChannelState::Open);
         }
     }
 
-    /// Whether this link sends.
-    pub(crate) fn is_open_by(&self, link: u64) -> bool {
-        *self.open_by() == Some(link)
-    }
-
-    pub(crate) fn count_dropped(&self) {
-        self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+    /// It has left.
+    pub(crate) fn end(&self) {
+        let Shared { reliable, lossy, .. } = &*self.shared;
+        for channel in self.channels().drain(..).chain([reliable.clone(), lossy.clone()]) {
+            channel.shut(true);
+        }
     }
 
     /// What its link and its channels have counted.
@@ -141,13 +199,21 @@ impl Peer {
             round_trip: measures.round_trip,
             reliable: self.shared.reliable.counts(),
             lossy: self.shared.lossy.counts(),
-            lossy_dropped: self.shared.dropped.load(Ordering::Relaxed),
         }
     }
 
-    fn open_by(&self) -> MutexGuard<'_, Option<u64>> {
-        self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seat(&self) -> MutexGuard<'_, Seat> {
+        self.shared.seat.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn channels(&self) -> MutexGuard<'_, Vec<Channel>> {
+        self.shared.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn find(channels: &[Channel], label: &str) -> Option<Channel> {
+    let is_it = |it: &&Channel| it.label() == label && it.state() != ChannelState::Closed;
+    channels.iter().find(is_it).cloned()
 }
 
 impl PartialEq for Peer {

@@ -16,9 +16,6 @@ pub struct Stats {
     pub reliable: Counts,
     /// Messages over the lossy channel.
     pub lossy: Counts,
-    /// Lossy messages that came but were dropped, since the program didn't take its events fast
-    /// enough.
-    pub lossy_dropped: u64,
 }
 
 /// Messages and bytes of one channel.
@@ -33,4 +30,8 @@ pub struct Counts {
     pub bytes_sent: u64,
     /// Bytes of the messages that came.
     pub bytes_received: u64,
+    /// Lossy messages that were left out on this side: the channel wasn't open, or too much waited.
+    pub sent_dropped: u64,
+    /// Lossy messages that came but were dropped, since the program didn't take them fast enough.
+    pub received_dropped: u64,
 }

@@ -1,10 +1,15 @@
 //! The link to one peer: a task that negotiates its connection, watches over it and moves its
-//! messages.
+//! messages. It outlives the seats of both: as long as it is open, they stay connected.
 //!
-//! - [`task`]: the task itself; [`negotiation`]: what to do with each signal, without IO;
-//! - [`path`]: which way the packets take; [`signal`]: what the peers tell each other;
+//! - [`task`]: the task itself; [`attempt`]: one connection with its channels; [`pump`]: what moves
+//!   messages;
+//! - without IO: [`negotiation`], what to do with each signal; [`channels`], the named channels;
+//!   [`control`] and [`signal`], what the peers tell each other; [`path`], which way packets take;
 //! - the connection itself is the platform's: what it takes and says is here.
 
+mod attempt;
+mod channels;
+mod control;
 mod negotiation;
 mod path;
 mod pump;
@@ -12,18 +17,20 @@ mod signal;
 mod task;
 
 pub use path::{CandidateType, Path};
-pub(crate) use signal::{Candidate, Description, Fingerprint, Kind};
+pub(crate) use signal::{Candidate, Description, Kind};
 
 use crate::config::LINK_INPUTS_MAX;
-use crate::inbox::Inbox;
+use crate::inbox::{Closed, Inbox};
 use crate::platform::{Connector, Task, spawn};
 use crate::{Data, Peer, Stats};
 use futures_util::stream::FuturesUnordered;
 use serde_json::value::RawValue;
+use signal_core::PeerId;
 use signal_core::protocol::{IceServer, LeaveReason};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 /// What all links of a room have in common.
 #[derive(Clone, Debug)]
@@ -40,7 +47,7 @@ pub(crate) struct IceSetup {
 #[error("{0}")]
 pub(crate) struct Failed(pub(crate) String);
 
-/// What a connection says.
+/// What a connection or one of its channels says.
 #[derive(Debug)]
 pub(crate) enum Notice {
     /// A local candidate was found.
@@ -49,6 +56,12 @@ pub(crate) enum Notice {
     Gathered,
     /// The connection is in another state.
     State(ConnectionState),
+    /// A channel is open, or not any more.
+    Channel { id: u16, is_open: bool },
+    /// The program has closed a channel, and all that it sent is on its way.
+    Drained { id: u16 },
+    /// The other side says something about the link.
+    Control(Data),
 }
 
 /// How a connection is.
@@ -91,18 +104,42 @@ pub(crate) struct Checks {
     pub(crate) heard: u64,
 }
 
-/// Where a connection says what happens. Never waits.
+/// Where a connection says what happens.
 #[derive(Clone, Debug)]
 pub(crate) struct Notices {
     inputs: mpsc::Sender<Input>,
+    /// Which one of its link it is.
+    attempt: u64,
 }
 
 impl Notices {
+    /// Says it without waiting: for callbacks.
     pub(crate) fn notify(&self, notice: Notice) {
-        if self.inputs.try_send(Input::Notice(notice)).is_err() {
+        if self.inputs.try_send(Input::Notice(self.attempt, notice)).is_err() {
             tracing::warn!("a notice of the connection is lost: its link is gone or overloaded");
         }
     }
+
+    async fn send(&self, notice: Notice) -> Result<(), Closed> {
+        let input = Input::Notice(self.attempt, notice);
+        self.inputs.send(input).await.map_err(|_| Closed)
+    }
+}
+
+/// Notices of a connection without a link.
+#[cfg(test)]
+pub(crate) fn notices() -> (Notices, mpsc::Receiver<Input>) {
+    let (inputs, received) = mpsc::channel(LINK_INPUTS_MAX);
+    (Notices { inputs, attempt: 0 }, received)
+}
+
+/// The parts in perfect negotiation that the server gave the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Roles {
+    /// Whether this side gives way when offers collide.
+    pub(crate) polite: bool,
+    /// Whether this side makes the first offer.
+    pub(crate) offers: bool,
 }
 
 /// What a link has to deal with.
@@ -110,17 +147,21 @@ impl Notices {
 pub(crate) enum Input {
     /// The peer sent this.
     Signal(Box<RawValue>),
-    /// The connection says this.
-    Notice(Notice),
-    /// A default channel is open, or not any more.
-    Channel { id: u16, is_open: bool },
+    /// A connection says this: which one of the link.
+    Notice(u64, Notice),
     /// From now on these are the servers.
     Ice(Arc<IceSetup>),
     /// The peer has lost its seat, or we ours: the link goes on as long as it is open. Why, if the
     /// program is to be told at its end.
     Unseated(Option<LeaveReason>),
-    /// Another link to the same peer is open.
-    Replaced,
+    /// Both have seats again, in one room.
+    Seated(Roles),
+    /// We have another seat: the peer is to know it by this link.
+    Claim(PeerId),
+    /// The local network is another one.
+    NetworkChanged,
+    /// The program wants another channel.
+    Channels,
     /// The program wants to know how the connection is doing.
     Stats(oneshot::Sender<Stats>),
 }
@@ -132,80 +173,86 @@ pub(crate) enum Word {
     Signal {
         /// The link's number.
         from: u64,
-        to: Peer,
         data: Box<RawValue>,
     },
-    /// It is open, to somebody with this certificate.
-    Connected {
+    /// The peer says over the link where it sits now.
+    Claim {
         /// The link's number.
         from: u64,
-        fingerprint: Fingerprint,
+        seat: PeerId,
     },
 }
 
-/// What a link is given.
+/// What all links of a room are given.
+#[derive(Clone)]
 pub(crate) struct LinkConfig {
-    pub(crate) peer: Peer,
-    pub(crate) offers: bool,
-    pub(crate) polite: bool,
     pub(crate) connector: Connector,
-    pub(crate) ice: Arc<IceSetup>,
     pub(crate) words: mpsc::Sender<Word>,
     pub(crate) inbox: Arc<Inbox>,
-}
-
-/// The queue of a link: its end for connections and for the program, and its own.
-pub(crate) fn inputs() -> (Notices, mpsc::Receiver<Input>) {
-    let (inputs, received) = mpsc::channel(LINK_INPUTS_MAX);
-    (Notices { inputs }, received)
 }
 
 /// The room's end of a link. Dropped, the link closes its connection and its task ends.
 #[derive(Debug)]
 pub(crate) struct LinkHandle {
-    number: u64,
     peer: Peer,
+    /// Those of the last seats.
+    roles: Roles,
+    /// Whether the peer has a seat; without one the link lives only as long as it is open.
+    is_seated: bool,
     /// Whether the program was told that the peer is away.
     pub(crate) is_away: bool,
+    /// Where the peer says that it sits now.
+    pub(crate) claim: Option<PeerId>,
+    is_open: Arc<AtomicBool>,
     inputs: mpsc::Sender<Input>,
-    end: oneshot::Sender<Option<LeaveReason>>,
-    /// What the program is to be told at the end of a link whose peer has no seat any more.
-    farewell: Option<LeaveReason>,
-    /// The peer's certificate, once it is known.
-    fingerprint: watch::Receiver<Option<Fingerprint>>,
+    end: Option<oneshot::Sender<Option<LeaveReason>>>,
 }
 
 impl LinkHandle {
     /// Starts a link as a task of `tasks`, which gives its number at its end.
     pub(crate) fn spawn(
         number: u64,
+        peer: impl FnOnce(mpsc::Sender<Input>) -> Peer,
+        roles: Roles,
+        ice: Arc<IceSetup>,
         config: LinkConfig,
         tasks: &FuturesUnordered<Task<u64>>,
     ) -> Self {
-        let (notices, received) = inputs();
+        let (inputs, received) = mpsc::channel(LINK_INPUTS_MAX);
         let (end, ending) = oneshot::channel();
-        let (known, fingerprint) = watch::channel(None);
-        let peer = config.peer.clone();
-        let inputs = notices.inputs.clone();
-        peer.set_link(inputs.clone());
-        let task = task::Start { number, config, known, notices, inputs: received };
+        let is_open = Arc::new(AtomicBool::new(false));
+        let peer = peer(inputs.clone());
+        let setting = task::Setting {
+            number,
+            peer: peer.clone(),
+            config,
+            is_open: Arc::clone(&is_open),
+            inputs: inputs.clone(),
+        };
         tasks.push(spawn(async move {
-            task.run(ending).await;
+            task::run(setting, roles, ice, received, ending).await;
             number
         }));
-        Self { number, peer, is_away: false, inputs, end, farewell: None, fingerprint }
-    }
-
-    pub(crate) fn number(&self) -> u64 {
-        self.number
+        let end = Some(end);
+        Self { peer, roles, is_seated: true, is_away: false, claim: None, is_open, inputs, end }
     }
 
     pub(crate) fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
-        self.fingerprint.borrow().clone()
+    pub(crate) fn roles(&self) -> Roles {
+        self.roles
+    }
+
+    /// Whether messages get through.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Acquire)
+    }
+
+    /// Whether it is open, but nobody knows where its far end sits.
+    pub(crate) fn is_lost(&self) -> bool {
+        !self.is_seated && self.is_open()
     }
 
     /// Hands a signal over, or drops it if too many wait.
@@ -220,34 +267,46 @@ impl LinkHandle {
         let _ = self.inputs.try_send(Input::Ice(ice));
     }
 
-    /// The peer has left the room: the link tells the program so, after all else, and ends.
-    pub(crate) fn leave(self, reason: LeaveReason) {
-        // If the link is gone, then because nobody reads the events any more.
-        let _ = self.end.send(Some(reason));
+    /// Tells the link that the local network is another one.
+    pub(crate) fn handle_network_changed(&self) {
+        let _ = self.inputs.try_send(Input::NetworkChanged);
     }
 
-    /// The peer has no seat any more: the link ends once it isn't open, and then tells the program
-    /// the reason, if there is one. None if it is too busy to wait for that.
-    pub(crate) fn unseat(mut self, reason: Option<LeaveReason>) -> Option<Self> {
-        self.farewell = reason;
-        match self.inputs.try_send(Input::Unseated(reason)) {
-            Ok(()) => Some(self),
-            Err(_) => {
-                self.end();
-                None
-            }
+    /// The peer is to know where we sit now.
+    pub(crate) fn tell_seat(&mut self, seat: &PeerId) {
+        self.tell(Input::Claim(seat.clone()), None);
+    }
+
+    /// Both have seats again.
+    pub(crate) fn seat(&mut self, roles: Roles) {
+        (self.roles, self.is_seated) = (roles, true);
+        self.claim = None;
+        self.tell(Input::Seated(roles), Some(LeaveReason::Lost));
+    }
+
+    /// The peer has no seat any more, or we: the link ends once it isn't open, and then tells the
+    /// program the reason, if there is one.
+    pub(crate) fn unseat(&mut self, reason: Option<LeaveReason>) {
+        self.is_seated = false;
+        self.tell(Input::Unseated(reason), reason);
+    }
+
+    /// The peer has left the room: the link tells the program so, after all else, and ends.
+    pub(crate) fn leave(&mut self, reason: LeaveReason) {
+        self.end(Some(reason));
+    }
+
+    /// A link that is too busy to be told something that it must know ends.
+    fn tell(&mut self, input: Input, reason: Option<LeaveReason>) {
+        if self.inputs.try_send(input).is_err() {
+            self.end(reason);
         }
     }
 
-    /// There is a new link to the same peer: this one ends soon, but not before the other side has
-    /// the new one too.
-    pub(crate) fn replace(&self) {
-        // If it is too busy, it goes on until the other side ends it.
-        let _ = self.inputs.try_send(Input::Replaced);
-    }
-
-    /// Ends the link of a peer that has no seat any more.
-    fn end(self) {
-        let _ = self.end.send(self.farewell);
+    fn end(&mut self, reason: Option<LeaveReason>) {
+        if let Some(end) = self.end.take() {
+            // If the link is gone, then because nobody reads the events any more.
+            let _ = end.send(reason);
+        }
     }
 }

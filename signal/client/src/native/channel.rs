@@ -4,23 +4,34 @@ use crate::Data;
 use crate::link::{ChannelEvent, Failed};
 use bytes::BytesMut;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::sleep;
 use webrtc::data_channel::{DataChannel as Inner, DataChannelEvent};
+
+/// How often a channel that is to be closed is asked whether all has arrived.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// One end of a data channel.
 pub(crate) struct DataChannel {
     inner: Arc<dyn Inner>,
+    /// Whether the connection has open channels.
+    is_open: Arc<AtomicBool>,
 }
 
 impl DataChannel {
-    pub(super) fn new(inner: Arc<dyn Inner>) -> Self {
-        Self { inner }
+    pub(super) fn new(inner: Arc<dyn Inner>, is_open: Arc<AtomicBool>) -> Self {
+        Self { inner, is_open }
     }
 
     /// What happens next; none once it is closed. Cancel safe.
     pub(crate) async fn next(&self) -> Option<ChannelEvent> {
         loop {
             match self.inner.poll().await? {
-                DataChannelEvent::OnOpen => return Some(ChannelEvent::Open),
+                DataChannelEvent::OnOpen => {
+                    self.is_open.store(true, Ordering::Relaxed);
+                    return Some(ChannelEvent::Open);
+                }
                 DataChannelEvent::OnMessage(message) if message.is_string => {
                     let text = String::from_utf8_lossy(&message.data).into_owned();
                     return Some(ChannelEvent::Message(Data::Text(text)));
@@ -45,5 +56,18 @@ impl DataChannel {
             Data::Binary(bytes) => self.inner.send(BytesMut::from(&bytes[..])).await?,
         }
         Ok(())
+    }
+
+    /// Waits until what was sent has arrived or is given up: a channel that is closed sends no more.
+    pub(crate) async fn flush(&self) {
+        while self.inner.outstanding_bytes().await.is_ok_and(|bytes| bytes > 0) {
+            sleep(FLUSH_INTERVAL).await;
+        }
+    }
+
+    /// Closes both ends.
+    pub(crate) async fn close(&self) {
+        // It is closed already, or the connection is.
+        let _ = self.inner.close().await;
     }
 }

@@ -15,6 +15,7 @@ use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::certificate::CertificateParams;
 use signal_core::protocol::IceServer;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use webrtc::data_channel::RTCDataChannelInit;
 use webrtc::error::{Error, Result};
@@ -46,20 +47,22 @@ impl Connector {
     pub(crate) async fn open(&self, setup: &IceSetup, notices: Notices) -> Outcome<Connection> {
         // Browsers hide their addresses behind mDNS names. To ask for them needs multicast, which
         // not every network has; without it, the peer's checks reveal its address.
-        let inner = match self.build(setup, &notices, MulticastDnsMode::QueryOnly).await {
+        let is_open = Arc::new(AtomicBool::new(false));
+        let inner = match self.build(setup, &notices, &is_open, MulticastDnsMode::QueryOnly).await {
             Ok(inner) => inner,
             Err(error) => {
                 tracing::debug!(%error, "trying without mDNS");
-                self.build(setup, &notices, MulticastDnsMode::Disabled).await?
+                self.build(setup, &notices, &is_open, MulticastDnsMode::Disabled).await?
             }
         };
-        Ok(Connection { inner })
+        Ok(Connection { inner, is_open })
     }
 
     async fn build(
         &self,
         setup: &IceSetup,
         notices: &Notices,
+        is_open: &Arc<AtomicBool>,
         mdns: MulticastDnsMode,
     ) -> Result<Arc<dyn PeerConnection>> {
         let relay_wait = if setup.relay_only { Duration::ZERO } else { RELAY_WAIT };
@@ -69,12 +72,14 @@ impl Connector {
             .with_prflx_acceptance_min_wait(Some(relay_wait.min(PEER_REFLEXIVE_WAIT)))
             .with_relay_acceptance_min_wait(Some(relay_wait))
             .with_multicast_dns_mode(mdns)
+            // A restart is for another network: its addresses need sockets of their own.
+            .with_discard_local_candidates_during_ice_restart(true)
             .build();
         let certificates = self.certificate.iter().cloned().collect();
         let inner = PeerConnectionBuilder::new()
             .with_configuration(configuration(setup).with_certificates(certificates).build())
             .with_setting_engine(settings)
-            .with_runtime(Arc::new(KickRuntime))
+            .with_runtime(Arc::new(KickRuntime { is_open: Arc::clone(is_open) }))
             .with_handler(Arc::new(Handler { notices: notices.clone() }))
             .with_udp_addrs(vec![LocalAddresses::of(setup)])
             .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES)
@@ -94,6 +99,8 @@ fn generate() -> Outcome<RTCCertificate, Box<dyn std::error::Error>> {
 /// A peer connection.
 pub(crate) struct Connection {
     inner: Arc<dyn PeerConnection>,
+    /// Whether channels are open.
+    is_open: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -112,7 +119,8 @@ impl Connection {
             max_packet_life_time: max_packet_life_time_ms,
             ..RTCDataChannelInit::default()
         };
-        Ok(DataChannel::new(self.inner.create_data_channel(label, Some(init)).await?))
+        let inner = self.inner.create_data_channel(label, Some(init)).await?;
+        Ok(DataChannel::new(inner, Arc::clone(&self.is_open)))
     }
 
     /// Makes an offer and sets it, so that gathering starts; with `restart`, of new credentials.
@@ -290,7 +298,7 @@ fn measures(report: &RTCStatsReport) -> Measures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::inputs;
+    use crate::link::notices;
 
     fn setup(username: &str) -> IceSetup {
         let turn = IceServer {
@@ -303,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_open_connection_takes_new_servers_and_keeps_its_certificate() {
-        let (notices, _inputs) = inputs();
+        let (notices, _inputs) = notices();
         let connector = Connector::new();
         let one = connector.open(&setup("old"), notices.clone()).await.unwrap();
         let other = connector.open(&setup("old"), notices).await.unwrap();

@@ -17,7 +17,8 @@ use crate::protocol::{
 };
 use crate::{BadId, PeerId, RoomId, Token};
 use heliograph_base::Time;
-use numbers::{Backoff, Came, Kept, Turn};
+pub use numbers::Backoff;
+use numbers::{Came, Kept, Turn};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::value::RawValue;

@@ -111,21 +111,21 @@ impl Came {
 
 /// Pauses between attempts to connect: random ones, of which the longest possible doubles, so that
 /// a crowd that has lost its server doesn't come back at once.
-#[derive(Debug, Default)]
-pub(super) struct Backoff {
+#[derive(Clone, Debug, Default)]
+pub struct Backoff {
     attempts: u32,
 }
 
 impl Backoff {
     /// The next pause. `share` is a random number from 0 to 1.
-    pub(super) fn next(&mut self, first: Duration, max: Duration, share: f64) -> Duration {
+    pub fn next(&mut self, first: Duration, max: Duration, share: f64) -> Duration {
         let longest = first.saturating_mul(1 << self.attempts.min(16)).min(max);
         self.attempts = self.attempts.saturating_add(1);
         longest.mul_f64(share.clamp(0.0, 1.0))
     }
 
     /// It worked: begins again with the first pause.
-    pub(super) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.attempts = 0;
     }
 }
