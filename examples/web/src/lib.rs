@@ -11,7 +11,7 @@
 
 #![cfg(target_arch = "wasm32")]
 
-use heliograph_client::{Channel, Data, Event, Options, Peer, Room, join};
+use heliograph_client::{Channel, ChannelOptions, Data, Event, Options, Peer, Room, join};
 use js_sys::Function;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -94,9 +94,7 @@ impl Echo {
         match event {
             Event::Connected { peer, path } => {
                 self.show(&format!("{} connected: {path}", name(&peer)));
-                let greeting = json!({ "chat": "Hello from Rust in a page." }).to_string();
-                let _ = peer.reliable().try_send(greeting);
-                let _ = peer.lossy().try_send(json!({ "n": 0 }).to_string());
+                self.greet(&peer);
                 self.peers.borrow_mut().push(peer);
             }
             Event::Message { peer, channel, data } => self.answer(&peer, &channel, &data),
@@ -108,6 +106,9 @@ impl Echo {
                 self.show(&format!("{} is gone: {reason}", name(&peer)));
                 self.forget(&peer);
             }
+            Event::PeerRejoined { peer, .. } => {
+                self.show(&format!("{} has joined anew", name(&peer)));
+            }
             Event::SignalingLost(error) => self.show(&format!("server lost: {error}")),
             Event::SignalingResumed => self.show("server back"),
             Event::SignalingRejoined { peer_id } => {
@@ -117,6 +118,17 @@ impl Echo {
             Event::PeerJoined(_) | Event::PeerAway(_) | Event::PeerBack(_) | Event::Room(_) | _ => {
             }
         }
+    }
+
+    /// Says something over each channel, and over one that is opened for it.
+    fn greet(&self, peer: &Peer) {
+        let greeting = json!({ "chat": "Hello from Rust in a page." }).to_string();
+        let number = json!({ "n": 0 }).to_string();
+        let notes = peer.channel("notes", ChannelOptions::RELIABLE);
+        // If they are closed by now, an event says so.
+        let _ = peer.reliable().try_send(greeting);
+        let _ = peer.lossy().try_send(number.as_str());
+        let _ = notes.try_send(number);
     }
 
     /// Shows what was said, and returns everything with a mark. What has the mark isn't returned
@@ -149,5 +161,5 @@ impl Echo {
 }
 
 fn name(peer: &Peer) -> String {
-    peer.name().map_or_else(|| peer.id().to_string(), str::to_owned)
+    peer.name().unwrap_or_else(|| peer.id().to_string())
 }

@@ -27,8 +27,8 @@ struct Heard {
     waiting: RefCell<Waiting>,
     /// For the reader: there is more.
     more: Notify,
-    /// For the sender: there is room, or the channel is closed.
-    drained: Notify,
+    /// For the sender: the channel is open, has room again, or is closed.
+    ready: Notify,
 }
 
 #[derive(Default)]
@@ -46,18 +46,21 @@ impl DataChannel {
         let [open, message, low, close] = std::array::from_fn(|_| Rc::clone(&heard));
         let channel = inner.clone();
         let listeners = [
-            Listener::new(&inner, "open", move |_: Event| open.push(ChannelEvent::Open)),
+            Listener::new(&inner, "open", move |_: Event| {
+                open.push(ChannelEvent::Open);
+                open.ready.notify_one();
+            }),
             Listener::new(&inner, "message", move |event: MessageEvent| {
                 if !message.push_message(data(&event.data())) && !is_lossy {
                     tracing::warn!("a channel is closed: its messages are not read");
                     channel.close();
                 }
             }),
-            Listener::new(&inner, "bufferedamountlow", move |_: Event| low.drained.notify_one()),
+            Listener::new(&inner, "bufferedamountlow", move |_: Event| low.ready.notify_one()),
             Listener::new(&inner, "close", move |_: Event| {
                 close.push(ChannelEvent::Closed);
                 close.waiting.borrow_mut().is_closed = true;
-                close.drained.notify_one();
+                close.ready.notify_one();
             }),
         ];
         Self { inner, heard, _listeners: listeners }
@@ -76,10 +79,10 @@ impl DataChannel {
         }
     }
 
-    /// Sends a message, after waiting until the connection has room for it.
+    /// Sends a message, after waiting until the channel is open and has room for it.
     pub(crate) async fn send(&self, data: &Data) -> Result<(), Failed> {
-        while self.is_open() && self.inner.buffered_amount() as usize > SEND_BUFFER_BYTES {
-            self.heard.drained.notified().await;
+        while self.is_busy() {
+            self.heard.ready.notified().await;
         }
         match data {
             Data::Text(text) => self.inner.send_with_str(text)?,
@@ -88,8 +91,28 @@ impl DataChannel {
         Ok(())
     }
 
-    fn is_open(&self) -> bool {
-        self.inner.ready_state() == RtcDataChannelState::Open
+    /// Waits until what was sent is on its way.
+    pub(crate) async fn flush(&self) {
+        self.inner.set_buffered_amount_low_threshold(0);
+        while self.inner.ready_state() == RtcDataChannelState::Open
+            && self.inner.buffered_amount() > 0
+        {
+            self.heard.ready.notified().await;
+        }
+    }
+
+    /// Closes both ends, after what was sent.
+    pub(crate) async fn close(&self) {
+        self.inner.close();
+    }
+
+    /// Whether it may take a message later, but not now.
+    fn is_busy(&self) -> bool {
+        match self.inner.ready_state() {
+            RtcDataChannelState::Connecting => true,
+            RtcDataChannelState::Open => self.inner.buffered_amount() as usize > SEND_BUFFER_BYTES,
+            RtcDataChannelState::Closing | RtcDataChannelState::Closed | _ => false,
+        }
     }
 }
 
