@@ -71,6 +71,8 @@ scenario("a Rust program in a page that was left leaves nothing behind", async (
   await bob.leaves();
   const before = await bob.comesAndGoes(stage.server, "wasm-leaks", "Ada", 10);
   const after = await bob.comesAndGoes(stage.server, "wasm-leaks", "Ada", 40);
-  assert.deepEqual(await bob.connections(), { made: 51, open: 0 });
+  const { made, open } = await bob.connections();
+  assert.equal(open, 0);
+  assert.ok(made > 50, `${made} connections were made`);
   assert.equal(after, before, "bytes of the program's memory");
 });
