@@ -61,6 +61,8 @@ scenario("Rust programs in pages stay linked while the server is restarted", asy
   await ada.reads(/^Bob says: and on we go$/);
   assert.deepEqual(await ada.connections(), { made: 1, open: 1 });
   assert.deepEqual(await bob.connections(), { made: 1, open: 1 });
+  await bob.page.close();
+  await ada.reads(/^Bob is gone: left$/);
 });
 
 scenario("a Rust program in a page that was left leaves nothing behind", async (stage) => {
