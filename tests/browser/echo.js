@@ -89,8 +89,8 @@ class EchoPage {
   }
 
   /**
-   * Joins the room and leaves it once it is connected to this person, so many times. Gives the
-   * bytes of the program's memory.
+   * Joins the room and leaves it once it is connected to this person, so many times. Gives how much
+   * room the program needs: its memory, and its table of the browser's objects.
    */
   async comesAndGoes(server, room, person, times) {
     return this.page.evaluate(comeAndGo, { server: server.page, room, person, times });
@@ -108,7 +108,7 @@ class EchoPage {
 /** Runs in the page. */
 async function comeAndGo({ server, room, person, times }) {
   const { default: init, sit_down } = await import("./web_echo.js");
-  const { memory } = await init();
+  const { memory, __wbindgen_externrefs } = await init();
   for (let time = 0; time < times; time += 1) {
     const meeting = Promise.withResolvers();
     const seat = await sit_down(server, room, "guest", (line) => {
@@ -117,5 +117,5 @@ async function comeAndGo({ server, room, person, times }) {
     await meeting.promise;
     await seat.leave();
   }
-  return memory.buffer.byteLength;
+  return { bytes: memory.buffer.byteLength, objects: __wbindgen_externrefs.length };
 }
