@@ -96,6 +96,14 @@ class EchoPage {
     return this.page.evaluate(comeAndGo, { server: server.page, room, person, times });
   }
 
+  /**
+   * Joins the room, says so many numbers once it is connected to this person, each behind this much
+   * text, and leaves when the last one has come back.
+   */
+  async saysMuch(server, room, person, numbers, length) {
+    await this.page.evaluate(sayMuch, { server: server.page, room, person, numbers, length });
+  }
+
   /** How many peer connections the page has made, and how many of them are not closed. */
   async connections() {
     return this.page.evaluate(() => ({
@@ -103,6 +111,24 @@ class EchoPage {
       open: window.connections.filter(({ signalingState }) => signalingState !== "closed").length,
     }));
   }
+}
+
+/** Runs in the page. */
+async function sayMuch({ server, room, person, numbers, length }) {
+  const { default: init, sit_down } = await import("./web_echo.js");
+  await init();
+  const [meeting, end] = [Promise.withResolvers(), Promise.withResolvers()];
+  const seat = await sit_down(server, room, "guest", (line) => {
+    if (line.startsWith(`${person} connected`)) meeting.resolve();
+    if (line === `${person} echoes: the end`) end.resolve();
+  });
+  await meeting.promise;
+  for (let number = 0; number < numbers; number += 1) {
+    await seat.say(`${number} ${"x".repeat(length)}`);
+  }
+  await seat.say("the end");
+  await end.promise;
+  await seat.leave();
 }
 
 /** Runs in the page. */

@@ -43,6 +43,15 @@ scenario("Rust programs in two pages and a page of ours meet each other", async 
   await eve.meets(["Ada"], "direct");
 });
 
+scenario("a Rust program in a page sends more than fits at once", async (stage) => {
+  const ada = await visitEcho(stage, "wasm-much", "Ada");
+  await ada.reads(/^in room/);
+  const bob = await visitEcho(stage, "wasm-elsewhere", "Bob");
+  await bob.saysMuch(stage.server, "wasm-much", "Ada", 200, 50_000);
+  const said = (await ada.lines()).flatMap((line) => line.match(/^guest says: (\d+) x/) ?? []);
+  assert.deepEqual(said.filter((_, at) => at % 2 === 1).map(Number), [...Array(200).keys()]);
+});
+
 scenario("Rust programs in pages stay linked while the server is restarted", async (stage) => {
   const ada = await visitEcho(stage, "wasm-restart", "Ada");
   await ada.reads(/^in room/);

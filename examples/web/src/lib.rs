@@ -67,12 +67,13 @@ pub async fn sit_down(
 
 #[wasm_bindgen]
 impl Seat {
-    /// Says something to everybody who is connected.
-    pub fn say(&self, text: &str) {
+    /// Says something to everybody who is connected; waits while too much is on its way.
+    pub async fn say(&self, text: String) {
         let chat = json!({ "chat": text }).to_string();
-        for peer in &*self.peers.borrow() {
-            // To who isn't connected any more.
-            let _ = peer.reliable().try_send(chat.as_str());
+        let peers = self.peers.borrow().clone();
+        for peer in peers {
+            // It may have left meanwhile.
+            let _ = peer.send_reliable(chat.as_str()).await;
         }
     }
 
