@@ -12,11 +12,25 @@ use crate::link::{
 use crate::{ChannelOptions, Path};
 use js_sys::Reflect;
 use serde_json::json;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
-    Event, RtcConfiguration, RtcDataChannelInit, RtcIceCandidateInit, RtcOfferOptions,
-    RtcPeerConnection, RtcPeerConnectionIceEvent, RtcPeerConnectionState,
+    Event, RtcConfiguration, RtcDataChannel, RtcDataChannelInit, RtcIceCandidateInit,
+    RtcOfferOptions, RtcPeerConnection, RtcPeerConnectionIceEvent, RtcPeerConnectionState,
 };
+
+#[wasm_bindgen]
+extern "C" {
+    /// An `RTCPeerConnection`, whose `createDataChannel` may throw, which web-sys doesn't know.
+    type Maker;
+
+    #[wasm_bindgen(method, catch, js_name = createDataChannel)]
+    fn create_data_channel(
+        this: &Maker,
+        label: &str,
+        init: &RtcDataChannelInit,
+    ) -> Result<RtcDataChannel, JsValue>;
+}
 
 /// Opens the connections of a room.
 #[derive(Clone, Debug)]
@@ -77,7 +91,7 @@ impl Connection {
         if let Some(ms) = max_packet_life_time_ms {
             init.set_max_packet_life_time(ms);
         }
-        let inner = self.inner.create_data_channel_with_data_channel_dict(label, &init);
+        let inner = self.inner.unchecked_ref::<Maker>().create_data_channel(label, &init)?;
         Ok(DataChannel::new(inner, options.is_lossy()))
     }
 
@@ -156,7 +170,7 @@ impl Connection {
     }
 
     async fn report(&self) -> Result<Report, Failed> {
-        Report::read(self.inner.get_stats().await?)
+        Ok(Report::read(&self.inner.get_stats().await?))
     }
 
     pub(crate) async fn close(&self) -> Result<(), Failed> {

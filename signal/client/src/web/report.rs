@@ -1,9 +1,9 @@
 //! What an `RTCStatsReport` says that we want to know.
 
 use super::json::from_js;
-use crate::link::{Failed, Measures};
+use crate::link::Measures;
 use crate::{CandidateType, Path};
-use js_sys::{Array, Map};
+use js_sys::Map;
 use serde::Deserialize;
 use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
@@ -39,10 +39,11 @@ struct Entry {
 
 impl Report {
     /// Reads what `getStats` gave.
-    pub(super) fn read(report: JsValue) -> Result<Self, Failed> {
+    pub(super) fn read(report: &JsValue) -> Self {
         // It is no Map, but maplike.
-        let values = report.unchecked_into::<Map>().values();
-        Ok(Self { entries: from_js(&Array::from(&values))? })
+        let values = report.unchecked_ref::<Map>().values();
+        let entries = values.into_iter().flatten().filter_map(|entry| from_js(&entry).ok());
+        Self { entries: entries.collect() }
     }
 
     /// The way that the packets take, once there is one.
@@ -62,7 +63,8 @@ impl Report {
             measures.checks.heard += pair.requests_received;
         }
         if let Some(pair) = self.pair() {
-            measures.round_trip = pair.current_round_trip_time.map(Duration::from_secs_f64);
+            let seconds = pair.current_round_trip_time;
+            measures.round_trip = seconds.and_then(|it| Duration::try_from_secs_f64(it).ok());
             measures.bytes_sent = pair.bytes_sent;
             measures.bytes_received = pair.bytes_received;
         }
