@@ -11,13 +11,17 @@ const BUILT = resolve(
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
 const PATIENCE_MS = 30_000;
 
-/** Opens the page in a browser window of its own; it joins the room under this name. */
-export async function visitEcho(stage, room, name) {
+/**
+ * Opens the page in a browser window of its own; it joins the room under this name. With
+ * `webSockets: false` the network lets none through.
+ */
+export async function visitEcho(stage, room, name, { webSockets = true } = {}) {
   stage.files ??= stage.add(await serve(BUILT));
   const context = await stage.browser.newContext();
   const page = await context.newPage();
   const echo = new EchoPage(page, name);
   await page.addInitScript(keepConnections);
+  if (!webSockets) await page.addInitScript(blockWebSockets);
   const query = new URLSearchParams({ server: stage.server.page, room, name });
   await page.goto(`${stage.files.page}index.html?${query}`);
   return echo;
@@ -44,6 +48,16 @@ function keepConnections() {
     constructor(config) {
       super(config);
       window.connections.push(this);
+    }
+  };
+}
+
+/** Runs in the page: lets no WebSocket get anywhere. */
+function blockWebSockets() {
+  const Native = window.WebSocket;
+  window.WebSocket = class extends Native {
+    constructor(url, protocols) {
+      super("ws://127.0.0.1:9/", protocols);
     }
   };
 }

@@ -52,6 +52,16 @@ scenario("a Rust program in a page sends more than fits at once", async (stage) 
   assert.deepEqual(said.filter((_, at) => at % 2 === 1).map(Number), [...Array(200).keys()]);
 });
 
+scenario("a Rust program in a page does without WebSockets", async (stage) => {
+  const ada = await visitEcho(stage, "wasm-blocked", "Ada", { webSockets: false });
+  await ada.reads(/^in room/);
+  const bob = await visitEcho(stage, "wasm-blocked", "Bob");
+  await ada.reads(/^Bob echoes: /);
+  await bob.reads(/^Ada echoes: /);
+  await ada.leaves();
+  await bob.reads(/^Ada is gone: left$/);
+});
+
 scenario("Rust programs in pages stay linked while the server is restarted", async (stage) => {
   const ada = await visitEcho(stage, "wasm-restart", "Ada");
   await ada.reads(/^in room/);

@@ -8,9 +8,22 @@ pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long a leaving client waits for the server's close frame.
 pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The largest frame taken from the server: a welcome that names 1,024 members with 1 KiB of
+/// metadata each, and room.
+pub(crate) const SERVER_FRAME_BYTES_MAX: usize = 4 << 20;
+
 /// Signals of all links that wait for the session, which takes no more while the server hasn't
 /// acknowledged those it has; when full, a link waits with its next one.
 pub(crate) const SIGNALS_OUT_MAX: usize = 256;
+
+/// What the program asks of its room and that waits for the room's task; then who asks waits.
+pub(crate) const COMMANDS_MAX: usize = 64;
+
+/// What share of a token's time may be over until a newer one is asked for, in quarters.
+pub(crate) const TOKEN_QUARTERS: u32 = 3;
+
+/// After what time the token's source is asked again if it had none.
+pub(crate) const TOKEN_PAUSE: Duration = Duration::from_secs(5);
 
 /// What waits for one link: signals from its peer and notices of its connection. When full, a
 /// signal is dropped, since one peer must not hold up the others.
@@ -69,6 +82,15 @@ pub(crate) const RESTART_GRACE: Duration = Duration::from_secs(3);
 
 /// For how long nothing may have come until ICE is restarted.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(2);
+
+/// How long after a report of a link the next one goes to the server; the newest wins.
+pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Servers that gave no address, in a report: the last ones.
+pub(crate) const CANDIDATE_ERRORS_MAX: usize = 4;
+
+/// How many connectivity checks must have been sent until their loss says something.
+pub(crate) const LOSS_CHECKS_MIN: u64 = 5;
 
 /// How often the path, the round trip and the loss of a link are looked at.
 pub(crate) const MEASURE_INTERVAL: Duration = Duration::from_secs(2);

@@ -26,6 +26,13 @@ pub enum Event {
         /// Why.
         trouble: Trouble,
     },
+    /// The packets to the peer take another way than before.
+    PathChanged {
+        /// To whom.
+        peer: Peer,
+        /// The way from now on.
+        path: Path,
+    },
     /// The peer sent a message.
     Message {
         /// The sender.

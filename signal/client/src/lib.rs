@@ -53,13 +53,14 @@ use native as platform;
 #[cfg(target_arch = "wasm32")]
 use web as platform;
 
-pub use channel::{Channel, ChannelOptions, ChannelState};
+pub use channel::{Channel, ChannelOptions, ChannelState, Messages};
 pub use error::{Error, SendError, Trouble};
 pub use event::{Data, Event};
 pub use link::{CandidateType, Path};
 pub use peer::Peer;
-pub use room::{Options, Room, join};
-pub use signal_core::protocol::{ErrorCode, LeaveReason};
+pub use room::{Options, Room, RoomState, To, TokenSource, join};
+pub use signal_core::client::{Diagnosis, RoomEvent, Transport};
+pub use signal_core::protocol::{ErrorCode, LeaveReason, Rules, RulesPatch, Writers};
 pub use signal_core::{BadId, PeerId, RoomId, Token};
 pub use stats::{Counts, Stats};
 

@@ -1,8 +1,8 @@
 //! Another member of the room, as the program sees it.
 
 use crate::channel::{Channel, ChannelOptions, ChannelState};
-use crate::link::{Input, Measures};
-use crate::{Data, Path, SendError, Stats};
+use crate::link::Input;
+use crate::{Data, Diagnosis, SendError, Stats};
 use serde_json::Value;
 use signal_core::PeerId;
 use std::fmt;
@@ -145,6 +145,24 @@ impl Peer {
         answer.await.ok()
     }
 
+    /// Why the connection is as it is: one plain sentence and what to do, from the server, which
+    /// knows what both sides and its relay know.
+    ///
+    /// Without a connection to the server it is said that there is none (`signaling_lost`).
+    pub async fn diagnosis(&self) -> Diagnosis {
+        let (ask, answer) = oneshot::channel();
+        let asked = self.shared.link.send(Input::Diagnose(ask)).await;
+        match answer.await {
+            Ok(diagnosis) if asked.is_ok() => diagnosis,
+            Ok(_) | Err(_) => Diagnosis {
+                verdict: "signaling_lost".to_owned(),
+                side: Some("yours".to_owned()),
+                text: "the server can't be asked: there is no connection to it".to_owned(),
+                advice: "wait until it is back; connections that are open stay open".to_owned(),
+            },
+        }
+    }
+
     /// It sits elsewhere now.
     pub(crate) fn move_to(&self, id: PeerId, role: Option<String>, metadata: Value) {
         *self.seat() = Seat { id, role, metadata };
@@ -189,16 +207,6 @@ impl Peer {
         let Shared { reliable, lossy, .. } = &*self.shared;
         for channel in self.channels().drain(..).chain([reliable.clone(), lossy.clone()]) {
             channel.shut(true);
-        }
-    }
-
-    /// What its link and its channels have counted.
-    pub(crate) fn stats_of(&self, path: Path, measures: &Measures) -> Stats {
-        Stats {
-            path,
-            round_trip: measures.round_trip,
-            reliable: self.shared.reliable.counts(),
-            lossy: self.shared.lossy.counts(),
         }
     }
 

@@ -1,17 +1,28 @@
 //! A seat in a room, as the program holds it; [`task`] does the work.
 
+mod asked;
+mod command;
 mod task;
 
+pub use asked::RoomState;
+pub(crate) use command::Command;
+pub use command::{To, TokenSource};
+
+use crate::config::COMMANDS_MAX;
 use crate::inbox::Inbox;
 use crate::place::Place;
 use crate::platform::{Task, spawn};
-use crate::signaling::Signaling;
-use crate::{Error, Event};
+use crate::signaling::{Hello, Signaling};
+use crate::{Error, Event, Rules, RulesPatch, Transport};
+use asked::Known;
+use command::Ask;
+use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use signal_core::{PeerId, RoomId, Token};
 use std::sync::Arc;
 use task::RoomTask;
+use tokio::sync::{mpsc, oneshot};
 
 /// How to join. `Options::default()` is good for most; new fields may be added, so fill the rest
 /// from it.
@@ -24,6 +35,20 @@ pub struct Options {
     pub relay_only: bool,
     /// Shown to be let in, where the server asks for it.
     pub token: Option<Token>,
+    /// Where tokens come from, if one alone won't do: asked instead of `token`, and again before a
+    /// token expires.
+    pub tokens: Option<TokenSource>,
+    /// What the room is to be like, if this makes it: `capacity`, `password`, `hosted` and so on
+    /// (docs/protocol.md, "Rooms").
+    pub create: Value,
+    /// The room's password.
+    pub password: Option<String>,
+    /// In a room that keeps what is said to all: tell first what was said behind this event; 0:
+    /// all that is kept.
+    pub after: Option<u64>,
+    /// What may carry the session, the best first; empty: a WebSocket, and where that doesn't get
+    /// through server-sent events or long polls.
+    pub transports: Vec<Transport>,
 }
 
 /// A seat in a room. Dropped, it leaves the room in the background; [`close`](Self::close) waits
@@ -36,6 +61,8 @@ pub struct Room {
     id: RoomId,
     peer_id: PeerId,
     inbox: Arc<Inbox>,
+    known: Arc<Known>,
+    commands: mpsc::Sender<Command>,
     task: Option<Task<()>>,
 }
 
@@ -53,14 +80,26 @@ pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error
     if !(options.metadata.is_null() || options.metadata.is_object()) {
         return Err(Error::BadMetadata);
     }
-    let metadata = Some(&options.metadata).filter(|metadata| metadata.is_object());
-    let metadata = metadata.map(to_raw_value).transpose().map_err(|_| Error::BadMetadata)?;
-    let (signaling, seat) = Signaling::join(place, id.clone(), metadata, options.token).await?;
+    let object = |value: &Value| match value.is_object() {
+        true => to_raw_value(value).map(Some).map_err(|_| Error::BadMetadata),
+        false => Ok(None),
+    };
+    let (metadata, create) = (object(&options.metadata)?, object(&options.create)?);
+    let Options { relay_only, tokens, password, after, transports, .. } = options;
+    let token = match &tokens {
+        Some(tokens) => tokens.ask().await,
+        None => options.token,
+    };
+    let room = id.clone();
+    let hello = Hello { room, metadata, token, create, password, after, transports };
+    let (signaling, seat) = Signaling::join(place, hello).await?;
     let peer_id = seat.peer.clone();
     let inbox = Arc::new(Inbox::default());
-    let task = RoomTask::new(options.relay_only, Arc::clone(&inbox));
-    let task = spawn(task.run(signaling, seat));
-    Ok(Room { id, peer_id, inbox, task: Some(task) })
+    let known = Arc::new(Known::default());
+    let (commands, asked) = mpsc::channel(COMMANDS_MAX);
+    let task = RoomTask::new(relay_only, tokens, Arc::clone(&inbox), Arc::clone(&known));
+    let task = spawn(task.run(signaling, seat, asked));
+    Ok(Room { id, peer_id, inbox, known, commands, task: Some(task) })
 }
 
 impl Room {
@@ -92,6 +131,107 @@ impl Room {
         event.inspect(|event| self.note(event))
     }
 
+    /// Who is the host, in a room that has one.
+    #[must_use]
+    pub fn host(&self) -> Option<PeerId> {
+        self.known.host()
+    }
+
+    /// Whether this client is the host.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        self.host().as_ref() == Some(&self.peer_id)
+    }
+
+    /// How often a host was made; `None`: the room has no hosts.
+    #[must_use]
+    pub fn term(&self) -> Option<u64> {
+        self.known.term()
+    }
+
+    /// The room's rules; `None`, if it has none but the server's.
+    #[must_use]
+    pub fn rules(&self) -> Option<Rules> {
+        self.known.rules()
+    }
+
+    /// The room's state, once it was set.
+    #[must_use]
+    pub fn state(&self) -> Option<RoomState> {
+        self.known.state()
+    }
+
+    /// Says something to all members, this one included, or to some, by way of the server. They get
+    /// it as [`Event::Room`].
+    ///
+    /// # Errors
+    /// As [`set_state`](Self::set_state).
+    pub async fn broadcast(&self, data: &impl Serialize, to: To) -> Result<(), Error> {
+        self.ask(Ask::Broadcast { data: raw(data)?, to }).await
+    }
+
+    /// Sets the room's state, which everybody is told, and waits until that is done. With
+    /// `if_version` only if it still has that version (0: if it was never set).
+    ///
+    /// Without a connection to the server it is done when there is one again.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it has another version by now, [`Error::Refused`],
+    /// [`Error::TooLarge`], [`Error::Busy`] and [`Error::SeatLost`].
+    pub async fn set_state(
+        &self,
+        value: &impl Serialize,
+        if_version: Option<u64>,
+    ) -> Result<(), Error> {
+        self.ask(Ask::State { value: raw(value)?, if_version }).await
+    }
+
+    /// Tells the others something else about this client.
+    ///
+    /// # Errors
+    /// [`Error::BadMetadata`], and as [`set_state`](Self::set_state).
+    pub async fn set_metadata(&self, metadata: &Value) -> Result<(), Error> {
+        if !metadata.is_object() {
+            return Err(Error::BadMetadata);
+        }
+        self.ask(Ask::Metadata(raw(metadata)?)).await
+    }
+
+    /// Changes rules of the room, as its host.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if this client isn't the host, and as [`set_state`](Self::set_state).
+    pub async fn set_rules(&self, rules: &RulesPatch) -> Result<(), Error> {
+        self.ask(Ask::Rules(raw(rules)?)).await
+    }
+
+    /// Makes another member the host, as the host.
+    ///
+    /// # Errors
+    /// As [`set_rules`](Self::set_rules).
+    pub async fn hand_over(&self, to: &PeerId) -> Result<(), Error> {
+        self.ask(Ask::Host(to.clone())).await
+    }
+
+    /// Removes a member, as the host; with `ban` it can't come back.
+    ///
+    /// # Errors
+    /// As [`set_rules`](Self::set_rules).
+    pub async fn kick(&self, peer: &PeerId, ban: bool) -> Result<(), Error> {
+        self.ask(Ask::Kick { peer: peer.clone(), ban }).await
+    }
+
+    /// Shows another token from now on, before the one that was shown expires. A refusal comes as
+    /// the end of the session, when that one does.
+    pub async fn set_token(&self, token: Token) {
+        let _ = self.commands.send(Command::SetToken(token)).await;
+    }
+
+    /// Connects to the server at once if the connection is lost, instead of after the pause.
+    pub async fn retry_now(&self) {
+        let _ = self.commands.send(Command::Retry).await;
+    }
+
     /// Leaves the room, closes all connections, and waits until nothing of them is left.
     pub async fn close(mut self) {
         self.inbox.close();
@@ -99,6 +239,13 @@ impl Room {
             // Nothing ends it, and a panic of it has been printed.
             let _ = task.await;
         }
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Ask(ask, answer);
+        self.commands.send(command).await.map_err(|_| Error::SeatLost)?;
+        answered.await.unwrap_or(Err(Error::SeatLost))
     }
 
     fn note(&mut self, event: &Event) {
@@ -115,4 +262,9 @@ impl Drop for Room {
             task.detach();
         }
     }
+}
+
+/// The JSON form of a value.
+fn raw(value: &(impl Serialize + ?Sized)) -> Result<Box<RawValue>, Error> {
+    to_raw_value(value).map_err(|error| Error::BadValue(error.to_string()))
 }

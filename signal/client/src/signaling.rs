@@ -2,12 +2,14 @@
 //! [`Session`](signal_core::client::Session) wants done is done here.
 
 use crate::Error;
-use crate::line::{Line, SocketEvent, Turn};
+use crate::line::{Line, Requests, SocketEvent, Turn};
 use crate::place::Place;
 use crate::platform::{Socket, now, random, sleep_until};
 use heliograph_base::Time;
 use serde_json::value::RawValue;
-use signal_core::client::{Config, Event, Loss, NotTaken, Output, Refusal, Seat, Session};
+use signal_core::client::{
+    Config, Event, Loss, NotTaken, Output, Request, Seat, Session, Transport,
+};
 use signal_core::{PeerId, RoomId, Token};
 use std::future::pending;
 use std::time::Duration;
@@ -25,17 +27,28 @@ pub(crate) struct Signaling {
     failure: Option<Error>,
 }
 
+/// How a seat is asked for.
+pub(crate) struct Hello {
+    pub(crate) room: RoomId,
+    pub(crate) metadata: Option<Box<RawValue>>,
+    pub(crate) token: Option<Token>,
+    pub(crate) create: Option<Box<RawValue>>,
+    pub(crate) password: Option<String>,
+    pub(crate) after: Option<u64>,
+    pub(crate) transports: Vec<Transport>,
+}
+
 impl Signaling {
     /// Connects and takes a seat.
-    pub(crate) async fn join(
-        place: Place,
-        room: RoomId,
-        metadata: Option<Box<RawValue>>,
-        token: Option<Token>,
-    ) -> Result<(Self, Seat), Error> {
+    pub(crate) async fn join(place: Place, hello: Hello) -> Result<(Self, Seat), Error> {
+        let Hello { room, metadata, token, create, password, after, transports } = hello;
         let mut session = Session::new(Config::default(), room, metadata, random());
+        session.set_entry(create, password, after);
         if let Some(token) = token {
             session.set_token(token);
+        }
+        if !transports.is_empty() {
+            session.set_transports(&transports);
         }
         let mut signaling = Self {
             session,
@@ -45,10 +58,24 @@ impl Signaling {
             heard: now(),
             failure: None,
         };
+        let mut first: Option<Error> = None;
         loop {
             match signaling.next().await {
                 Event::Joined(seat) => return Ok((signaling, seat)),
-                Event::Lost { loss, .. } | Event::Ended(loss) => return Err(signaling.error(loss)),
+                Event::Lost { loss, .. } => {
+                    let refused = matches!(loss, Loss::Refused(_));
+                    let error = signaling.error(loss);
+                    // Where nobody is, nothing else gets there either.
+                    let is_vain = refused || matches!(error, Error::Unreachable { .. });
+                    if is_vain || !signaling.session.has_untried_transport() {
+                        return Err(first.unwrap_or(error));
+                    }
+                    first.get_or_insert(error);
+                }
+                Event::Ended(loss) => {
+                    let error = signaling.error(loss);
+                    return Err(first.unwrap_or(error));
+                }
                 Event::Resumed
                 | Event::Resync(_)
                 | Event::PeerJoined(_)
@@ -58,6 +85,10 @@ impl Signaling {
                 | Event::Signal { .. }
                 | Event::Room(_)
                 | Event::Ice(_)
+                | Event::Done { .. }
+                | Event::TokenTaken { .. }
+                | Event::Diagnosed { .. }
+                | Event::Moved { .. }
                 | Event::Refused(_) => {}
             }
         }
@@ -92,6 +123,31 @@ impl Signaling {
         }
     }
 
+    /// Asks the room for something; the number of the request.
+    pub(crate) fn request(&mut self, request: Request<'_>) -> Result<u64, NotTaken> {
+        self.session.request(request)
+    }
+
+    /// Tells the server how the link to another member is.
+    pub(crate) fn report(&mut self, peer: &PeerId, link: &RawValue) {
+        self.session.report(peer, link);
+    }
+
+    /// Asks the server how the link to another member is; the number of the question.
+    pub(crate) fn diagnose(&mut self, peer: &PeerId) -> Option<u64> {
+        self.session.diagnose(peer).ok()
+    }
+
+    /// Shows this token from now on.
+    pub(crate) fn set_token(&mut self, token: Token) {
+        self.session.set_token(token);
+    }
+
+    /// Connects at once, instead of after the pause.
+    pub(crate) fn retry_now(&mut self) {
+        self.session.retry_now(now());
+    }
+
     /// Whether another signal would be taken.
     pub(crate) fn takes_signals(&self) -> bool {
         self.session.takes_signals()
@@ -106,8 +162,10 @@ impl Signaling {
     pub(crate) async fn leave(mut self) {
         self.session.leave();
         while self.obey().is_some() {}
-        if let Line::Open(socket) = self.line {
-            socket.wait_for_close().await;
+        match self.line {
+            Line::Open(socket) => socket.wait_for_close().await,
+            Line::Http(requests) => requests.finish().await,
+            Line::Closed | Line::Opening(_) => {}
         }
     }
 
@@ -116,15 +174,16 @@ impl Signaling {
         let address = self.place.address();
         match (self.failure.take(), loss) {
             (Some(failure), _) => failure,
-            (None, Loss::Refused(Refusal { code, text, retry, .. })) => {
-                Error::Refused { code, text, retry }
-            }
+            (None, Loss::Refused(refusal)) => refusal.into(),
             (None, Loss::Silent) => {
                 let after = Duration::from_secs(now().since(self.heard).as_secs());
                 Error::Timeout { address, after }
             }
             (None, Loss::Unreadable(why)) => Error::NotHeliograph { address, why },
             (None, Loss::Confused) => Error::Lost("a frame is missing".to_owned()),
+            (None, Loss::Moved) => {
+                Error::Lost("the server ends; another one takes over".to_owned())
+            }
             (None, Loss::Closed(_)) => Error::Lost("it is closed".to_owned()),
         }
     }
@@ -133,21 +192,38 @@ impl Signaling {
     fn obey(&mut self) -> Option<Event> {
         loop {
             match self.session.poll_output()? {
-                Output::Connect => {
-                    self.failure = None;
-                    self.line = Line::Opening(Box::pin(Socket::open(self.place.clone())));
-                }
-                Output::Send(text) => {
-                    if let Line::Open(socket) = &mut self.line {
-                        socket.send(text);
-                    }
-                }
+                Output::Connect(transport) => self.connect(transport),
+                Output::Send(text) => match &mut self.line {
+                    Line::Open(socket) => socket.send(text),
+                    Line::Http(requests) => requests.send(text),
+                    Line::Closed | Line::Opening(_) => {}
+                },
                 Output::Close(code) => {
                     if let Line::Open(socket) = std::mem::replace(&mut self.line, Line::Closed) {
                         socket.give_up(code);
                     }
                 }
+                Output::Event(Event::Moved { url }) => match Place::parse(&url) {
+                    Ok(place) => self.place = place,
+                    Err(error) => tracing::warn!(%error, "the server names another one"),
+                },
                 Output::Event(event) => return Some(event),
+            }
+        }
+    }
+
+    fn connect(&mut self, transport: Transport) {
+        self.failure = None;
+        match transport {
+            Transport::WebSocket => {
+                self.line = Line::Opening(Box::pin(Socket::open(self.place.clone())));
+            }
+            Transport::Events | Transport::Poll => {
+                self.is_local = self.place.is_local();
+                let requests = Requests::new(transport, self.place.clone());
+                self.line = Line::Http(Box::new(requests));
+                // There is nothing to open: it shows by the first request.
+                self.session.handle_opened(now());
             }
         }
     }
@@ -179,6 +255,7 @@ impl Signaling {
                 self.lose(now, Error::Closed { code, text }, Some(code));
             }
             SocketEvent::Broken(why) => self.lose(now, Error::Lost(why), None),
+            SocketEvent::Failed(error) => self.lose(now, error, None),
         }
     }
 

@@ -12,6 +12,15 @@ pub struct Stats {
     /// The round trip of the last connectivity check, some seconds old at most; `None` before the
     /// first.
     pub round_trip: Option<Duration>,
+    /// The share of connectivity checks that weren't answered since the peer was connected, from 0
+    /// to 1; `None` before there were enough. An estimate of what gets lost on the way and back.
+    pub loss: Option<f32>,
+    /// Bytes sent over this path, without IP and UDP.
+    pub bytes_sent: u64,
+    /// Bytes that came over this path.
+    pub bytes_received: u64,
+    /// How often another path was looked for, since the one in use failed or the network changed.
+    pub restarts: u32,
     /// Messages over the reliable channel.
     pub reliable: Counts,
     /// Messages over the lossy channel.

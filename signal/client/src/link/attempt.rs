@@ -4,6 +4,7 @@ use super::channels::{Channels, Step};
 use super::control::{CONTROL_ID, CONTROL_LABEL, Control};
 use super::negotiation::Negotiation;
 use super::pump::Pump;
+use super::report::Facts;
 use super::task::Setting;
 use super::{Failed, IceSetup, Notices, Roles};
 use crate::config::DRAIN_TIMEOUT;
@@ -26,6 +27,7 @@ pub(super) struct Attempt {
     pub(super) negotiation: Negotiation,
     /// The state of the connection allows to send.
     pub(super) is_up: bool,
+    pub(super) facts: Facts,
     setting: Setting,
     control: Channel,
     channels: Channels,
@@ -61,6 +63,7 @@ impl Attempt {
             connection: setting.config.connector.open(ice, notices).await?,
             negotiation: Negotiation::new(roles.polite),
             is_up: false,
+            facts: Facts::new(now()),
             setting: setting.clone(),
             control: Channel::new(CONTROL_LABEL, ChannelOptions::RELIABLE),
             channels: Channels::new(roles.offers),

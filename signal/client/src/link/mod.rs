@@ -4,7 +4,8 @@
 //! - [`task`]: the task itself; [`attempt`]: one connection with its channels; [`pump`]: what moves
 //!   messages;
 //! - without IO: [`negotiation`], what to do with each signal; [`channels`], the named channels;
-//!   [`control`] and [`signal`], what the peers tell each other; [`path`], which way packets take;
+//!   [`control`] and [`signal`], what the peers tell each other; [`path`], which way packets
+//!   take; [`report`], what the server is told;
 //! - the connection itself is the platform's: what it takes and says is here.
 
 mod attempt;
@@ -13,6 +14,7 @@ mod control;
 mod negotiation;
 mod path;
 mod pump;
+mod report;
 mod signal;
 mod task;
 
@@ -22,8 +24,9 @@ pub(crate) use signal::{Candidate, Description, Kind};
 use crate::config::LINK_INPUTS_MAX;
 use crate::inbox::{Closed, Inbox};
 use crate::platform::{Connector, Task, spawn};
-use crate::{Data, Peer, Stats};
+use crate::{Data, Diagnosis, Peer, Stats};
 use futures_util::stream::FuturesUnordered;
+use serde::Serialize;
 use serde_json::value::RawValue;
 use signal_core::PeerId;
 use signal_core::protocol::{IceServer, LeaveReason};
@@ -54,6 +57,8 @@ pub(crate) enum Notice {
     Candidate(Candidate),
     /// No more local candidates follow.
     Gathered,
+    /// A STUN or TURN server gave no address: why, with the code of `RTCPeerConnectionIceErrorEvent`.
+    CandidateError { url: String, code: u16, text: String },
     /// The connection is in another state.
     State(ConnectionState),
     /// A channel is open, or not any more.
@@ -92,10 +97,22 @@ pub(crate) struct Measures {
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
     pub(crate) checks: Checks,
+    /// How far DTLS has come, if the connection says so.
+    pub(crate) dtls: Option<Dtls>,
+}
+
+/// How far DTLS has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Dtls {
+    New,
+    Connecting,
+    Connected,
+    Failed,
 }
 
 /// Connectivity checks of all pairs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Checks {
     pub(crate) sent: u64,
     /// Answers that came.
@@ -164,6 +181,8 @@ pub(crate) enum Input {
     Channels,
     /// The program wants to know how the connection is doing.
     Stats(oneshot::Sender<Stats>),
+    /// The program wants to know why the connection is as it is.
+    Diagnose(oneshot::Sender<Diagnosis>),
 }
 
 /// What a link tells its room.
@@ -180,6 +199,18 @@ pub(crate) enum Word {
         /// The link's number.
         from: u64,
         seat: PeerId,
+    },
+    /// The server is to know how the link is.
+    Report {
+        /// The link's number.
+        from: u64,
+        report: Box<RawValue>,
+    },
+    /// The server is to be asked why it is so.
+    Diagnose {
+        /// The link's number.
+        from: u64,
+        answer: oneshot::Sender<Diagnosis>,
     },
 }
 

@@ -76,6 +76,18 @@ impl From<Option<Candidate>> for Signal {
 }
 
 impl Candidate {
+    /// The local address of a socket and the one that a STUN server saw of it.
+    pub(crate) fn mapping(&self) -> Option<(String, String)> {
+        let words: Vec<_> = self.candidate.split_ascii_whitespace().collect();
+        let after = |name| words.iter().position(|word| *word == name).map(|at| at + 1);
+        let word = |at: usize| words.get(at).copied();
+        if self.kind()? != CandidateType::ServerReflexive {
+            return None;
+        }
+        let base = format!("{} {}", word(after("raddr")?)?, word(after("rport")?)?);
+        Some((base, format!("{} {}", word(4)?, word(5)?)))
+    }
+
     /// How its address was found (RFC 8839 §5.1).
     pub(crate) fn kind(&self) -> Option<CandidateType> {
         let mut words = self.candidate.split_ascii_whitespace();

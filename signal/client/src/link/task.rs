@@ -3,11 +3,12 @@
 use super::attempt::Attempt;
 use super::control::Control;
 use super::negotiation::Action;
+use super::report::{CandidateError, LinkFacts};
 use super::signal::Signal;
-use super::{ConnectionState, IceSetup, Input, LinkConfig, Notice, Roles, Word};
+use super::{Checks, ConnectionState, IceSetup, Input, LinkConfig, Notice, Path, Roles, Word};
 use crate::config::{
-    CONNECT_TIMEOUT, RESTART_GRACE, RESTART_PAUSE, RESTART_PAUSE_MAX, SIGNALS_ASIDE_MAX,
-    SILENCE_MAX,
+    CONNECT_TIMEOUT, LOSS_CHECKS_MIN, MEASURE_INTERVAL, REPORT_INTERVAL, RESTART_GRACE,
+    RESTART_PAUSE, RESTART_PAUSE_MAX, SIGNALS_ASIDE_MAX, SILENCE_MAX,
 };
 use crate::inbox::Closed;
 use crate::platform::{now, random, sleep_until};
@@ -88,6 +89,15 @@ struct Link {
     /// When to try anew, since it isn't connected.
     restart: Option<Time>,
     backoff: Backoff,
+    restarts: u32,
+    /// When to look at the path again, while it is connected.
+    measure: Option<Time>,
+    path: Option<Path>,
+    /// The checks before the peer was connected, which don't count for the loss.
+    checks_before: Checks,
+    /// When the server is to be told how the link is, and when it was last.
+    report: Option<Time>,
+    reported: Time,
 }
 
 impl Link {
@@ -108,6 +118,12 @@ impl Link {
             slow: None,
             restart: None,
             backoff: Backoff::default(),
+            restarts: 0,
+            measure: None,
+            path: None,
+            checks_before: Checks::default(),
+            report: None,
+            reported: Time::START,
         }
     }
 
@@ -115,7 +131,8 @@ impl Link {
         self.begin(self.roles.offers).await?;
         loop {
             let channels = self.attempt.as_ref().and_then(Attempt::poll_timeout);
-            let due = [self.slow, self.restart, channels].into_iter().flatten().min();
+            let due = [self.slow, self.restart, self.measure, self.report, channels];
+            let due = due.into_iter().flatten().min();
             tokio::select! {
                 input = inputs.recv() => {
                     let input = input.ok_or(Closed)?;
@@ -155,6 +172,10 @@ impl Link {
             Input::NetworkChanged => self.restart = Some(now()),
             Input::Channels => self.open_wanted().await?,
             Input::Stats(asked) => self.answer_stats(asked).await,
+            Input::Diagnose(answer) => {
+                self.send_report().await?;
+                self.say(Word::Diagnose { from: self.setting.number, answer }).await?;
+            }
         }
         Ok(None)
     }
@@ -169,6 +190,12 @@ impl Link {
         }
         if self.restart.is_some_and(|restart| restart <= now()) {
             self.restart().await?;
+        }
+        if self.measure.is_some_and(|measure| measure <= now()) {
+            self.look_at_path().await?;
+        }
+        if self.report.is_some_and(|report| report <= now()) {
+            self.send_report().await?;
         }
         if let Some(attempt) = &mut self.attempt {
             attempt.handle_timeout().await?;
@@ -192,6 +219,7 @@ impl Link {
             }
         }
         self.slow = Some(now() + CONNECT_TIMEOUT);
+        self.schedule_report();
         if offers { self.offer(false).await } else { Ok(()) }
     }
 
@@ -200,6 +228,7 @@ impl Link {
         match attempt.connection.offer(restart).await {
             Ok(offer) => {
                 attempt.negotiation.handle_offered();
+                attempt.facts.offered = true;
                 self.send(offer.into()).await
             }
             Err(error) => self.report(Trouble::Local(error.to_string())),
@@ -219,6 +248,7 @@ impl Link {
             Some(attempt) => {
                 attempt.connection.set_ice(&self.ice).await;
                 tracing::debug!(peer = %self.setting.peer.id(), "ICE is restarted");
+                self.restarts += 1;
                 self.offer(true).await?;
             }
         }
@@ -298,13 +328,20 @@ impl Link {
         let Some(attempt) = &mut self.attempt else { return Ok(()) };
         let mut answers = Vec::new();
         let mut refused = None;
+        if let Some(Some(candidate)) = &signal.candidate {
+            attempt.facts.add_remote(candidate);
+        }
         for action in attempt.negotiation.handle_signal(signal) {
             let connection = &attempt.connection;
             let done = match action {
                 Action::Rollback => connection.rollback().await,
-                Action::Accept(description) => connection.accept(description).await,
+                Action::Accept(description) => {
+                    attempt.facts.answered = true;
+                    connection.accept(description).await
+                }
                 Action::Answer => match connection.answer().await {
                     Ok(answer) => {
+                        attempt.facts.offered = true;
                         answers.push(answer);
                         Ok(())
                     }
@@ -339,9 +376,14 @@ impl Link {
         match notice {
             Notice::Candidate(candidate) => {
                 self.candidates = true;
+                attempt.facts.add_local(&candidate);
                 self.send(Some(candidate).into()).await?;
             }
+            Notice::CandidateError { url, code, text } => {
+                attempt.facts.add_error(CandidateError { url, code, text });
+            }
             Notice::Gathered => {
+                attempt.facts.gathered = true;
                 self.send(None.into()).await?;
                 if !self.candidates {
                     self.report(Trouble::NoCandidates)?;
@@ -349,6 +391,8 @@ impl Link {
             }
             Notice::State(state) => {
                 attempt.is_up = state == ConnectionState::Connected;
+                attempt.facts.state = Some(state);
+                self.schedule_report();
                 return self.handle_state(state).await;
             }
             Notice::Channel { id, is_open } => {
@@ -408,8 +452,7 @@ impl Link {
         let Some(control) = data.as_text().and_then(Control::parse) else { return Ok(()) };
         if let Control::Seat(seat) = &control {
             let Ok(seat) = PeerId::parse(seat) else { return Ok(()) };
-            let word = Word::Claim { from: self.setting.number, seat };
-            return self.setting.config.words.send(word).await.map_err(|_| Closed);
+            return self.say(Word::Claim { from: self.setting.number, seat }).await;
         }
         match &mut self.attempt {
             Some(attempt) => attempt.handle_control(control).await,
@@ -419,7 +462,7 @@ impl Link {
 
     /// Tells the program that the peer is connected, if the channels are open and it doesn't know.
     async fn announce(&mut self) -> Result<(), Closed> {
-        let Some(attempt) = &self.attempt else { return Ok(()) };
+        let Some(attempt) = &mut self.attempt else { return Ok(()) };
         if self.is_connected || !attempt.is_up || !attempt.is_open() {
             return Ok(());
         }
@@ -427,6 +470,10 @@ impl Link {
             return Ok(());
         };
         attempt.start().await;
+        attempt.facts.mark_connected(now());
+        self.checks_before = attempt.connection.measures().await.checks;
+        self.path = Some(path);
+        self.measure = Some(now() + MEASURE_INTERVAL);
         let peer = self.setting.peer.clone();
         tracing::debug!(peer = %peer.id(), %path, "connected");
         self.is_connected = true;
@@ -435,6 +482,7 @@ impl Link {
         self.setting.config.inbox.push(Event::Connected { peer, path })?;
         attempt.mark_announced();
         self.mark_open(true);
+        self.schedule_report();
         self.say_claim();
         self.open_wanted().await
     }
@@ -474,14 +522,80 @@ impl Link {
         let Some(attempt) = &self.attempt else { return };
         let Some(path) = attempt.connection.path().await else { return };
         let measures = attempt.connection.measures().await;
+        let peer = &self.setting.peer;
         // Who asked may have gone on.
-        let _ = asked.send(self.setting.peer.stats_of(path, &measures));
+        let _ = asked.send(Stats {
+            path,
+            round_trip: measures.round_trip,
+            loss: loss(self.checks_before, measures.checks),
+            bytes_sent: measures.bytes_sent,
+            bytes_received: measures.bytes_received,
+            restarts: self.restarts,
+            reliable: peer.reliable().counts(),
+            lossy: peer.lossy().counts(),
+        });
+    }
+
+    /// Tells the program if the packets take another way than before.
+    async fn look_at_path(&mut self) -> Result<(), Closed> {
+        self.measure = self.is_connected.then(|| now() + MEASURE_INTERVAL);
+        let Some(attempt) = self.attempt.as_ref().filter(|_| self.is_connected) else {
+            return Ok(());
+        };
+        let path = attempt.connection.path().await;
+        if path.is_none() || path == self.path {
+            return Ok(());
+        }
+        self.path = path;
+        self.schedule_report();
+        match path {
+            Some(path) => {
+                let peer = self.setting.peer.clone();
+                self.setting.config.inbox.push(Event::PathChanged { peer, path })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The server is told soon how the link is, but not too often.
+    fn schedule_report(&mut self) {
+        let due = now().max(self.reported + REPORT_INTERVAL);
+        self.report.get_or_insert(due);
+    }
+
+    async fn send_report(&mut self) -> Result<(), Closed> {
+        self.report = None;
+        self.reported = now();
+        let Some(attempt) = &self.attempt else { return Ok(()) };
+        let measures = attempt.connection.measures().await;
+        let facts = LinkFacts {
+            relay_only: self.ice.relay_only,
+            restarts: self.restarts,
+            path: self.path.filter(|_| self.is_connected),
+            round_trip: measures.round_trip,
+            checks: measures.checks,
+            dtls: measures.dtls,
+        };
+        let report = attempt.facts.report(now(), &facts);
+        self.say(Word::Report { from: self.setting.number, report }).await
     }
 
     /// Sends a signal to the peer. Without a signaling connection it waits for the next one.
     async fn send(&self, mut signal: Signal) -> Result<(), Closed> {
         signal.link = self.attempt.as_ref().map(|attempt| attempt.tag.clone());
         let (from, data) = (self.setting.number, signal.encode());
-        self.setting.config.words.send(Word::Signal { from, data }).await.map_err(|_| Closed)
+        self.say(Word::Signal { from, data }).await
     }
+
+    async fn say(&self, word: Word) -> Result<(), Closed> {
+        self.setting.config.words.send(word).await.map_err(|_| Closed)
+    }
+}
+
+/// The share of checks that were not answered since.
+fn loss(before: Checks, now: Checks) -> Option<f32> {
+    let sent = now.sent.saturating_sub(before.sent);
+    let answered = now.answered.saturating_sub(before.answered).min(sent);
+    // The last one may be on its way.
+    (sent > LOSS_CHECKS_MIN).then(|| 1.0 - (answered + 1).min(sent) as f32 / sent as f32)
 }

@@ -60,13 +60,24 @@ impl ToSocketAddrs for LocalAddresses {
     }
 }
 
+/// The addresses that a peer elsewhere could answer to, in order.
+pub(super) fn usable_addresses() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    sorted(interfaces.iter().map(|interface| interface.ip()).filter(is_usable))
+}
+
+fn sorted(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = addresses.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
 fn choose(loopback: Loopback, interfaces: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
     let mut chosen: Vec<IpAddr> = match loopback {
         Loopback::Only => Vec::new(),
-        Loopback::Unused | Loopback::Used => interfaces.filter(is_usable).collect(),
+        Loopback::Unused | Loopback::Used => sorted(interfaces.filter(is_usable)),
     };
-    chosen.sort_unstable();
-    chosen.dedup();
     chosen.truncate(LOCAL_ADDRESSES_MAX - 1);
     if chosen.is_empty() || loopback == Loopback::Used {
         chosen.push(Ipv4Addr::LOCALHOST.into());

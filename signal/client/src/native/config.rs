@@ -2,10 +2,6 @@
 
 use std::time::Duration;
 
-/// The largest frame taken from the server: a welcome that names 1,024 members with 1 KiB of
-/// metadata each, and room.
-pub(super) const SERVER_FRAME_BYTES_MAX: usize = 4 << 20;
-
 /// Read buffer of the WebSocket. Signaling frames are small, and tungstenite's 128 KiB would stay
 /// allocated.
 pub(super) const READ_BUFFER_BYTES: usize = 16 << 10;

@@ -6,13 +6,15 @@ use super::config::{CHECK_INTERVAL, CHECKS_MAX, PEER_REFLEXIVE_WAIT, REFLEXIVE_W
 use super::runtime::KickRuntime;
 use crate::config::SEND_BUFFER_BYTES;
 use crate::link::{
-    Candidate, ConnectionState, Description, Failed, IceSetup, Kind, Measures, Notice, Notices,
+    Candidate, ConnectionState, Description, Dtls, Failed, IceSetup, Kind, Measures, Notice,
+    Notices,
 };
 use crate::{CandidateType, ChannelOptions, Path};
 use async_trait::async_trait;
 use rtc::crypto::SignatureScheme;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::certificate::CertificateParams;
+use rtc::peer_connection::transport::RTCDtlsTransportState;
 use signal_core::protocol::IceServer;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -22,9 +24,9 @@ use webrtc::error::{Error, Result};
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCCertificate,
     RTCConfigurationBuilder, RTCIceCandidate, RTCIceCandidateInit, RTCIceCandidateType,
-    RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnectionIceEvent,
-    RTCPeerConnectionState, RTCSessionDescription, RTCStatsReport, RTCStatsReportEntry,
-    SettingEngineBuilder, StatsSelector,
+    RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnectionIceErrorEvent,
+    RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, RTCStatsReport,
+    RTCStatsReportEntry, SettingEngineBuilder, StatsSelector,
 };
 use webrtc::runtime::{Runtime, TokioRuntime};
 
@@ -245,6 +247,11 @@ impl PeerConnectionEventHandler for Handler {
         }));
     }
 
+    async fn on_ice_candidate_error(&self, event: RTCPeerConnectionIceErrorEvent) {
+        let RTCPeerConnectionIceErrorEvent { url, error_code: code, error_text: text, .. } = event;
+        self.notices.notify(Notice::CandidateError { url, code, text });
+    }
+
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
             self.notices.notify(Notice::Gathered);
@@ -281,6 +288,9 @@ fn kind(candidate: &RTCIceCandidate, known: &[RTCIceCandidate]) -> Option<Candid
 fn measures(report: &RTCStatsReport) -> Measures {
     let mut measures = Measures::default();
     for entry in report.iter() {
+        if let RTCStatsReportEntry::Transport(transport) = entry {
+            measures.dtls = dtls(transport.dtls_state);
+        }
         let RTCStatsReportEntry::IceCandidatePair(pair) = entry else { continue };
         measures.checks.sent += pair.requests_sent;
         measures.checks.answered += pair.responses_received;
@@ -293,6 +303,16 @@ fn measures(report: &RTCStatsReport) -> Measures {
         }
     }
     measures
+}
+
+fn dtls(state: RTCDtlsTransportState) -> Option<Dtls> {
+    match state {
+        RTCDtlsTransportState::New => Some(Dtls::New),
+        RTCDtlsTransportState::Connecting => Some(Dtls::Connecting),
+        RTCDtlsTransportState::Connected => Some(Dtls::Connected),
+        RTCDtlsTransportState::Failed => Some(Dtls::Failed),
+        RTCDtlsTransportState::Closed | RTCDtlsTransportState::Unspecified | _ => None,
+    }
 }
 
 #[cfg(test)]

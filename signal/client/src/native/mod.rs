@@ -6,11 +6,16 @@ mod addresses;
 mod channel;
 mod config;
 mod connection;
+mod http;
+mod network;
 mod runtime;
 mod socket;
+mod stream;
 
 pub(crate) use channel::DataChannel;
 pub(crate) use connection::{Connection, Connector};
+pub(crate) use http::{Answer, Http};
+pub(crate) use network::Network;
 pub(crate) use socket::Socket;
 
 use heliograph_base::Time;

@@ -1,8 +1,9 @@
 //! A WebSocket to the server.
 
-use super::config::{READ_BUFFER_BYTES, SERVER_FRAME_BYTES_MAX};
+use super::config::READ_BUFFER_BYTES;
+use super::stream::{Io, connect, step};
 use crate::Error;
-use crate::config::{GOODBYE_TIMEOUT, STEP_TIMEOUT};
+use crate::config::{GOODBYE_TIMEOUT, SERVER_FRAME_BYTES_MAX};
 use crate::line::SocketEvent;
 use crate::place::Place;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
@@ -10,7 +11,6 @@ use signal_core::protocol::SUBPROTOCOL;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -22,9 +22,8 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 const NO_STATUS: u16 = 1005;
 
 /// An open connection. What is sent waits in it; how much that can be, the session limits.
-#[derive(Debug)]
 pub(crate) struct Socket {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Box<dyn Io>>,
     is_flushed: bool,
     is_local: bool,
 }
@@ -32,11 +31,7 @@ pub(crate) struct Socket {
 impl Socket {
     /// Connects and upgrades.
     pub(crate) async fn open(place: Place) -> Result<Box<Self>, Error> {
-        let tcp = step(&place, TcpStream::connect((&*place.host, place.port))).await?;
-        let unreachable = |reason| Error::Unreachable { address: place.address(), reason };
-        let tcp = tcp.map_err(unreachable)?;
-        tcp.set_nodelay(true).map_err(unreachable)?;
-        let is_local = tcp.peer_addr().map_err(unreachable)?.ip().is_loopback();
+        let (io, is_local) = connect(&place).await?;
         let not_ours = |error: WsError| Error::NotHeliograph {
             address: place.address(),
             why: error.to_string(),
@@ -48,7 +43,7 @@ impl Socket {
             .read_buffer_size(READ_BUFFER_BYTES)
             .max_message_size(Some(SERVER_FRAME_BYTES_MAX))
             .max_frame_size(Some(SERVER_FRAME_BYTES_MAX));
-        let upgrade = client_async_with_config(request, tcp, Some(config));
+        let upgrade = client_async_with_config(request, io, Some(config));
         let (stream, _) = step(&place, upgrade).await?.map_err(not_ours)?;
         Ok(Box::new(Self { stream, is_flushed: true, is_local }))
     }
@@ -86,7 +81,9 @@ impl Socket {
                 match self.event().await {
                     SocketEvent::Text(_) | SocketEvent::SignOfLife => {}
                     SocketEvent::Closed { .. } => break,
-                    SocketEvent::Unreadable(_) | SocketEvent::Broken(_) => return,
+                    SocketEvent::Unreadable(_)
+                    | SocketEvent::Broken(_)
+                    | SocketEvent::Failed(_) => return,
                 }
             }
             // Lets tungstenite send the close frame's answer.
@@ -138,10 +135,4 @@ fn is_wrong(error: &WsError) -> bool {
         | WsError::Http(_)
         | WsError::HttpFormat(_) => false,
     }
-}
-
-async fn step<T>(place: &Place, future: impl Future<Output = T>) -> Result<T, Error> {
-    timeout(STEP_TIMEOUT, future)
-        .await
-        .map_err(|_| Error::Timeout { address: place.address(), after: STEP_TIMEOUT })
 }

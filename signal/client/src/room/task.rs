@@ -1,24 +1,27 @@
 //! The task of a room: it holds the session with the server and the links, and brings them together
 //! anew when either side has another seat.
 
-use crate::config::{CLAIM_WAIT, SIGNALS_ASIDE_MAX, SIGNALS_OUT_MAX};
+use super::asked::{Asked, Known};
+use super::command::{Ask, Command, TokenSource};
+use crate::config::{CLAIM_WAIT, SIGNALS_ASIDE_MAX, SIGNALS_OUT_MAX, TOKEN_PAUSE, TOKEN_QUARTERS};
 use crate::inbox::{Closed, Inbox};
 use crate::link::{IceSetup, LinkConfig, LinkHandle, Roles, Word};
-use crate::platform::{Connector, Task, now, sleep_until};
+use crate::platform::{Boxed, Connector, Network, Task, now, sleep_until};
 use crate::signaling::Signaling;
-use crate::{Event, Peer};
+use crate::{Error, Event, Peer};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use heliograph_base::Time;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use signal_core::PeerId;
-use signal_core::client::{Event as SessionEvent, Member, RoomEvent, Seat};
+use signal_core::client::{Event as SessionEvent, Member, RoomEvent, RoomInfo, Seat};
 use signal_core::protocol::{IceServer, LeaveReason};
+use signal_core::{PeerId, Token};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 
 pub(super) struct RoomTask {
     config: LinkConfig,
@@ -32,6 +35,13 @@ pub(super) struct RoomTask {
     strangers: HashMap<PeerId, Stranger>,
     tasks: FuturesUnordered<Task<u64>>,
     last_link: u64,
+    known: Arc<Known>,
+    asked: Asked,
+    tokens: Option<TokenSource>,
+    /// The next token: when it is asked for, then the answer.
+    token_due: Option<Time>,
+    token: Option<Boxed<Option<Token>>>,
+    network: Network,
     /// Whether the program knows that there is no connection to the server.
     is_lost: bool,
 }
@@ -46,7 +56,12 @@ struct Stranger {
 }
 
 impl RoomTask {
-    pub(super) fn new(relay_only: bool, inbox: Arc<Inbox>) -> Self {
+    pub(super) fn new(
+        relay_only: bool,
+        tokens: Option<TokenSource>,
+        inbox: Arc<Inbox>,
+        known: Arc<Known>,
+    ) -> Self {
         let (words, heard) = mpsc::channel(SIGNALS_OUT_MAX);
         let ice = IceSetup { servers: Vec::new(), relay_only, server_is_local: false };
         Self {
@@ -58,16 +73,27 @@ impl RoomTask {
             strangers: HashMap::new(),
             tasks: FuturesUnordered::new(),
             last_link: 0,
+            known,
+            asked: Asked::default(),
+            tokens,
+            token_due: None,
+            token: None,
+            network: Network::new(),
             is_lost: false,
         }
     }
 
-    pub(super) async fn run(mut self, signaling: Signaling, seat: Seat) {
+    pub(super) async fn run(
+        mut self,
+        signaling: Signaling,
+        seat: Seat,
+        mut commands: mpsc::Receiver<Command>,
+    ) {
         let inbox = Arc::clone(&self.config.inbox);
         let mut signaling = Some(signaling);
         let work = async {
             self.sit_down(&signaling, seat)?;
-            self.work(&mut signaling).await
+            self.work(&mut signaling, &mut commands).await
         };
         tokio::select! {
             Err(Closed) = work => {}
@@ -82,10 +108,15 @@ impl RoomTask {
     }
 
     /// Runs until nobody reads the room's events any more.
-    async fn work(&mut self, signaling: &mut Option<Signaling>) -> Result<(), Closed> {
+    async fn work(
+        &mut self,
+        signaling: &mut Option<Signaling>,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> Result<(), Closed> {
         loop {
             let takes_words = signaling.as_ref().is_none_or(Signaling::takes_signals);
-            let due = self.strangers.values().map(|stranger| stranger.due).min();
+            let due = self.strangers.values().map(|stranger| stranger.due);
+            let due = due.chain(self.token_due).min();
             tokio::select! {
                 event = next(signaling) => self.handle_event(signaling, event)?,
                 Some(word) = self.heard.recv(), if takes_words => {
@@ -93,8 +124,14 @@ impl RoomTask {
                 }
                 // Links end when their peer is gone, or for good reasons of their own.
                 Some(Some(number)) = self.tasks.next() => self.handle_ended(number),
+                Some(command) = commands.recv(), if takes_words => {
+                    self.handle_command(signaling, command);
+                }
+                token = coming(&mut self.token) => self.handle_token(signaling, token),
+                () = self.network.changed() => self.handle_network_changed(signaling),
                 () = sleep_until(due.unwrap_or_default()), if due.is_some() => {
                     self.meet_strangers()?;
+                    self.ask_for_token();
                 }
             }
         }
@@ -110,12 +147,14 @@ impl RoomTask {
         match event {
             SessionEvent::Joined(seat) => {
                 self.is_lost = false;
+                self.asked.handle_session_over();
                 inbox.push(Event::SignalingRejoined { peer_id: seat.peer.clone() })?;
                 self.sit_down(signaling, seat)?;
             }
             SessionEvent::Resumed => self.handle_resumed()?,
             SessionEvent::Resync(seat) => {
                 self.handle_resumed()?;
+                self.learn(seat.about.as_deref())?;
                 self.handle_resync(seat.members)?;
             }
             SessionEvent::PeerJoined(member) => self.handle_joined(member)?,
@@ -129,11 +168,17 @@ impl RoomTask {
             }
             SessionEvent::Ice(update) => self.handle_ice(session.is_local(), &update.ice_servers),
             SessionEvent::Refused(refusal) => {
-                tracing::debug!(code = %refusal.code, text = %refusal.text, "a signal was refused");
+                tracing::debug!(code = %refusal.code, text = %refusal.text, "a request was refused");
+                self.asked.handle_refused(refusal);
             }
+            SessionEvent::Done { up_to } => self.asked.handle_done(up_to),
+            SessionEvent::TokenTaken { ttl } => self.schedule_token(ttl),
+            SessionEvent::Diagnosed { id, diagnosis } => self.asked.handle_diagnosed(id, diagnosis),
+            SessionEvent::Moved { .. } => {}
             SessionEvent::Lost { loss, pause } => {
                 let error = session.error(loss);
                 tracing::debug!(%error, ?pause, "the signaling connection is lost");
+                self.asked.handle_lost();
                 if !std::mem::replace(&mut self.is_lost, true) {
                     inbox.push(Event::SignalingLost(error))?;
                 }
@@ -141,6 +186,7 @@ impl RoomTask {
             SessionEvent::Ended(loss) => {
                 let error = session.error(loss);
                 *signaling = None;
+                self.asked.handle_session_over();
                 inbox.push(Event::SignalingEnded(error))?;
             }
         }
@@ -152,6 +198,8 @@ impl RoomTask {
     fn sit_down(&mut self, signaling: &Option<Signaling>, seat: Seat) -> Result<(), Closed> {
         let is_local = signaling.as_ref().is_some_and(Signaling::is_local);
         self.handle_ice(is_local, &seat.ice.ice_servers);
+        self.schedule_token(seat.token_ttl);
+        self.learn(seat.about.as_deref())?;
         self.strangers.clear();
         let before = std::mem::take(&mut self.seats);
         let present: HashSet<_> = seat.members.iter().map(|member| &member.peer).collect();
@@ -327,8 +375,16 @@ impl RoomTask {
         self.check_claims()
     }
 
-    /// Takes note of what the room says about a peer.
+    /// This is the room now; what was said in it before is told as if it were now.
+    fn learn(&self, about: Option<&RoomInfo>) -> Result<(), Closed> {
+        self.known.learn(about);
+        let said = about.map_or(&[][..], |about| &about.events);
+        said.iter().try_for_each(|event| self.config.inbox.push(Event::Room(event.clone())))
+    }
+
+    /// Takes note of what the room says.
     fn note(&self, event: &RoomEvent) {
+        self.known.note(event);
         if let RoomEvent::Metadata { peer, metadata } = event
             && let Some(link) = self.seats.get(peer).and_then(|number| self.links.get(number))
         {
@@ -349,12 +405,8 @@ impl RoomTask {
         match word {
             // To one who left meanwhile, it would only be refused.
             Word::Signal { from, data } => {
-                if let Some(link) = self.links.get(&from)
-                    && let Some(signaling) = signaling
-                    && let id = link.peer().id()
-                    && self.seats.get(&id) == Some(&from)
-                {
-                    signaling.signal(&id, data);
+                if let Some((peer, session)) = self.seat_of(from).zip(signaling.as_mut()) {
+                    session.signal(&peer, data);
                 }
             }
             Word::Claim { from, seat } => {
@@ -363,8 +415,86 @@ impl RoomTask {
                 }
                 self.check_claims()?;
             }
+            Word::Report { from, report } => {
+                if let Some((peer, session)) = self.seat_of(from).zip(signaling.as_mut()) {
+                    session.report(&peer, &report);
+                }
+            }
+            Word::Diagnose { from, answer } => {
+                if let Some((peer, session)) = self.seat_of(from).zip(signaling.as_mut())
+                    && let Some(id) = session.diagnose(&peer)
+                {
+                    self.asked.add_diagnosis(id, answer);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Where the far end of this link sits.
+    fn seat_of(&self, link: u64) -> Option<PeerId> {
+        let id = self.links.get(&link)?.peer().id();
+        (self.seats.get(&id) == Some(&link)).then_some(id)
+    }
+
+    fn handle_command(&mut self, signaling: &mut Option<Signaling>, command: Command) {
+        let Some(signaling) = signaling else { return };
+        match command {
+            Command::Ask(ask, answer) => self.ask(signaling, &ask, answer),
+            Command::SetToken(token) => signaling.set_token(token),
+            Command::Retry => signaling.retry_now(),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        signaling: &mut Signaling,
+        ask: &Ask,
+        answer: oneshot::Sender<Result<(), Error>>,
+    ) {
+        match signaling.request(ask.request(self.known.term().unwrap_or(0))) {
+            Ok(id) => self.asked.add(id, answer),
+            Err(why) => {
+                // Who asked may have gone on.
+                let _ = answer.send(Err(why.into()));
+            }
+        }
+    }
+
+    /// A newer token is due when most of the time of this one is over.
+    fn schedule_token(&mut self, ttl: Option<Duration>) {
+        let ttl = ttl.filter(|_| self.tokens.is_some());
+        self.token_due = ttl.map(|ttl| now() + ttl * TOKEN_QUARTERS / 4);
+    }
+
+    fn ask_for_token(&mut self) {
+        if let Some(tokens) = &self.tokens
+            && self.token_due.is_some_and(|due| due <= now())
+        {
+            self.token_due = None;
+            self.token = Some(tokens.ask());
+        }
+    }
+
+    fn handle_token(&mut self, signaling: &mut Option<Signaling>, token: Option<Token>) {
+        self.token = None;
+        match (signaling, token) {
+            (Some(signaling), Some(token)) => signaling.set_token(token),
+            (_, None) => self.token_due = Some(now() + TOKEN_PAUSE),
+            (None, Some(_)) => {}
+        }
+    }
+
+    /// The addresses are others: links look for another way, and the server is asked whether it is
+    /// still there.
+    fn handle_network_changed(&mut self, signaling: &mut Option<Signaling>) {
+        tracing::debug!("the network has changed");
+        for link in self.links.values() {
+            link.handle_network_changed();
+        }
+        if let Some(signaling) = signaling {
+            signaling.retry_now();
+        }
     }
 
     fn handle_ended(&mut self, number: u64) {
@@ -382,6 +512,14 @@ impl RoomTask {
 
 fn json(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get()).unwrap_or_default()
+}
+
+/// A token that may be on its way.
+async fn coming(token: &mut Option<Boxed<Option<Token>>>) -> Option<Token> {
+    match token {
+        Some(token) => token.await,
+        None => pending().await,
+    }
 }
 
 /// The session's next event, or never when it has ended.

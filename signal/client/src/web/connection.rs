@@ -48,13 +48,16 @@ impl Connector {
         notices: Notices,
     ) -> Result<Connection, Failed> {
         let inner = RtcPeerConnection::new_with_configuration(&configuration(setup))?;
-        let (found, changed) = (notices.clone(), notices);
+        let (found, refused, changed) = (notices.clone(), notices.clone(), notices);
         let connection = inner.clone();
         let listeners = [
             Listener::new(&inner, "icecandidate", move |event: RtcPeerConnectionIceEvent| {
                 if let Some(notice) = candidate(&event) {
                     found.notify(notice);
                 }
+            }),
+            Listener::new(&inner, "icecandidateerror", move |event: Event| {
+                refused.notify(candidate_error(&event));
             }),
             Listener::new(&inner, "connectionstatechange", move |_: Event| {
                 if let Some(state) = state(connection.connection_state()) {
@@ -69,7 +72,7 @@ impl Connector {
 /// A peer connection. Dropped, it closes.
 pub(crate) struct Connection {
     inner: RtcPeerConnection,
-    _listeners: [Listener; 2],
+    _listeners: [Listener; 3],
 }
 
 impl Connection {
@@ -197,6 +200,14 @@ fn candidate(event: &RtcPeerConnectionIceEvent) -> Option<Notice> {
     // An empty one only says that no more come of one kind.
     let candidate: Candidate = from_js(&candidate).ok()?;
     (!candidate.candidate.is_empty()).then_some(Notice::Candidate(candidate))
+}
+
+/// Reads an `RTCPeerConnectionIceErrorEvent`.
+fn candidate_error(event: &Event) -> Notice {
+    let read = |name: &str| Reflect::get(event, &name.into()).unwrap_or(JsValue::UNDEFINED);
+    let text = |name| read(name).as_string().unwrap_or_default();
+    let code = read("errorCode").as_f64().unwrap_or_default() as u16;
+    Notice::CandidateError { url: text("url"), code, text: text("errorText") }
 }
 
 fn state(state: RtcPeerConnectionState) -> Option<ConnectionState> {

@@ -6,8 +6,10 @@
 mod channel;
 mod config;
 mod connection;
+mod http;
 mod json;
 mod listener;
+mod network;
 mod report;
 mod socket;
 mod task;
@@ -15,6 +17,8 @@ mod timer;
 
 pub(crate) use channel::DataChannel;
 pub(crate) use connection::{Connection, Connector};
+pub(crate) use http::{Answer, Http};
+pub(crate) use network::Network;
 pub(crate) use socket::Socket;
 pub(crate) use task::{Task, spawn};
 pub(crate) use timer::{now, sleep_until};

@@ -1,7 +1,7 @@
 //! What an `RTCStatsReport` says that we want to know.
 
 use super::json::from_js;
-use crate::link::Measures;
+use crate::link::{Dtls, Measures};
 use crate::{CandidateType, Path};
 use js_sys::Map;
 use serde::Deserialize;
@@ -22,6 +22,7 @@ struct Entry {
     kind: String,
     // Of a transport.
     selected_candidate_pair_id: Option<String>,
+    dtls_state: Option<String>,
     // Of a candidate pair.
     local_candidate_id: String,
     remote_candidate_id: String,
@@ -62,6 +63,7 @@ impl Report {
             measures.checks.answered += pair.responses_received;
             measures.checks.heard += pair.requests_received;
         }
+        measures.dtls = self.entries.iter().find_map(Entry::dtls);
         if let Some(pair) = self.pair() {
             let seconds = pair.current_round_trip_time;
             measures.round_trip = seconds.and_then(|it| Duration::try_from_secs_f64(it).ok());
@@ -86,6 +88,16 @@ impl Report {
 }
 
 impl Entry {
+    fn dtls(&self) -> Option<Dtls> {
+        match self.dtls_state.as_deref()? {
+            "new" => Some(Dtls::New),
+            "connecting" => Some(Dtls::Connecting),
+            "connected" => Some(Dtls::Connected),
+            "failed" => Some(Dtls::Failed),
+            _ => None,
+        }
+    }
+
     fn candidate_type(&self) -> Option<CandidateType> {
         match &*self.candidate_type {
             "host" => Some(CandidateType::Host),

@@ -56,8 +56,10 @@ impl Socket {
         };
         match happening {
             Some(Happening::Opened) => Ok(socket),
+            // The server may be there all the same, and only WebSockets be blocked.
             Some(Happening::Event(_)) | None => {
-                Err(unreachable("the browser says why only in its console".to_owned()))
+                let why = "there is no WebSocket, and the browser says why only in its console";
+                Err(Error::Lost(why.to_owned()))
             }
         }
     }
