@@ -62,6 +62,12 @@ scenario("a Rust program in a page does without WebSockets", async (stage) => {
   await bob.reads(/^Ada is gone: left$/);
 });
 
+scenario("a Rust program in a page that finds no server says so", async (stage) => {
+  await stage.server.end("SIGKILL");
+  const ada = await visitEcho(stage, "wasm-nobody", "Ada");
+  await ada.reads(/^can't reach 127\.0\.0\.1:\d+: .* is the server running/);
+});
+
 scenario("Rust programs in pages stay linked while the server is restarted", async (stage) => {
   const ada = await visitEcho(stage, "wasm-restart", "Ada");
   await ada.reads(/^in room/);
