@@ -118,6 +118,16 @@ class EchoPage {
     await this.page.evaluate(sayMuch, { server: server.page, room, person, numbers, length });
   }
 
+  /** The browser says that the network is another one; waits until ICE is restarted for it. */
+  async changesNetwork() {
+    await this.page.evaluate(async () => {
+      const fragment = () => window.connections[0].localDescription.sdp.match(/ice-ufrag:.*/)[0];
+      const before = fragment();
+      window.dispatchEvent(new Event("online"));
+      while (fragment() === before) await new Promise((resume) => setTimeout(resume, 50));
+    });
+  }
+
   /** How many peer connections the page has made, and how many of them are not closed. */
   async connections() {
     return this.page.evaluate(() => ({

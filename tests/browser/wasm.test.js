@@ -68,6 +68,23 @@ scenario("a Rust program in a page that finds no server says so", async (stage) 
   await ada.reads(/^can't reach 127\.0\.0\.1:\d+: .* is the server running/);
 });
 
+scenario("a Rust program in a page restarts ICE when its network is another one", async (stage) => {
+  const ada = await visitEcho(stage, "wasm-network", "Ada");
+  await ada.reads(/^in room/);
+  const bob = await visitEcho(stage, "wasm-network", "Bob");
+  await ada.reads(/^Bob echoes: /);
+  await bob.reads(/^Ada echoes: /);
+  for (const [page, other, text] of [
+    [ada, bob, "from here"],
+    [bob, ada, "from there"],
+  ]) {
+    await page.changesNetwork();
+    await page.says(text);
+    await other.reads(new RegExp(`^${page.name} says: ${text}$`));
+    assert.deepEqual(await page.connections(), { made: 1, open: 1 });
+  }
+});
+
 scenario("Rust programs in pages stay linked while the server is restarted", async (stage) => {
   const ada = await visitEcho(stage, "wasm-restart", "Ada");
   await ada.reads(/^in room/);
