@@ -58,6 +58,7 @@ cargo test --locked --features foreign-clients,otel --test proxies
 say "browsers"
 cargo build --locked --release
 cargo build --locked --example data_channel
+cargo run --locked -p web-echo
 (cd tests/browser && npm ci --no-audit --no-fund --loglevel=error)
 HELIOGRAPH_BIN=$PWD/target/release/heliograph \
 HELIOGRAPH_EXAMPLE=$PWD/target/debug/examples/data_channel \

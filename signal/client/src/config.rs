@@ -12,10 +12,6 @@ pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// metadata each, and room.
 pub(crate) const SERVER_FRAME_BYTES_MAX: usize = 4 << 20;
 
-/// Read buffer of the WebSocket. Signaling frames are small, and tungstenite's 128 KiB would stay
-/// allocated.
-pub(crate) const READ_BUFFER_BYTES: usize = 16 << 10;
-
 /// Signals of all links that wait for the session, which takes no more while the server hasn't
 /// acknowledged those it has; when full, a link waits with its next one.
 pub(crate) const SIGNALS_OUT_MAX: usize = 256;
@@ -98,20 +94,3 @@ pub(crate) const LOSS_CHECKS_MIN: u64 = 5;
 
 /// How often the path, the round trip and the loss of a link are looked at.
 pub(crate) const MEASURE_INTERVAL: Duration = Duration::from_secs(2);
-
-/// The pause between two connectivity checks of one pair: it decides how soon a link opens.
-pub(crate) const CHECK_INTERVAL: Duration = Duration::from_millis(20);
-
-/// Checks of one pair until it is given up: 5 s, for the other side's NAT opens only with its own
-/// first check.
-pub(crate) const CHECKS_MAX: u16 = 250;
-
-/// How long a pair waits for a better one before it is taken, by its worse candidate: the outside
-/// of a NAT, an address seen by a check (which may turn out to be a relay's), a relay.
-pub(crate) const REFLEXIVE_WAIT: Duration = Duration::from_millis(200);
-pub(crate) const PEER_REFLEXIVE_WAIT: Duration = Duration::from_millis(300);
-pub(crate) const RELAY_WAIT: Duration = Duration::from_secs(1);
-
-/// Local addresses that are bound for one link, each with an allocation at each TURN server. On a
-/// host with more, the rest is left out.
-pub(crate) const LOCAL_ADDRESSES_MAX: usize = 8;

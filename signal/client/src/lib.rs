@@ -26,6 +26,9 @@
 //!
 //! The protocol's frames come from `signal-core`, WebRTC from crate `webrtc`. TURN goes over UDP
 //! only, and the server is reached without TLS.
+//!
+//! On `wasm32-unknown-unknown` it runs in a page, on what the browser has instead; what differs is
+//! in docs/sdk-rust-web.md.
 
 mod channel;
 mod config;
@@ -62,3 +65,11 @@ pub use signal_core::protocol::{
 };
 pub use signal_core::{BadId, PeerId, RoomId, Token};
 pub use stats::{Counts, Stats};
+
+/// Programs can keep these wherever they like, in browsers too.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Room>();
+    is_shared::<Peer>();
+    is_shared::<Channel>();
+};

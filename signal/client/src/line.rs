@@ -21,6 +21,7 @@ pub(crate) enum Line {
 pub(crate) enum SocketEvent {
     Text(String),
     /// Something else came, such as a ping (already answered).
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "browsers hide pings"))]
     SignOfLife,
     /// The server doesn't speak the protocol: why.
     Unreadable(String),

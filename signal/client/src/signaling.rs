@@ -67,16 +67,15 @@ impl Signaling {
                     let refused = matches!(loss, Loss::Refused(_));
                     let error = signaling.error(loss);
                     // Where nobody is, nothing else gets there either.
-                    let is_vain = refused || matches!(error, Error::Unreachable { .. });
-                    if is_vain || !signaling.session.has_untried_transport() {
+                    if refused || matches!(error, Error::Unreachable { .. }) {
+                        return Err(error);
+                    }
+                    if !signaling.session.has_untried_transport() {
                         return Err(first.unwrap_or(error));
                     }
                     first.get_or_insert(error);
                 }
-                Event::Ended(loss) => {
-                    let error = signaling.error(loss);
-                    return Err(first.unwrap_or(error));
-                }
+                Event::Ended(loss) => return Err(signaling.error(loss)),
                 Event::Resumed
                 | Event::Resync(_)
                 | Event::PeerJoined(_)

@@ -206,6 +206,10 @@ impl Attempt {
         Ok(())
     }
 
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(clippy::arc_with_non_send_sync, reason = "a page has one thread, others more")
+    )]
     async fn make(&mut self, id: u16, channel: Channel) -> Result<(), Failed> {
         let end = self.connection.channel(id, channel.label(), channel.options()).await?;
         let inner = Arc::new(end);

@@ -40,6 +40,7 @@ pub(crate) struct IceSetup {
     pub(crate) servers: Vec<IceServer>,
     pub(crate) relay_only: bool,
     /// Whether the signaling server is on this machine: then its relay is too, and so may be peers.
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "browsers bind what they like"))]
     pub(crate) server_is_local: bool,
 }
 

@@ -84,8 +84,10 @@ impl Candidate {
         if self.kind()? != CandidateType::ServerReflexive {
             return None;
         }
-        let base = format!("{} {}", word(after("raddr")?)?, word(after("rport")?)?);
-        Some((base, format!("{} {}", word(4)?, word(5)?)))
+        let (address, port) = (word(after("raddr")?)?, word(after("rport")?)?);
+        // A browser that hides its addresses shows all sockets as this one.
+        let is_hidden = port == "0";
+        (!is_hidden).then_some((format!("{address} {port}"), format!("{} {}", word(4)?, word(5)?)))
     }
 
     /// How its address was found (RFC 8839 §5.1).
@@ -134,6 +136,18 @@ mod tests {
         let last = parse(r#"{"candidate":null,"link":"k3"}"#);
         assert_eq!(last, Signal { link: Some("k3".to_owned()), ..Signal::from(None) });
         assert_eq!(parse("{}"), Signal::default());
+    }
+
+    #[test]
+    fn sockets_that_a_browser_hides_are_not_taken_for_one() {
+        let mapping = |socket: &str| {
+            let candidate =
+                format!("candidate:1 1 udp 2 203.0.113.9 4000 typ srflx {socket} generation 0");
+            Candidate { candidate, ..Candidate::default() }.mapping()
+        };
+        let known = ("10.0.0.2 5000".to_owned(), "203.0.113.9 4000".to_owned());
+        assert_eq!(mapping("raddr 10.0.0.2 rport 5000"), Some(known));
+        assert_eq!(mapping("raddr 0.0.0.0 rport 0"), None);
     }
 
     #[test]

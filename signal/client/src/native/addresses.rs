@@ -1,6 +1,6 @@
 //! The local addresses of a link's sockets.
 
-use crate::config::LOCAL_ADDRESSES_MAX;
+use super::config::LOCAL_ADDRESSES_MAX;
 use crate::link::IceSetup;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};

@@ -2,10 +2,9 @@
 
 use super::addresses::LocalAddresses;
 use super::channel::DataChannel;
+use super::config::{CHECK_INTERVAL, CHECKS_MAX, PEER_REFLEXIVE_WAIT, REFLEXIVE_WAIT, RELAY_WAIT};
 use super::runtime::KickRuntime;
-use crate::config::{
-    CHECK_INTERVAL, CHECKS_MAX, PEER_REFLEXIVE_WAIT, REFLEXIVE_WAIT, RELAY_WAIT, SEND_BUFFER_BYTES,
-};
+use crate::config::SEND_BUFFER_BYTES;
 use crate::link::{
     Candidate, ConnectionState, Description, Failed, IceSetup, Kind, Measures, Notice, Notices,
 };

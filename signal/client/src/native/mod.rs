@@ -4,6 +4,7 @@
 
 mod addresses;
 mod channel;
+mod config;
 mod connection;
 mod http;
 mod network;

@@ -1,8 +1,9 @@
 //! A WebSocket to the server.
 
+use super::config::READ_BUFFER_BYTES;
 use super::stream::{Io, connect, step};
 use crate::Error;
-use crate::config::{GOODBYE_TIMEOUT, READ_BUFFER_BYTES, SERVER_FRAME_BYTES_MAX};
+use crate::config::{GOODBYE_TIMEOUT, SERVER_FRAME_BYTES_MAX};
 use crate::line::SocketEvent;
 use crate::place::Place;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
