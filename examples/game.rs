@@ -180,7 +180,7 @@ impl Game {
                 self.skipped += 1;
             }
         }
-        if self.frame % REPORT == 0 {
+        if self.frame.is_multiple_of(REPORT) {
             self.report();
         }
     }
@@ -200,7 +200,19 @@ impl Game {
                     self.left.truncate(LEFT_MAX);
                 }
             }
-            _ => {}
+            Event::PathChanged { peer, path } => println!("{} now {path}", label(&peer)),
+            // The server may be gone: those who play go on.
+            Event::SignalingLost(_)
+            | Event::SignalingResumed
+            | Event::SignalingRejoined { .. }
+            | Event::SignalingEnded(_)
+            | Event::PeerRejoined { .. }
+            | Event::PeerAway(_)
+            | Event::PeerBack(_)
+            | Event::ChannelOpened { .. }
+            | Event::Message { .. }
+            | Event::Room(_)
+            | _ => {}
         }
     }
 

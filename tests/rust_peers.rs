@@ -4,7 +4,9 @@
 
 mod support;
 
-use heliograph_client::{CandidateType, Event, LeaveReason, Options, Path, Peer, Room, join};
+use heliograph_client::{
+    CandidateType, ChannelOptions, Event, LeaveReason, Options, Path, Peer, Room, join,
+};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -144,6 +146,45 @@ async fn a_cut_line_is_resumed_and_nobody_notices_but_by_events() {
     }
     assert_eq!(ada.peer_id(), &before);
     exchange(&to_bob, &mut bob).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relayed_peers_get_through_again_when_their_relay_is_back() {
+    let relay = ["relay", "--user", "ada:secret", "--turn"];
+    let first = Heliograph::start(&[&relay[..], &["127.0.0.1:0"]].concat());
+    let url = first.announced("TURN").to_owned();
+    let address = url.trim_start_matches("turn:").trim_end_matches("?transport=udp");
+    let turn = format!("{url} ada secret");
+    let signal = ["signal", "--http", "127.0.0.1:0", "--ice-server", &turn];
+    let server = Heliograph::start(&signal);
+    let ((mut ada, to_bob, path), (mut bob, _, _)) = pair(&server, true).await;
+    assert!(path.is_relayed());
+    let files = to_bob.channel("files", ChannelOptions::RELIABLE);
+    files.opened().await.expect("a channel");
+    drop(first);
+    let event = next(&mut ada).await;
+    assert!(matches!(event, Event::Disconnected { .. }), "{event:?}");
+    // What is sent meanwhile waits.
+    files.send("meanwhile").await.expect("a channel that is not closed");
+    let _again = Heliograph::start(&[&relay[..], &[address]].concat());
+    loop {
+        match next(&mut bob).await {
+            Event::Message { channel, data, .. } => {
+                break assert_eq!((channel.label(), data.as_text()), ("files", Some("meanwhile")));
+            }
+            Event::ChannelOpened { .. } | Event::Connected { .. } | Event::Disconnected { .. } => {}
+            event => panic!("{event:?}"),
+        }
+    }
+    let stats = timeout(PATIENCE, async {
+        loop {
+            if let Some(stats) = to_bob.stats().await {
+                return stats;
+            }
+        }
+    });
+    let stats = stats.await.expect("a connection");
+    assert!(stats.restarts > 0 && stats.path.is_relayed(), "{stats:?}");
 }
 
 /// A line to the server that can be cut: what is on the way is lost, and nothing gets through until

@@ -50,7 +50,9 @@ async fn a_room_is_made_ruled_and_handed_over_on_each_transport() -> Result<(), 
     for transport in TRANSPORTS {
         let server = start(&[]);
         let options = Options {
-            create: json!({"hosted": true, "password": "mellon", "history": 9, "state": {"turn": 0}}),
+            create: json!({
+                "hosted": true, "password": "mellon", "history": 9, "state": {"turn": 0},
+            }),
             password: Some("mellon".to_owned()),
             transports: vec![transport],
             ..Options::default()

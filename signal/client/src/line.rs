@@ -63,7 +63,7 @@ pub(crate) struct Requests {
     line: HttpLine,
     http: Http,
     sending: Option<Boxed<Result<(u16, String), Error>>>,
-    listening: Option<Boxed<Result<(Answer, Option<Bytes>), Error>>>,
+    listening: Option<Boxed<Result<Heard, Error>>>,
     /// What has come of the answer that is listened to.
     heard: Vec<u8>,
 }
@@ -160,6 +160,9 @@ impl Requests {
     }
 }
 
+/// A part of an answer, and the answer, of which there may be more.
+type Heard = (Answer, Option<Bytes>);
+
 /// The largest answer: a `welcome` that names a whole room, and room.
 const ANSWER_BYTES_MAX: usize = crate::config::SERVER_FRAME_BYTES_MAX;
 
@@ -171,7 +174,7 @@ async fn next<T>(future: &mut Option<Boxed<T>>) -> T {
     }
 }
 
-async fn next_part(mut answer: Answer) -> Result<(Answer, Option<Bytes>), Error> {
+async fn next_part(mut answer: Answer) -> Result<Heard, Error> {
     let part = answer.part().await?;
     Ok((answer, part))
 }

@@ -106,7 +106,7 @@ impl Attempt {
     /// Tells the other side something about the link.
     pub(super) fn say(&self, control: Control) {
         if let Err(error) = self.control.try_send(control.encode()) {
-            tracing::debug!(peer = %self.setting.peer.id(), %error, "a control message is left out");
+            tracing::debug!(peer = %self.setting.peer.id(), %error, "a word is left out");
         }
     }
 

@@ -1,11 +1,11 @@
 //! The link to one peer: a task that negotiates its connection, watches over it and moves its
 //! messages. It outlives the seats of both: as long as it is open, they stay connected.
 //!
-//! - [`task`]: the task itself; [`attempt`]: one connection with its channels; [`pump`]: what moves
-//!   messages;
+//! - [`task`]: the task itself, and [`watch`], what it says of itself; [`attempt`]: one connection
+//!   with its channels; [`pump`]: what moves messages;
 //! - without IO: [`negotiation`], what to do with each signal; [`channels`], the named channels;
-//!   [`control`] and [`signal`], what the peers tell each other; [`path`], which way packets
-//!   take; [`report`], what the server is told;
+//!   [`control`] and [`signal`], what the peers tell each other; [`path`], which way packets take;
+//!   [`report`], what the server is told;
 //! - the connection itself is the platform's: what it takes and says is here.
 
 mod attempt;
@@ -17,6 +17,7 @@ mod pump;
 mod report;
 mod signal;
 mod task;
+mod watch;
 
 pub use path::{CandidateType, Path};
 pub(crate) use signal::{Candidate, Description, Kind};
@@ -56,7 +57,7 @@ pub(crate) enum Notice {
     Candidate(Candidate),
     /// No more local candidates follow.
     Gathered,
-    /// A STUN or TURN server gave no address: why, with the code of `RTCPeerConnectionIceErrorEvent`.
+    /// A STUN or TURN server gave no address: why, as `RTCPeerConnectionIceErrorEvent` says it.
     CandidateError { url: String, code: u16, text: String },
     /// The connection is in another state.
     State(ConnectionState),

@@ -3,16 +3,15 @@
 use super::attempt::Attempt;
 use super::control::Control;
 use super::negotiation::Action;
-use super::report::LinkFacts;
 use super::signal::Signal;
 use super::{ConnectionState, IceSetup, Input, LinkConfig, Notice, Path, Roles, Word};
 use crate::config::{
-    CONNECT_TIMEOUT, LOSS_CHECKS_MIN, MEASURE_INTERVAL, REPORT_INTERVAL, RESTART_GRACE,
-    RESTART_PAUSE, RESTART_PAUSE_MAX, SIGNALS_ASIDE_MAX, SILENCE_MAX,
+    CONNECT_TIMEOUT, MEASURE_INTERVAL, RESTART_GRACE, RESTART_PAUSE, RESTART_PAUSE_MAX,
+    SIGNALS_ASIDE_MAX, SILENCE_MAX,
 };
 use crate::inbox::Closed;
 use crate::platform::{now, random, sleep_until};
-use crate::{Data, Event, Peer, Stats, Trouble};
+use crate::{Data, Event, Peer, Trouble};
 use heliograph_base::Time;
 use serde_json::value::RawValue;
 use signal_core::PeerId;
@@ -63,11 +62,11 @@ pub(super) async fn run(
     }
 }
 
-struct Link {
-    setting: Setting,
+pub(super) struct Link {
+    pub(super) setting: Setting,
     roles: Roles,
-    ice: Arc<IceSetup>,
-    attempt: Option<Attempt>,
+    pub(super) ice: Arc<IceSetup>,
+    pub(super) attempt: Option<Attempt>,
     /// How many connections there were.
     attempts: u64,
     /// Which of its connections the peer means.
@@ -83,21 +82,21 @@ struct Link {
     /// Whether there is any local candidate.
     candidates: bool,
     /// The last word to the program: whether the peer is connected.
-    is_connected: bool,
+    pub(super) is_connected: bool,
     /// When to say that it takes long.
     slow: Option<Time>,
     /// When to try anew, since it isn't connected.
     restart: Option<Time>,
     backoff: Backoff,
-    restarts: u32,
+    pub(super) restarts: u32,
     /// When to look at the path again, while it is connected.
-    measure: Option<Time>,
-    path: Option<Path>,
+    pub(super) measure: Option<Time>,
+    pub(super) path: Option<Path>,
     /// The checks before the peer was connected, which don't count for the loss.
-    checks_before: Checks,
+    pub(super) checks_before: Checks,
     /// When the server is to be told how the link is, and when it was last.
-    report: Option<Time>,
-    reported: Time,
+    pub(super) report: Option<Time>,
+    pub(super) reported: Time,
 }
 
 impl Link {
@@ -518,68 +517,6 @@ impl Link {
         }
     }
 
-    async fn answer_stats(&self, asked: oneshot::Sender<Stats>) {
-        let Some(attempt) = &self.attempt else { return };
-        let Some(path) = attempt.connection.path().await else { return };
-        let measures = attempt.connection.measures().await;
-        let peer = &self.setting.peer;
-        // Who asked may have gone on.
-        let _ = asked.send(Stats {
-            path,
-            round_trip: measures.round_trip,
-            loss: loss(self.checks_before, measures.checks),
-            bytes_sent: measures.bytes_sent,
-            bytes_received: measures.bytes_received,
-            restarts: self.restarts,
-            reliable: peer.reliable().counts(),
-            lossy: peer.lossy().counts(),
-        });
-    }
-
-    /// Tells the program if the packets take another way than before.
-    async fn look_at_path(&mut self) -> Result<(), Closed> {
-        self.measure = self.is_connected.then(|| now() + MEASURE_INTERVAL);
-        let Some(attempt) = self.attempt.as_ref().filter(|_| self.is_connected) else {
-            return Ok(());
-        };
-        let path = attempt.connection.path().await;
-        if path.is_none() || path == self.path {
-            return Ok(());
-        }
-        self.path = path;
-        self.schedule_report();
-        match path {
-            Some(path) => {
-                let peer = self.setting.peer.clone();
-                self.setting.config.inbox.push(Event::PathChanged { peer, path })
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// The server is told soon how the link is, but not too often.
-    fn schedule_report(&mut self) {
-        let due = now().max(self.reported + REPORT_INTERVAL);
-        self.report.get_or_insert(due);
-    }
-
-    async fn send_report(&mut self) -> Result<(), Closed> {
-        self.report = None;
-        self.reported = now();
-        let Some(attempt) = &self.attempt else { return Ok(()) };
-        let measures = attempt.connection.measures().await;
-        let facts = LinkFacts {
-            relay_only: self.ice.relay_only,
-            restarts: self.restarts,
-            path: self.path.filter(|_| self.is_connected),
-            round_trip: measures.round_trip,
-            checks: measures.checks,
-            dtls: measures.dtls,
-        };
-        let report = Box::new(attempt.facts.report(now(), &facts));
-        self.say(Word::Report { from: self.setting.number, report }).await
-    }
-
     /// Sends a signal to the peer. Without a signaling connection it waits for the next one.
     async fn send(&self, mut signal: Signal) -> Result<(), Closed> {
         signal.link = self.attempt.as_ref().map(|attempt| attempt.tag.clone());
@@ -587,15 +524,7 @@ impl Link {
         self.say(Word::Signal { from, data }).await
     }
 
-    async fn say(&self, word: Word) -> Result<(), Closed> {
+    pub(super) async fn say(&self, word: Word) -> Result<(), Closed> {
         self.setting.config.words.send(word).await.map_err(|_| Closed)
     }
-}
-
-/// The share of checks that were not answered since.
-fn loss(before: Checks, now: Checks) -> Option<f32> {
-    let sent = now.sent.saturating_sub(before.sent);
-    let answered = now.answered.saturating_sub(before.answered).min(sent);
-    // The last one may be on its way.
-    (sent > LOSS_CHECKS_MIN).then(|| 1.0 - (answered + 1).min(sent) as f32 / sent as f32)
 }

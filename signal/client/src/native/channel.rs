@@ -58,7 +58,7 @@ impl DataChannel {
         Ok(())
     }
 
-    /// Waits until what was sent has arrived or is given up: a channel that is closed sends no more.
+    /// Waits until what was sent has arrived or is given up: once closed, it sends no more.
     pub(crate) async fn flush(&self) {
         while self.inner.outstanding_bytes().await.is_ok_and(|bytes| bytes > 0) {
             sleep(FLUSH_INTERVAL).await;

@@ -1,5 +1,5 @@
-//! The runtime that webrtc's driver runs on: tokio, with remedies for relayed data and for the first
-//! message.
+//! The runtime that webrtc's driver runs on: tokio, with remedies for relayed data and for the
+//! first message.
 //!
 //! webrtc 0.21.1 flushes its writes before it processes what came through TURN, so the answer to
 //! relayed data stays until the driver's next timer, 200 ms later: channels open after seconds, and

@@ -168,7 +168,7 @@ impl RoomTask {
             }
             SessionEvent::Ice(update) => self.handle_ice(session.is_local(), &update.ice_servers),
             SessionEvent::Refused(refusal) => {
-                tracing::debug!(code = %refusal.code, text = %refusal.text, "a request was refused");
+                tracing::debug!(code = %refusal.code, text = %refusal.text, "refused");
                 self.asked.handle_refused(refusal);
             }
             SessionEvent::Done { up_to } => self.asked.handle_done(up_to),

@@ -1,10 +1,11 @@
 //! What an `RTCStatsReport` says that we want to know.
 
 use super::json::from_js;
-use crate::link::{Dtls, Measures};
+use crate::link::Measures;
 use crate::{CandidateType, Path};
 use js_sys::Map;
 use serde::Deserialize;
+use signal_core::protocol::DtlsState;
 use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -88,12 +89,12 @@ impl Report {
 }
 
 impl Entry {
-    fn dtls(&self) -> Option<Dtls> {
+    fn dtls(&self) -> Option<DtlsState> {
         match self.dtls_state.as_deref()? {
-            "new" => Some(Dtls::New),
-            "connecting" => Some(Dtls::Connecting),
-            "connected" => Some(Dtls::Connected),
-            "failed" => Some(Dtls::Failed),
+            "new" => Some(DtlsState::New),
+            "connecting" => Some(DtlsState::Connecting),
+            "connected" => Some(DtlsState::Connected),
+            "failed" => Some(DtlsState::Failed),
             _ => None,
         }
     }

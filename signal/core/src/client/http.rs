@@ -133,7 +133,11 @@ impl HttpLine {
         self.is_sending = false;
         let is_hello = self.held.is_none();
         match serde_json::from_str::<Vec<&RawValue>>(body) {
-            Ok(frames) => frames.into_iter().for_each(|frame| self.take(frame.get())),
+            // What was carried out is said where refusals are too: by what is listened to.
+            Ok(frames) => {
+                let frames = frames.into_iter().map(RawValue::get);
+                frames.filter(|frame| !is_ack(frame)).for_each(|frame| self.take(frame));
+            }
             // The session knows what to make of a refused seat.
             Err(_) if is_hello && is_frame(body) => self.take(body),
             Err(_) => return self.break_off(&format!("a request was answered with {status}")),
@@ -236,6 +240,10 @@ impl HttpLine {
     }
 }
 
+fn is_ack(frame: &str) -> bool {
+    matches!(ServerFrame::parse(frame), Ok(ServerFrame::Ack { .. }))
+}
+
 fn is_frame(body: &str) -> bool {
     ServerFrame::parse(body).is_ok()
 }
@@ -276,7 +284,7 @@ mod tests {
         }
         let send = |body| HttpOutput::Send(request("v1/send?session=demo:me", Some(body)));
         assert_eq!(outputs(&mut line), [send(r#"[{"type":"ping"}]"#)]);
-        line.handle_sent(200, r#"[{"type":"pong"}]"#);
+        line.handle_sent(200, r#"[{"type":"pong"},{"type":"ack","ack":0}]"#);
         let pong = HttpOutput::Frame(r#"{"type":"pong"}"#.to_owned());
         assert_eq!(outputs(&mut line), [pong, send(r#"[{"type":"ping"},{"type":"ping"}]"#)]);
         assert!(!line.is_sent());

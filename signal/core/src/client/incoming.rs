@@ -29,6 +29,7 @@ impl Session {
     /// The server has carried out all numbered requests up to this one.
     pub(super) fn ack(&mut self, ack: u64) {
         if self.held.as_mut().is_some_and(|held| held.kept.ack(ack)) {
+            self.owed = None;
             self.tell(Event::Done { up_to: ack });
         }
     }
@@ -67,6 +68,7 @@ impl Session {
                 self.held = Some(held(welcome, came)?);
                 self.once = self.dice.random();
                 self.enter(now);
+                self.owed = None;
                 let seat = Seat::read(welcome)?;
                 if let (Some(after), Some(about)) = (&mut self.entry.after, &seat.about) {
                     *after = about.last_event.unwrap_or(*after);
@@ -76,7 +78,7 @@ impl Session {
             ServerFrame::Resumed { ack } => {
                 self.enter(now);
                 self.tell(Event::Resumed);
-                self.send_again(*ack);
+                self.send_again(now, *ack);
             }
             ServerFrame::Resync(state) => return self.resync(now, seq, state, bytes),
             ServerFrame::Error(error) => self.handle_refused_entry(now, error),
@@ -137,7 +139,7 @@ impl Session {
         let seat = Seat::read(state)?;
         self.enter(now);
         self.tell(Event::Resync(seat));
-        self.send_again(state.ack);
+        self.send_again(now, state.ack);
         Ok(())
     }
 
