@@ -110,42 +110,48 @@ impl Ties {
     /// Passes on what was checked; the refusal, if there is one.
     pub(crate) fn conclude(&mut self, checked: Checked) -> Option<Event> {
         let Checked { request, outcome } = checked;
-        match request {
-            Request::Join(mut join) => {
-                let id = join.id;
-                let Admitted { mut grant, who } = match outcome {
-                    Ok(admitted) => admitted,
-                    Err(denied) => return Some(denied.event(id)),
-                };
-                let admission = &self.edges.admission;
-                let place = who.map(|who| admission.join_as(self.edges.now(), who));
-                match place.transpose() {
-                    Ok(place) => grant.hold = place.map(Hold::new),
-                    Err(refused) => return Some(refused.event(id)),
-                }
-                (join.token, join.grant) = (None, Some(Box::new(grant)));
-                let message = self.message(Request::Join(join));
-                self.ask(Wish::Join, id, message, Ok(()))
-            }
-            Request::Renew(mut renew) => {
-                let id = renew.id;
-                match outcome {
-                    Ok(admitted) => renew.grant = Some(Box::new(admitted.grant)),
-                    Err(denied) => return Some(denied.event(id)),
-                }
-                let message = self.message(Request::Renew(renew));
-                self.ask(Wish::Renew, id, message, Ok(()))
-            }
-            Request::Resume(_)
-            | Request::Ack(_)
-            | Request::Signal(_)
-            | Request::Room(_)
-            | Request::Report(_)
-            | Request::Diagnose(_)
-            | Request::Unreadable { .. }
-            | Request::Leave(_)
-            | Request::Detach(_) => None,
+        if let Request::Join(join) = request {
+            self.conclude_join(join, outcome)
+        } else if let Request::Renew(renew) = request {
+            self.conclude_renew(renew, outcome)
+        } else {
+            None
         }
+    }
+
+    fn conclude_join(
+        &mut self,
+        mut join: Box<Join>,
+        outcome: Result<Admitted, Denied>,
+    ) -> Option<Event> {
+        let id = join.id;
+        let Admitted { mut grant, who } = match outcome {
+            Ok(admitted) => admitted,
+            Err(denied) => return Some(denied.event(id)),
+        };
+        let admission = &self.edges.admission;
+        let place = who.map(|who| admission.join_as(self.edges.now(), who));
+        match place.transpose() {
+            Ok(place) => grant.hold = place.map(Hold::new),
+            Err(refused) => return Some(refused.event(id)),
+        }
+        (join.token, join.grant) = (None, Some(Box::new(grant)));
+        let message = self.message(Request::Join(join));
+        self.ask(Wish::Join, id, message, Ok(()))
+    }
+
+    fn conclude_renew(
+        &mut self,
+        mut renew: Box<Renew>,
+        outcome: Result<Admitted, Denied>,
+    ) -> Option<Event> {
+        let id = renew.id;
+        match outcome {
+            Ok(admitted) => renew.grant = Some(Box::new(admitted.grant)),
+            Err(denied) => return Some(denied.event(id)),
+        }
+        let message = self.message(Request::Renew(renew));
+        self.ask(Wish::Renew, id, message, Ok(()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a client says of its link to another member: the `link` of a `report`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One end's view of a peer connection. Everything may be missing, and what this version doesn't
 /// know is left out.
@@ -11,7 +11,7 @@ pub struct Link {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<LinkState>,
     /// For how many seconds it has been trying or there.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub for_s: Option<f64>,
     /// Whether it may only go by a relay.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,7 +167,7 @@ pub struct Path {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub protocol: String,
     /// The round trip.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
 }
 
@@ -216,9 +216,26 @@ impl Link {
     }
 }
 
+/// The largest time that a report may name; another one is left out.
+const NUMBER_MAX: f64 = 1e9;
+
+/// Reads a time that makes sense, to a thousandth: so it reads the same after it was written.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    let number: Option<f64> = Deserialize::deserialize(from)?;
+    let sensible = number.filter(|number| (0.0..=NUMBER_MAX).contains(number));
+    Ok(sensible.map(|number| (number * 1000.0).round() / 1000.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_that_make_no_sense_are_left_out_and_others_read_back_as_written() {
+        let of = |text: &str| Link::read(&format!(r#"{{"for_s":{text}}}"#), 2048).unwrap().for_s;
+        assert_eq!(["-1", "1e300", "null"].map(of), [None; 3]);
+        assert_eq!(["12.3456", "1e9", "0"].map(of), [Some(12.346), Some(1e9), Some(0.0)]);
+    }
 
     #[test]
     fn a_link_reads_back_as_it_was_written() {
