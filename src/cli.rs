@@ -4,18 +4,13 @@
 //! the settings mean together is decided in `config.rs`.
 
 use crate::auth::{AuthModeText, ExpiryText, OriginText, PeerTakenText, TokenArgs, UrlText};
+use crate::texts::{
+    CidrText, IceServerText, NetworkText, PortRange, SecretText, UserText, one_or_many,
+};
 use crate::webhooks::HookEventText;
-use heliograph_base::Secret;
-use relay_core::{Cidr, StaticUser};
 use serde::Deserialize;
-use serde::de::{SeqAccess, Visitor};
-use signal_server::{IceServer, Network};
-use std::fmt;
-use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 /// One program with which two peers meet anywhere: WebRTC signaling and a STUN/TURN relay.
 #[derive(Debug, clap::Parser)]
@@ -413,6 +408,11 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_CLIENT_FRAMES", value_name = "N")]
     pub(crate) client_frames: Option<u64>,
 
+    /// For how many seconds the TURN credentials of a seat are good; new ones come before
+    /// [default: 43200]
+    #[arg(long, global = true, env = "HELIOGRAPH_ICE_TTL_S", value_name = "N")]
+    pub(crate) ice_ttl_s: Option<u64>,
+
     /// For how many seconds SIGTERM lets signaling go on, after it told all clients to go elsewhere
     /// [default: 0]
     #[arg(long, global = true, env = "HELIOGRAPH_DRAIN_S", value_name = "N")]
@@ -443,6 +443,15 @@ pub(crate) struct Settings {
     /// What to log: error, warn, info, debug or trace, also by part: info,relay_server=debug
     #[arg(long, global = true, env = "HELIOGRAPH_LOG", value_name = "LEVEL")]
     pub(crate) log: Option<String>,
+
+    /// Where traces go by OTLP over HTTP, in builds with the feature otel:
+    /// http://127.0.0.1:4318/v1/traces
+    #[arg(long, global = true, env = "HELIOGRAPH_OTLP_URL", value_name = "URL")]
+    pub(crate) otlp_url: Option<UrlText>,
+
+    /// The share of traces that is sent, 0 to 1 [default: 1]
+    #[arg(long, global = true, env = "HELIOGRAPH_OTLP_SHARE", value_name = "SHARE")]
+    pub(crate) otlp_share: Option<f64>,
 }
 
 impl Settings {
@@ -525,70 +534,15 @@ impl Settings {
             address_joins: self.address_joins.or(other.address_joins),
             joins: self.joins.or(other.joins),
             client_frames: self.client_frames.or(other.client_frames),
+            ice_ttl_s: self.ice_ttl_s.or(other.ice_ttl_s),
             drain_s: self.drain_s.or(other.drain_s),
             goaway_url: self.goaway_url.or(other.goaway_url),
             admin: self.admin.or(other.admin),
             admin_token_file: self.admin_token_file.or(other.admin_token_file),
             admin_token: self.admin_token.or(other.admin_token),
             log: self.log.or(other.log),
+            otlp_url: self.otlp_url.or(other.otlp_url),
+            otlp_share: self.otlp_share.or(other.otlp_share),
         }
     }
-}
-
-/// A value that is written as one text, on the command line as in the file.
-#[derive(Clone)]
-pub(crate) struct Text<T>(pub(crate) T);
-
-pub(crate) type CidrText = Text<Cidr>;
-pub(crate) type IceServerText = Text<IceServer>;
-pub(crate) type NetworkText = Text<Network>;
-pub(crate) type PortRange = Text<RangeInclusive<u16>>;
-pub(crate) type SecretText = Text<Secret>;
-pub(crate) type UserText = Text<StaticUser>;
-
-impl<T: fmt::Debug> fmt::Debug for Text<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<'de, T> Deserialize<'de> for Text<T>
-where
-    Self: FromStr<Err: fmt::Display>,
-{
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// Reads one text or an array of texts.
-fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
-    struct OneOrMany<T>(PhantomData<T>);
-
-    impl<'de, T: FromStr<Err: fmt::Display>> Visitor<'de> for OneOrMany<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text or an array of texts")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<T>, E> {
-            text.parse().map(|value| vec![value]).map_err(E::custom)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<Vec<T>, A::Error> {
-            let mut values = Vec::new();
-            while let Some(text) = texts.next_element::<String>()? {
-                values.push(text.parse().map_err(serde::de::Error::custom)?);
-            }
-            Ok(values)
-        }
-    }
-
-    deserializer.deserialize_any(OneOrMany(PhantomData))
 }

@@ -3,6 +3,7 @@
 use crate::admin::AdminConfig;
 use crate::cli::Settings;
 use crate::signaling::Signaling;
+use crate::traces::Traces;
 use heliograph_base::Secret;
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::Profile as _;
@@ -80,6 +81,7 @@ pub(crate) struct Config {
     pub(crate) signaling: Signaling,
     pub(crate) admin: Option<AdminConfig>,
     pub(crate) log: String,
+    pub(crate) traces: Option<Traces>,
 }
 
 impl Config {
@@ -96,6 +98,7 @@ impl Config {
     ) -> Result<Self, String> {
         let signaling = Signaling::of(&settings, halves)?;
         let admin = AdminConfig::of(&settings)?;
+        let traces = Traces::of(&settings)?;
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let http_default = halves.signal().then(|| SocketAddr::new(loopback, HTTP_PORT));
         let (http, https) = (settings.http.or(http_default), settings.https);
@@ -163,6 +166,7 @@ impl Config {
             signaling,
             admin,
             log: settings.log.unwrap_or_else(|| "info".to_owned()),
+            traces,
         })
     }
 
@@ -235,6 +239,9 @@ impl Config {
             admin.lines(&mut line);
         }
         line("log", quoted(&self.log));
+        if let Some(traces) = &self.traces {
+            traces.lines(&mut line);
+        }
         text
     }
 }
@@ -469,6 +476,7 @@ mod tests {
             ),
             ("--ice-server turn:x:3478", "--ice-server"),
             ("--ice-server http://x", "--ice-server"),
+            ("--ice-ttl-s 9", "--ice-ttl-s"),
             ("--page examples/data_channel.rs", "--page"),
             ("--page examples", "index.html"),
             ("--realm a\"b", "--realm"),

@@ -5,6 +5,7 @@ mod auth;
 mod banner;
 mod cli;
 mod config;
+mod diagnosis;
 mod drain;
 mod ops;
 mod run;
@@ -12,6 +13,7 @@ mod signaling;
 mod telemetry;
 mod texts;
 mod tls;
+mod traces;
 mod webhooks;
 
 use admin::AdminConfig;
@@ -24,6 +26,7 @@ use std::error::Error as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
+use telemetry::Telemetry;
 use tls::Certificate;
 
 /// Why the program ends without having done its job.
@@ -73,7 +76,8 @@ fn start(cli: Cli) -> Result<(), Failure> {
         print(&config.to_toml());
         return Ok(());
     }
-    telemetry::start_logging(&config.log).map_err(Failure::Operator)?;
+    let telemetry = Telemetry::start(&config.log, config.traces.as_ref());
+    let _telemetry = telemetry.map_err(Failure::Operator)?;
     let tls = config.tls.as_ref().map(|(cert, key)| Certificate::load(cert, key));
     let tls = tls.transpose().map_err(Failure::Operator)?;
     let token = config.admin.as_ref().map(AdminConfig::token);

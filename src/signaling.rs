@@ -24,6 +24,8 @@ pub(crate) struct Signaling {
     pub(crate) admission: AdmissionLimits,
     /// Frames a second of one signaling client; none: the default.
     pub(crate) client_frames: Option<u64>,
+    /// For how long the TURN credentials of a seat are good; none: the default.
+    ice_ttl: Option<Duration>,
     pub(crate) drain: Duration,
     pub(crate) goaway_url: Option<String>,
 }
@@ -47,6 +49,7 @@ impl Signaling {
             made_rooms: settings.made_rooms.unwrap_or(false),
             admission: admission(settings),
             client_frames: settings.client_frames,
+            ice_ttl: settings.ice_ttl_s.map(checked_ice_ttl).transpose()?,
             drain: checked_drain(settings.drain_s)?,
             goaway_url: checked_goaway(settings.goaway_url.clone())?,
         })
@@ -63,6 +66,7 @@ impl Signaling {
         signal.page.clone_from(&self.page);
         signal.hook = self.webhooks.as_ref().map(|webhooks| Box::new(webhooks.config.clone()));
         signal.ice.others.clone_from(&self.ice_servers);
+        signal.ice.ttl = self.ice_ttl.unwrap_or(signal.ice.ttl);
         signal.hub.opens_rooms = !self.made_rooms;
         signal.admission = self.admission.clone();
         signal.trusted_proxies.clone_from(&self.trusted_proxies);
@@ -95,6 +99,9 @@ impl Signaling {
         line("subject-joins", limits.subject_joins_per_s.to_string());
         if let Some(frames) = self.client_frames {
             line("client-frames", frames.to_string());
+        }
+        if let Some(ttl) = self.ice_ttl {
+            line("ice-ttl-s", ttl.as_secs().to_string());
         }
         line("drain-s", self.drain.as_secs().to_string());
         if let Some(url) = &self.goaway_url {
@@ -144,6 +151,19 @@ fn checked_proxy_protocol(settings: &Settings, halves: Halves) -> Result<bool, S
 
 fn checked_page(path: &Path) -> Result<Folder, String> {
     Folder::open(path).map_err(|error| format!("--page {}: {error}", path.display()))
+}
+
+/// New credentials come when three quarters of the time are over: clients need some of the rest.
+const ICE_TTL_S_MIN: u64 = 10;
+
+/// A week: who finds them later still finds nothing.
+const ICE_TTL_S_MAX: u64 = 7 * 86_400;
+
+fn checked_ice_ttl(ttl_s: u64) -> Result<Duration, String> {
+    match ttl_s {
+        ICE_TTL_S_MIN..=ICE_TTL_S_MAX => Ok(Duration::from_secs(ttl_s)),
+        _ => Err(format!("--ice-ttl-s {ttl_s} is not from {ICE_TTL_S_MIN} to {ICE_TTL_S_MAX}")),
+    }
 }
 
 fn checked_drain(drain_s: Option<u64>) -> Result<Duration, String> {

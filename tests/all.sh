@@ -44,20 +44,21 @@ say "instructions for a packet, memory for an allocation"
 cargo bench --locked -p relay-core --bench instructions
 cargo bench --locked -p relay-core --bench scale -- --test
 
-say "foreign TURN clients"
+say "foreign TURN clients, traces"
 python=$PWD/target/foreign-python
 [ -x "$python/bin/pip" ] || python3 -m venv "$python"
 "$python/bin/pip" install --quiet --disable-pip-version-check aioice==0.13.0 aiortc==1.16.0
 (cd tests/foreign/node && npm ci --no-audit --no-fund --loglevel=error)
 HELIOGRAPH_PYTHON=$python/bin/python \
-cargo test --locked --features foreign-clients --test foreign_clients --test differential
+cargo test --locked --features foreign-clients,otel --test foreign_clients --test differential --test traces
 
 say "reverse proxies"
-cargo test --locked --features foreign-clients --test proxies
+cargo test --locked --features foreign-clients,otel --test proxies
 
 say "browsers"
 cargo build --locked --release
 cargo build --locked --example data_channel
+cargo run --locked -p web-echo
 (cd tests/browser && npm ci --no-audit --no-fund --loglevel=error)
 HELIOGRAPH_BIN=$PWD/target/release/heliograph \
 HELIOGRAPH_EXAMPLE=$PWD/target/debug/examples/data_channel \

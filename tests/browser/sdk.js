@@ -1,28 +1,28 @@
-// Pages that use the SDK as it is served at /heliograph.js: an empty page, a room in it, and what
+// Pages that use the SDK as it is served at /heliograph.js: an idle page, a room in it, and what
 // happened there.
 
 import { request as ask, createServer } from "node:http";
 import { once } from "node:events";
+import { isDeepStrictEqual } from "node:util";
 
 const PATIENCE_MS = 30_000;
 
-/** Opens an empty page of this server that has the SDK as `sdk`. */
+/** Opens an idle page of this server that has the SDK as `sdk`. */
 export async function open(browser, server, { context, init, path = "" } = {}) {
   const own = context ?? (await browser.newContext());
   const page = await own.newPage();
   const problems = [];
   page.on("pageerror", (error) => problems.push(String(error)));
-  const html = { contentType: "text/html", body: "<!doctype html><title>SDK</title>" };
-  await page.route("**/empty.html", (route) => route.fulfill(html));
   if (init) await page.addInitScript(init);
-  await page.goto(`${server.page}${path}empty.html`);
+  // Any page of the server will do: its own script, shown as text, does nothing.
+  await page.goto(`${server.page}${path}heliograph.js`);
   await page.evaluate(async () => {
-    window.sdk = await import(new URL("heliograph.js", location.href).href);
+    window.sdk = await import(location.href);
   });
   return Object.assign(new Client(page), { problems });
 }
 
-/** Opens an empty page and joins a room as somebody with this name. */
+/** Opens an idle page and joins a room as somebody with this name. */
 export async function enter(browser, server, room, options = {}) {
   const { name, context, init, path, ...join } = options;
   const client = await open(browser, server, { context, init, path });
@@ -74,6 +74,20 @@ class Client {
       if (check(seen)) return seen;
       if (Date.now() > end) {
         const shown = JSON.stringify({ ...seen, problems: this.problems }, null, 1);
+        throw new Error(`it never came to: ${what}. There is:\n${shown}`);
+      }
+      await new Promise((resume) => setTimeout(resume, 50));
+    }
+  }
+
+  /** Waits until a function in the page gives what is expected. */
+  async becomes(what, expected, play, timeoutMs = PATIENCE_MS) {
+    const end = Date.now() + timeoutMs;
+    for (;;) {
+      const found = await this.run(play);
+      if (isDeepStrictEqual(found, expected)) return;
+      if (Date.now() > end) {
+        const shown = JSON.stringify({ found, ...(await this.sees()) }, null, 1);
         throw new Error(`it never came to: ${what}. There is:\n${shown}`);
       }
       await new Promise((resume) => setTimeout(resume, 50));

@@ -771,7 +771,8 @@ var Link = class {
     this.#signal({ candidate });
   }
   #signal(data) {
-    this.#setup.signal({ ...data, link: this.id });
+    if (!this.#setup.signal({ ...data, link: this.id }) && "description" in data)
+      this.#broken(new Error("A description can't be sent now, or is too large: use fewer tracks."));
   }
   async #offer() {
     const begins = this.#roles.offers || this.#setup.begins;
@@ -907,14 +908,14 @@ var Media = class {
   /** Sends a track. */
   add(track, streams) {
     if (this.#sent.has(track)) return;
-    const sender = this.#isOpen() ? this.#pc.addTrack(track, ...streams) : null;
+    const sender = this.#open()?.addTrack(track, ...streams) ?? null;
     this.#sent.set(track, { streams, sender });
   }
   /** Sends a track no more. */
   remove(track) {
-    const sent = this.#sent.get(track);
+    const sender = this.#sent.get(track)?.sender;
     this.#sent.delete(track);
-    if (sent?.sender && this.#isOpen()) this.#pc.removeTrack(sent.sender);
+    if (sender) this.#open()?.removeTrack(sender);
   }
   /** Sends another track in the place of one. */
   async replace(track, by) {
@@ -928,8 +929,8 @@ var Media = class {
   came({ track, streams }) {
     this.#tell({ track, streams });
   }
-  #isOpen() {
-    return this.#pc !== null && this.#pc.signalingState !== "closed";
+  #open() {
+    return this.#pc?.signalingState === "closed" ? null : this.#pc;
   }
 };
 
@@ -1997,6 +1998,8 @@ var ACK_DELAY_MS = 1e3;
 var STABLE_MS = 1e4;
 var NETWORK_MS = 3e3;
 var PAUSE_MS_MAX = 36e5;
+var FRAME_BYTES_MAX = 65536;
+var NUMBERS_BYTES = 64;
 var FINAL = [LEFT, 1002, 1007, 1009];
 var NEVER_FROM = 4100;
 var EXPIRED = 4102;
@@ -2072,7 +2075,7 @@ var Session = class extends Emitter {
    * sent. Nobody is told what becomes of it.
    */
   post(frame) {
-    if (!this.seat || this.isEnded) return false;
+    if (!this.seat || this.isEnded || !this.#fits(frame)) return false;
     const numbered = this.#kept.push(frame);
     if (numbered && this.isOnline) this.#send(numbered);
     return numbered !== null;
@@ -2081,11 +2084,25 @@ var Session = class extends Emitter {
   request(frame) {
     return new Promise((resolve, reject) => {
       if (!this.seat || this.isEnded) return reject(this.#offline());
+      if (!this.#fits(frame)) return reject(this.#tooLarge());
       const numbered = this.#kept.push(frame, { resolve, reject });
       if (!numbered)
         return reject(new HeliographError("full", "Too many requests wait for the server: wait for some."));
       if (this.isOnline) this.#send(numbered);
     });
+  }
+  /** Whether the server takes a frame of this size: a larger one would end the session. */
+  #fits(frame) {
+    const bytes = new TextEncoder().encode(JSON.stringify(frame)).length;
+    return bytes + NUMBERS_BYTES <= this.#frameMax;
+  }
+  get #frameMax() {
+    return this.seat?.limits?.frame_bytes_max ?? FRAME_BYTES_MAX;
+  }
+  #tooLarge() {
+    const limit = this.#frameMax;
+    const text2 = `The server takes ${limit} bytes at once: send less, or over a channel.`;
+    return new HeliographError("too_large", text2, { limit });
   }
   /** Asks something that has an answer of its own; there must be a connection. */
   call(frame) {

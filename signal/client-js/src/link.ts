@@ -174,7 +174,8 @@ export class Link {
   }
 
   #signal(data: object): void {
-    this.#setup.signal({ ...data, link: this.id });
+    if (!this.#setup.signal({ ...data, link: this.id }) && "description" in data)
+      this.#broken(new Error("A description can't be sent now, or is too large: use fewer tracks."));
   }
 
   async #offer(): Promise<void> {

@@ -33,15 +33,15 @@ export class Media {
   /** Sends a track. */
   add(track: MediaStreamTrack, streams: MediaStream[]): void {
     if (this.#sent.has(track)) return;
-    const sender = this.#isOpen() ? this.#pc!.addTrack(track, ...streams) : null;
+    const sender = this.#open()?.addTrack(track, ...streams) ?? null;
     this.#sent.set(track, { streams, sender });
   }
 
   /** Sends a track no more. */
   remove(track: MediaStreamTrack): void {
-    const sent = this.#sent.get(track);
+    const sender = this.#sent.get(track)?.sender;
     this.#sent.delete(track);
-    if (sent?.sender && this.#isOpen()) this.#pc!.removeTrack(sent.sender);
+    if (sender) this.#open()?.removeTrack(sender);
   }
 
   /** Sends another track in the place of one. */
@@ -58,7 +58,7 @@ export class Media {
     this.#tell({ track, streams });
   }
 
-  #isOpen(): boolean {
-    return this.#pc !== null && this.#pc.signalingState !== "closed";
+  #open(): RTCPeerConnection | null {
+    return this.#pc?.signalingState === "closed" ? null : this.#pc;
   }
 }

@@ -369,12 +369,14 @@ export class Room extends Emitter<RoomEvents> {
     this.#ice(frame.ice_servers ?? []);
     this.#learn(frame);
     this.#roster.welcome(frame.peer, frame.members);
+    this.#hearAbout(frame);
     if (before !== null && before !== frame.peer) this.emit("rejoined", { peer: null, before });
   }
 
   #resync(frame: WelcomeFrame): void {
     this.#learn(frame);
     this.#roster.resync(frame.members);
+    this.#hearAbout(frame);
   }
 
   /** What else there is to know of the room. */
@@ -383,6 +385,10 @@ export class Room extends Emitter<RoomEvents> {
     if (this.#rules) this.emit("rules", this.#rules);
     this.#setHost(about.host, about.term);
     this.#setState(about.state, null);
+  }
+
+  /** What was said before; who said it is known by now. */
+  #hearAbout({ about = {} }: WelcomeFrame): void {
     for (const event of about.events ?? []) this.#broadcast(event);
     this.#session.after = about.last_event ?? this.#session.after;
   }

@@ -47,6 +47,10 @@ const NETWORK_MS = 3000;
 /** No server may ask for a longer pause. */
 const PAUSE_MS_MAX = 3_600_000;
 
+/** The largest frame, where the server doesn't say; and what the numbers in it may take of that. */
+const FRAME_BYTES_MAX = 65_536;
+const NUMBERS_BYTES = 64;
+
 /** Close codes after which a client stays away, and the first of the range for that. */
 const FINAL = [LEFT, 1002, 1007, 1009];
 const NEVER_FROM = 4100;
@@ -197,7 +201,7 @@ export class Session extends Emitter<SessionEvents> {
    * sent. Nobody is told what becomes of it.
    */
   post(frame: Frame): boolean {
-    if (!this.seat || this.isEnded) return false;
+    if (!this.seat || this.isEnded || !this.#fits(frame)) return false;
     const numbered = this.#kept.push(frame);
     if (numbered && this.isOnline) this.#send(numbered);
     return numbered !== null;
@@ -207,11 +211,28 @@ export class Session extends Emitter<SessionEvents> {
   request(frame: Frame): Promise<void> {
     return new Promise((resolve, reject) => {
       if (!this.seat || this.isEnded) return reject(this.#offline());
+      if (!this.#fits(frame)) return reject(this.#tooLarge());
       const numbered = this.#kept.push(frame, { resolve, reject });
       if (!numbered)
         return reject(new HeliographError("full", "Too many requests wait for the server: wait for some."));
       if (this.isOnline) this.#send(numbered);
     });
+  }
+
+  /** Whether the server takes a frame of this size: a larger one would end the session. */
+  #fits(frame: Frame): boolean {
+    const bytes = new TextEncoder().encode(JSON.stringify(frame)).length;
+    return bytes + NUMBERS_BYTES <= this.#frameMax;
+  }
+
+  get #frameMax(): number {
+    return this.seat?.limits?.frame_bytes_max ?? FRAME_BYTES_MAX;
+  }
+
+  #tooLarge(): HeliographError {
+    const limit = this.#frameMax;
+    const text = `The server takes ${limit} bytes at once: send less, or over a channel.`;
+    return new HeliographError("too_large", text, { limit });
   }
 
   /** Asks something that has an answer of its own; there must be a connection. */

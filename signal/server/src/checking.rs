@@ -5,11 +5,12 @@ use crate::admission::{Refused, Wish};
 use crate::auth::{Admitted, Denied, Question};
 use crate::edges::Ties;
 use signal_core::protocol::ErrorCode;
-use signal_core::{Event, Hold, Request};
+use signal_core::{Event, Hold, Join, Need, Renew, Request};
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tracing::{Instrument as _, debug_span};
 
 /// A request whose token is being checked.
 pub(crate) struct Checking {
@@ -50,21 +51,17 @@ impl Ties {
         if self.edges.auth.is_open() {
             return Some(request);
         }
-        let (wish, id) = match &request {
-            Request::Join(join) => (Wish::Join, join.id),
-            Request::Renew(renew) => (Wish::Renew, renew.id),
-            Request::Leave(_) | Request::Detach(_) => {
+        let (wish, id, question) = match request.need() {
+            Need::Seat(join) => (Wish::Join, join.id, Some(self.question_of_join(join))),
+            Need::Check(renew) => (Wish::Renew, renew.id, self.question_of_renew(renew)),
+            Need::End => {
                 // Nobody waits for it any more.
                 self.checking = None;
                 return Some(request);
             }
-            Request::Resume(_)
-            | Request::Ack(_)
-            | Request::Signal(_)
-            | Request::Room(_)
-            | Request::Unreadable { .. } => return Some(request),
+            Need::Session(_) | Need::Nothing => return Some(request),
         };
-        let refusal = match (self.question(&request), &self.checking) {
+        let refusal = match (question, &self.checking) {
             (None, _) => {
                 Denied::new(ErrorCode::HelloFirst, ErrorCode::HelloFirst.advice()).event(id)
             }
@@ -74,7 +71,10 @@ impl Ties {
             (Some(question), None) => match self.admit(wish) {
                 Ok(()) => {
                     let (auth, now) = (self.edges.auth.clone(), self.edges.clock.now());
-                    let outcome = Box::pin(async move { auth.check(now, question).await });
+                    let outcome = Box::pin(
+                        async move { auth.check(now, question).await }
+                            .instrument(debug_span!("check_token")),
+                    );
                     let request = Some(request);
                     self.checking = Some(Box::new(Checking { request, outcome }));
                     return None;
@@ -86,31 +86,25 @@ impl Ties {
         None
     }
 
-    fn question(&self, request: &Request) -> Option<Question> {
-        let address = self.origin.client;
-        match request {
-            Request::Join(join) => Some(Question {
-                room: join.room.clone(),
-                address,
-                metadata: Some(join.metadata.clone()),
-                peer: None,
-                token: join.token.clone(),
-            }),
-            Request::Renew(renew) => Some(Question {
-                room: self.room.clone()?,
-                address,
-                metadata: None,
-                peer: self.edge.peer().cloned(),
-                token: Some(renew.token.clone()),
-            }),
-            Request::Resume(_)
-            | Request::Ack(_)
-            | Request::Signal(_)
-            | Request::Room(_)
-            | Request::Unreadable { .. }
-            | Request::Leave(_)
-            | Request::Detach(_) => None,
+    fn question_of_join(&self, join: &Join) -> Question {
+        Question {
+            room: join.room.clone(),
+            address: self.origin.client,
+            metadata: Some(join.metadata.clone()),
+            peer: None,
+            token: join.token.clone(),
         }
+    }
+
+    /// Nothing before there is a session.
+    fn question_of_renew(&self, renew: &Renew) -> Option<Question> {
+        Some(Question {
+            room: self.room.clone()?,
+            address: self.origin.client,
+            metadata: None,
+            peer: self.edge.peer().cloned(),
+            token: Some(renew.token.clone()),
+        })
     }
 
     /// Passes on what was checked; the refusal, if there is one.
@@ -146,6 +140,8 @@ impl Ties {
             | Request::Ack(_)
             | Request::Signal(_)
             | Request::Room(_)
+            | Request::Report(_)
+            | Request::Diagnose(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
             | Request::Detach(_) => None,

@@ -15,9 +15,9 @@ use crate::{
 use ahash::RandomState;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{MatchedPath, State};
 use axum::http::{Request, Response};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
 use heliograph_base::{Clock, Sample};
 use signal_core::{Config, Hub, Seed, TurnKey};
@@ -111,6 +111,7 @@ impl Signal {
             .route("/v1/tickets", post(matchmaking::post))
             .route("/v1/tickets/{id}", get(matchmaking::poll).delete(matchmaking::cancel))
             .route_layer(from_fn_with_state(self.edges.clone(), origin::check))
+            .route_layer(from_fn(traced))
             .route("/", get(page::index))
             .route("/check", get(page::check))
             .route("/check/", get(page::check_folder))
@@ -182,6 +183,15 @@ async fn open(State(edges): State<Arc<Edges>>, mut request: Request<Body>) -> Re
     let stopping = edges.stopping.subscribe();
     let span = debug_span!("session", room = Empty, peer = Empty);
     tokio::spawn(websocket::run(edges, connection, origin, upgrade, stopping).instrument(span));
+    answer
+}
+
+/// Records an API request as a span.
+async fn traced(request: Request<Body>, next: Next) -> Response<Body> {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let span = debug_span!("request", method = %request.method(), route, status = Empty);
+    let answer = next.run(request).instrument(span.clone()).await;
+    span.record("status", answer.status().as_u16());
     answer
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{Instrument as _, debug_span, info, warn};
 
 /// What a lane's task has.
 #[derive(Debug)]
@@ -53,7 +53,8 @@ impl Lane {
             if received == 0 {
                 return;
             }
-            self.deliver(&mut batch).await;
+            let span = debug_span!("webhook", events = received);
+            self.deliver(&mut batch).instrument(span).await;
             batch.clear();
         }
     }

@@ -1,6 +1,7 @@
 //! The local addresses of a link's sockets.
 
-use crate::config::LOCAL_ADDRESSES_MAX;
+use super::config::LOCAL_ADDRESSES_MAX;
+use crate::link::IceSetup;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::vec;
@@ -12,19 +13,41 @@ use std::vec;
 /// where there is nothing else. A machine's own loopback matters when the server is there: then its
 /// relay is too, and so may be the peers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LocalAddresses {
-    pub(crate) loopback: Loopback,
+pub(super) struct LocalAddresses {
+    loopback: Loopback,
 }
 
 /// What the loopback interface is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Loopback {
+enum Loopback {
     /// The server is elsewhere: only where there is no other interface.
     Unused,
     /// The server is on this machine, and so may be peers.
     Used,
     /// The server and its relay are on this machine, and only the relay is to be reached.
     Only,
+}
+
+impl LocalAddresses {
+    /// What the links of a room bind.
+    pub(super) fn of(setup: &IceSetup) -> Self {
+        let urls = || setup.servers.iter().flat_map(|server| &server.urls);
+        let turn = || urls().filter(|url| url.starts_with("turn"));
+        let loopback =
+            if setup.relay_only && turn().next().is_some() && turn().all(|url| is_local(url)) {
+                Loopback::Only
+            } else if setup.server_is_local || turn().any(|url| is_local(url)) {
+                Loopback::Used
+            } else {
+                Loopback::Unused
+            };
+        Self { loopback }
+    }
+}
+
+fn is_local(url: &str) -> bool {
+    let host = url.split_once(':').map_or("", |(_, rest)| rest);
+    ["127.", "[::1]", "localhost"].iter().any(|loopback| host.starts_with(loopback))
 }
 
 impl ToSocketAddrs for LocalAddresses {
@@ -37,13 +60,24 @@ impl ToSocketAddrs for LocalAddresses {
     }
 }
 
+/// The addresses that a peer elsewhere could answer to, in order.
+pub(super) fn usable_addresses() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    sorted(interfaces.iter().map(|interface| interface.ip()).filter(is_usable))
+}
+
+fn sorted(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = addresses.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
 fn choose(loopback: Loopback, interfaces: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
     let mut chosen: Vec<IpAddr> = match loopback {
         Loopback::Only => Vec::new(),
-        Loopback::Unused | Loopback::Used => interfaces.filter(is_usable).collect(),
+        Loopback::Unused | Loopback::Used => sorted(interfaces.filter(is_usable)),
     };
-    chosen.sort_unstable();
-    chosen.dedup();
     chosen.truncate(LOCAL_ADDRESSES_MAX - 1);
     if chosen.is_empty() || loopback == Loopback::Used {
         chosen.push(Ipv4Addr::LOCALHOST.into());

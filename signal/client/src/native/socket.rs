@@ -1,15 +1,16 @@
 //! A WebSocket to the server.
 
+use super::config::READ_BUFFER_BYTES;
+use super::stream::{Io, connect, step};
 use crate::Error;
-use crate::config::{GOODBYE_TIMEOUT, READ_BUFFER_BYTES, SERVER_FRAME_BYTES_MAX, STEP_TIMEOUT};
+use crate::config::{GOODBYE_TIMEOUT, SERVER_FRAME_BYTES_MAX};
+use crate::line::SocketEvent;
 use crate::place::Place;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use signal_core::protocol::SUBPROTOCOL;
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -21,38 +22,16 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 const NO_STATUS: u16 = 1005;
 
 /// An open connection. What is sent waits in it; how much that can be, the session limits.
-#[derive(Debug)]
 pub(crate) struct Socket {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Box<dyn Io>>,
     is_flushed: bool,
-    pub(crate) server: IpAddr,
-}
-
-/// What happened on the connection.
-#[derive(Debug)]
-pub(crate) enum SocketEvent {
-    Text(Utf8Bytes),
-    /// A ping (already answered) or a pong.
-    SignOfLife,
-    /// The server doesn't speak the protocol: why.
-    Unreadable(String),
-    /// The server closed it.
-    Closed {
-        code: u16,
-        text: String,
-    },
-    /// It broke: why.
-    Broken(String),
+    is_local: bool,
 }
 
 impl Socket {
     /// Connects and upgrades.
     pub(crate) async fn open(place: Place) -> Result<Box<Self>, Error> {
-        let tcp = step(&place, TcpStream::connect((&*place.host, place.port))).await?;
-        let unreachable = |reason| Error::Unreachable { address: place.address(), reason };
-        let tcp = tcp.map_err(unreachable)?;
-        tcp.set_nodelay(true).map_err(unreachable)?;
-        let server = tcp.peer_addr().map_err(unreachable)?.ip();
+        let (io, is_local) = connect(&place).await?;
         let not_ours = |error: WsError| Error::NotHeliograph {
             address: place.address(),
             why: error.to_string(),
@@ -64,9 +43,14 @@ impl Socket {
             .read_buffer_size(READ_BUFFER_BYTES)
             .max_message_size(Some(SERVER_FRAME_BYTES_MAX))
             .max_frame_size(Some(SERVER_FRAME_BYTES_MAX));
-        let upgrade = client_async_with_config(request, tcp, Some(config));
+        let upgrade = client_async_with_config(request, io, Some(config));
         let (stream, _) = step(&place, upgrade).await?.map_err(not_ours)?;
-        Ok(Box::new(Self { stream, is_flushed: true, server }))
+        Ok(Box::new(Self { stream, is_flushed: true, is_local }))
+    }
+
+    /// Whether the server is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// Sends a text frame; [`event`](Self::event) writes it out.
@@ -90,17 +74,22 @@ impl Socket {
         });
     }
 
-    /// Waits until the server closes it, and answers.
+    /// Writes out what was sent and waits, not for long, until the server closes it.
     pub(crate) async fn wait_for_close(mut self) {
-        loop {
-            match self.event().await {
-                SocketEvent::Text(_) | SocketEvent::SignOfLife => {}
-                SocketEvent::Closed { .. } => break,
-                SocketEvent::Unreadable(_) | SocketEvent::Broken(_) => return,
+        let close = async {
+            loop {
+                match self.event().await {
+                    SocketEvent::Text(_) | SocketEvent::SignOfLife => {}
+                    SocketEvent::Closed { .. } => break,
+                    SocketEvent::Unreadable(_)
+                    | SocketEvent::Broken(_)
+                    | SocketEvent::Failed(_) => return,
+                }
             }
-        }
-        // Lets tungstenite send the close frame's answer.
-        while let Some(Ok(_)) = self.stream.next().await {}
+            // Lets tungstenite send the close frame's answer.
+            while let Some(Ok(_)) = self.stream.next().await {}
+        };
+        let _ = timeout(GOODBYE_TIMEOUT, close).await;
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
@@ -109,7 +98,7 @@ impl Socket {
             self.is_flushed = Pin::new(&mut self.stream).poll_flush(cx).is_ready();
         }
         Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
-            Some(Ok(Message::Text(text))) => SocketEvent::Text(text),
+            Some(Ok(Message::Text(text))) => SocketEvent::Text(text.to_string()),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
                 SocketEvent::SignOfLife
             }
@@ -146,10 +135,4 @@ fn is_wrong(error: &WsError) -> bool {
         | WsError::Http(_)
         | WsError::HttpFormat(_) => false,
     }
-}
-
-async fn step<T>(place: &Place, future: impl Future<Output = T>) -> Result<T, Error> {
-    timeout(STEP_TIMEOUT, future)
-        .await
-        .map_err(|_| Error::Timeout { address: place.address(), after: STEP_TIMEOUT })
 }
