@@ -20,12 +20,13 @@
 //! ```
 //!
 //! Everybody in the room is connected to by itself: perfect negotiation in the roles that the
-//! server gives, trickle ICE with the server's STUN and TURN, two data channels (docs/protocol.md),
-//! browsers included. A lost signaling connection leaves open peer connections open; it is taken up
-//! again by itself, and what was sent meanwhile arrives then.
+//! server gives, trickle ICE with the server's STUN and TURN, data channels that both sides agree
+//! on (docs/protocol.md), browsers included. A lost signaling connection leaves open peer
+//! connections open; it is taken up again by itself, without WebSockets where they are blocked, and
+//! what was sent meanwhile arrives then. docs/sdk-rust.md is the guide.
 //!
-//! The protocol's frames come from `signal-core`, WebRTC from crate `webrtc`. TURN goes over UDP
-//! only, and the server is reached without TLS.
+//! The protocol's frames and the session come from `signal-core`, WebRTC from crate `webrtc`. TURN
+//! goes over UDP only.
 //!
 //! On `wasm32-unknown-unknown` it runs in a page, on what the browser has instead; what differs is
 //! in docs/sdk-rust-web.md.
@@ -73,3 +74,13 @@ const _: () = {
     is_shared::<Peer>();
     is_shared::<Channel>();
 };
+
+/// The guides' code compiles.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../docs/sdk-rust.md")]
+    struct SdkRust;
+
+    #[doc = include_str!("../../../docs/from-matchbox.md")]
+    struct FromMatchbox;
+}
