@@ -2640,11 +2640,13 @@ var Room = class extends Emitter {
     this.#ice(frame.ice_servers ?? []);
     this.#learn(frame);
     this.#roster.welcome(frame.peer, frame.members);
+    this.#hearAbout(frame);
     if (before !== null && before !== frame.peer) this.emit("rejoined", { peer: null, before });
   }
   #resync(frame) {
     this.#learn(frame);
     this.#roster.resync(frame.members);
+    this.#hearAbout(frame);
   }
   /** What else there is to know of the room. */
   #learn({ about = {} }) {
@@ -2652,6 +2654,9 @@ var Room = class extends Emitter {
     if (this.#rules) this.emit("rules", this.#rules);
     this.#setHost(about.host, about.term);
     this.#setState(about.state, null);
+  }
+  /** What was said before; who said it is known by now. */
+  #hearAbout({ about = {} }) {
     for (const event of about.events ?? []) this.#broadcast(event);
     this.#session.after = about.last_event ?? this.#session.after;
   }
