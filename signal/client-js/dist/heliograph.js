@@ -1514,6 +1514,18 @@ var Calls = class {
   }
 };
 
+// src/transport.ts
+var TRANSPORTS = ["websocket", "events", "poll"];
+var GIVEN_UP = 4900;
+var LEFT = 1e3;
+
+// src/connection.ts
+var FINAL = [LEFT, 1002, 1007, 1009];
+var NEVER_FROM = 4100;
+function mayReconnect(code) {
+  return code < NEVER_FROM && !FINAL.includes(code);
+}
+
 // src/frames.ts
 var PRESENCE = ["joined", "left", "away", "back", "metadata", "host"];
 var ROOM = [...PRESENCE, "signal", "broadcast", "state", "rules", "ice"];
@@ -1742,11 +1754,6 @@ var TokenKeeper = class {
     }
   }
 };
-
-// src/transport.ts
-var TRANSPORTS = ["websocket", "events", "poll"];
-var GIVEN_UP = 4900;
-var LEFT = 1e3;
 
 // src/transports/http.ts
 var FRAMES_MAX = 64;
@@ -2000,14 +2007,9 @@ var NETWORK_MS = 3e3;
 var PAUSE_MS_MAX = 36e5;
 var FRAME_BYTES_MAX = 65536;
 var NUMBERS_BYTES = 64;
-var FINAL = [LEFT, 1002, 1007, 1009];
-var NEVER_FROM = 4100;
 var EXPIRED = 4102;
 var LOST_TRACK = ["hello_first", "out_of_order"];
 var NOBODYS_FAULT = ["no_such_peer", "undelivered"];
-function mayReconnect(code) {
-  return code < NEVER_FROM && !FINAL.includes(code);
-}
 var Session = class extends Emitter {
   /** What there is to say about the connection. */
   connection = { name: "connecting" };

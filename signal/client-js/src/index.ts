@@ -31,6 +31,7 @@ export async function join(url: string | URL, room: string, options: JoinOptions
 }
 
 export type { Channel, ChannelEvents, ChannelOptions, ChannelState, Message } from "./channel.js";
+export type { Connection } from "./connection.js";
 export type { Emitter, Listener } from "./emitter.js";
 export { HeliographError } from "./errors.js";
 export type { ErrorCode, ServerErrorCode } from "./errors.js";
@@ -58,7 +59,6 @@ export type {
   RoomState,
   RulesPatch,
 } from "./room.js";
-export type { Connection } from "./session.js";
 export type { Path, PeerStats } from "./stats.js";
 export type { TokenSource } from "./token.js";
 export type { TransportName } from "./transport.js";

@@ -1,5 +1,6 @@
 // A room: a seat in it, who else is there, and what the room keeps.
 
+import type { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { Endpoint } from "./endpoint.js";
 import { HeliographError } from "./errors.js";
@@ -16,7 +17,7 @@ import type {
 import type { Peer } from "./peer.js";
 import type { Diagnosis } from "./report.js";
 import { Roster } from "./roster.js";
-import { type Connection, Session } from "./session.js";
+import { Session } from "./session.js";
 import type { TokenSource } from "./token.js";
 import type { Frame, OpenTransport, TransportName } from "./transport.js";
 

@@ -3,6 +3,7 @@
 
 import { Backoff } from "./backoff.js";
 import { Calls } from "./calls.js";
+import { type Connection, mayReconnect } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { Endpoint } from "./endpoint.js";
 import { HeliographError, closeText, refusal } from "./errors.js";
@@ -51,10 +52,6 @@ const PAUSE_MS_MAX = 3_600_000;
 const FRAME_BYTES_MAX = 65_536;
 const NUMBERS_BYTES = 64;
 
-/** Close codes after which a client stays away, and the first of the range for that. */
-const FINAL = [LEFT, 1002, 1007, 1009];
-const NEVER_FROM = 4100;
-
 /** The close code of a session whose token has expired: it goes on with a new one. */
 const EXPIRED = 4102;
 
@@ -63,29 +60,6 @@ const LOST_TRACK = ["hello_first", "out_of_order"];
 
 /** Refusals that say only that somebody has left meanwhile. */
 const NOBODYS_FAULT = ["no_such_peer", "undelivered"];
-
-/** What there is to say about the connection to the server. */
-export type Connection =
-  | { readonly name: "connecting" }
-  | { readonly name: "online"; readonly transport: TransportName }
-  | {
-      readonly name: "waiting";
-      /** The close code, or 0. */
-      readonly code: number;
-      /** When the next attempt comes. */
-      readonly inMs: number;
-      /** Why, in one sentence. */
-      readonly text: string;
-    }
-  | {
-      readonly name: "ended";
-      /** The close code, or 0. */
-      readonly code: number;
-      /** Why, in one sentence. */
-      readonly text: string;
-      /** The same as an error; none if it was us who left. */
-      readonly error: HeliographError | null;
-    };
 
 /** What a session asks for. */
 export interface SessionOptions {
@@ -118,11 +92,6 @@ export interface SessionEvents {
 }
 
 type TimerName = "retry" | "answer" | "stable" | "liveness" | "ack" | "move";
-
-/** Whether the protocol asks a client to come back after this close code. */
-export function mayReconnect(code: number): boolean {
-  return code < NEVER_FROM && !FINAL.includes(code);
-}
 
 /**
  * Holds a seat in one room. A lost connection is taken up again and nothing is lost; what the server

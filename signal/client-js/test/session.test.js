@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { Backoff } from "../build/backoff.js";
+import { mayReconnect } from "../build/connection.js";
 import { Endpoint } from "../build/endpoint.js";
 import { Came, Kept } from "../build/numbers.js";
-import { Session, mayReconnect } from "../build/session.js";
+import { Session } from "../build/session.js";
 import { WELCOME, begin, last, pass, settle, sockets } from "./support.js";
 
 beforeEach(begin);

@@ -26,6 +26,7 @@ import { type JoinOptions, Room } from "./room.js";
  */
 export declare function join(url: string | URL, room: string, options?: JoinOptions): Promise<Room>;
 export type { Channel, ChannelEvents, ChannelOptions, ChannelState, Message } from "./channel.js";
+export type { Connection } from "./connection.js";
 export type { Emitter, Listener } from "./emitter.js";
 export { HeliographError } from "./errors.js";
 export type { ErrorCode, ServerErrorCode } from "./errors.js";
@@ -37,7 +38,6 @@ export type { Peer, PeerEvents, PeerState } from "./peer.js";
 export type { Diagnosis, LinkReport } from "./report.js";
 export { Room } from "./room.js";
 export type { Broadcast, History, JoinOptions, RoomEvents, RoomOptions, RoomState, RulesPatch, } from "./room.js";
-export type { Connection } from "./session.js";
 export type { Path, PeerStats } from "./stats.js";
 export type { TokenSource } from "./token.js";
 export type { TransportName } from "./transport.js";
