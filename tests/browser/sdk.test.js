@@ -27,13 +27,18 @@ scenario("four meet, and all of them hear each other on all kinds of channels", 
     const from = (list = []) => [...new Set(list.map(([name]) => name))].sort();
     const heardAll = ({ came }) => {
       const named = others.map((name) => came[`from ${name}`]?.length === 1);
-      return from(came.reliable).length === 3 && from(came.state).length === 3 && named.every(Boolean);
+      return (
+        from(came.reliable).length === 3 && from(came.state).length === 3 && named.every(Boolean)
+      );
     };
     const seen = await one.until("all channels of all", heardAll);
     assert.deepEqual(from(seen.came.state), others);
     assert.deepEqual(seen.came.reliable.length, 3);
     assert.deepEqual(seen.came.state[0][1], "3 bytes");
-    assert.deepEqual(seen.events.filter(([what]) => ["warning", "closed", "refused"].includes(what)), []);
+    assert.deepEqual(
+      seen.events.filter(([what]) => ["warning", "closed", "refused"].includes(what)),
+      [],
+    );
     const made = await one.run(() => window.links.made);
     assert.equal(made, 3, "one connection for each");
   }
@@ -59,7 +64,7 @@ scenario("the example of docs/sdk-js.md works as it stands", async ({ browser, s
       for (const peer of window.room.peers.values()) say(peer);
     });
   }
-  for (const end = Date.now() + 20_000; lines.filter((line) => /^ada/.test(line)).length < 2; ) {
+  for (const end = Date.now() + 20_000; lines.filter((line) => /^ada/.test(line)).length < 2;) {
     assert.ok(Date.now() < end, `the pages said: ${lines}`);
     await new Promise((resume) => setTimeout(resume, 50));
   }

@@ -149,7 +149,11 @@ var Endpoint = class {
   async answers() {
     try {
       const url = this.at("rooms", { limit: 1 });
-      await fetch(url, { cache: "no-store", mode: "no-cors", signal: AbortSignal.timeout(PROBE_MS) });
+      await fetch(url, {
+        cache: "no-store",
+        mode: "no-cors",
+        signal: AbortSignal.timeout(PROBE_MS)
+      });
       return true;
     } catch {
       return false;
@@ -385,7 +389,10 @@ function copy(bytes) {
   return view.slice().buffer;
 }
 function closed() {
-  return new HeliographError("closed", "The channel is closed: open another one with peer.channel().");
+  return new HeliographError(
+    "closed",
+    "The channel is closed: open another one with peer.channel()."
+  );
 }
 
 // src/candidates.ts
@@ -575,7 +582,8 @@ function isOpening(value) {
 function optionsOf(opening) {
   const { ordered = true, max_retransmits: maxRetransmits } = opening;
   const maxPacketLifeTimeMs = opening.max_packet_life_time_ms;
-  if (Number.isInteger(maxPacketLifeTimeMs)) return { ordered, maxPacketLifeTimeMs };
+  if (Number.isInteger(maxPacketLifeTimeMs))
+    return { ordered, maxPacketLifeTimeMs };
   return Number.isInteger(maxRetransmits) ? { ordered, maxRetransmits } : { ordered };
 }
 function parse2(text2) {
@@ -772,7 +780,9 @@ var Link = class {
   }
   #signal(data) {
     if (!this.#setup.signal({ ...data, link: this.id }) && "description" in data)
-      this.#broken(new Error("A description can't be sent now, or is too large: use fewer tracks."));
+      this.#broken(
+        new Error("A description can't be sent now, or is too large: use fewer tracks.")
+      );
   }
   async #offer() {
     const begins = this.#roles.offers || this.#setup.begins;
@@ -1485,7 +1495,9 @@ var Calls = class {
     const id = this.#next;
     this.#next += 1;
     const answer = new Promise((resolve, reject) => {
-      const late = new HeliographError("timeout", "The server didn't answer: try again.", { retry: true });
+      const late = new HeliographError("timeout", "The server didn't answer: try again.", {
+        retry: true
+      });
       const timer = setTimeout(() => this.fail(id, late), TIMEOUT_MS);
       this.#open.set(id, { resolve, reject, timer });
     });
@@ -2089,7 +2101,9 @@ var Session = class extends Emitter {
       if (!this.#fits(frame)) return reject(this.#tooLarge());
       const numbered = this.#kept.push(frame, { resolve, reject });
       if (!numbered)
-        return reject(new HeliographError("full", "Too many requests wait for the server: wait for some."));
+        return reject(
+          new HeliographError("full", "Too many requests wait for the server: wait for some.")
+        );
       if (this.isOnline) this.#send(numbered);
     });
   }
@@ -2209,7 +2223,8 @@ var Session = class extends Emitter {
     if (frame.type === "close") return this.#lost(frame.code, frame.text);
     const isNew = this.#takes(frame, length);
     if (isNew && frame.type === "error" && this.#refused(frame)) return this.#lost(0, "");
-    if (isNew && frame.type === "state" && frame.by === this.seat?.peer) this.#kept.confirm("state");
+    if (isNew && frame.type === "state" && frame.by === this.seat?.peer)
+      this.#kept.confirm("state");
     if (typeof frame.ack === "number") {
       const isLast = inOrder && frame.type !== "resumed";
       this.#kept.ack(frame.ack, isLast);
@@ -2388,9 +2403,13 @@ var Session = class extends Emitter {
   /** There is no session: the next connection asks for a seat. */
   #forget() {
     this.#kept.fail(
-      new HeliographError("lost", "The session ended before the server confirmed this: do it again.", {
-        retry: true
-      })
+      new HeliographError(
+        "lost",
+        "The session ended before the server confirmed this: do it again.",
+        {
+          retry: true
+        }
+      )
     );
     this.seat = null;
     this.#attempt = 0;
@@ -2408,9 +2427,13 @@ var Session = class extends Emitter {
   #offline() {
     if (this.connection.name === "ended")
       return new HeliographError("ended", this.connection.text || "You have left the room.");
-    return new HeliographError("offline", "There is no connection to the server: wait until it is back.", {
-      retry: true
-    });
+    return new HeliographError(
+      "offline",
+      "There is no connection to the server: wait until it is back.",
+      {
+        retry: true
+      }
+    );
   }
   #set(name, ms, then) {
     this.#clear(name);
@@ -2724,7 +2747,11 @@ var Room = class extends Emitter {
     };
   }
   async #diagnose(peer) {
-    const { type: _, id: __, ...diagnosis } = await this.#session.call({ type: "diagnose", peer });
+    const {
+      type: _,
+      id: __,
+      ...diagnosis
+    } = await this.#session.call({ type: "diagnose", peer });
     return diagnosis;
   }
   #rtc() {
@@ -2812,7 +2839,10 @@ async function matchByHttp(endpoint, ticket, signal) {
   const headers = { authorization: `Bearer ${posted.key}` };
   try {
     for (; ; ) {
-      const status = await endpoint.ask(address, signal ? { headers, signal } : { headers });
+      const status = await endpoint.ask(
+        address,
+        signal ? { headers, signal } : { headers }
+      );
       if (status.status === "matched") return matchOf(status);
       if (status.status !== "waiting") return null;
     }

@@ -42,7 +42,9 @@ export interface RoomOptions {
 }
 
 /** What a host may change of a room; what isn't named stays. */
-export type RulesPatch = Partial<Pick<RoomOptions, "capacity" | "sealed" | "public" | "writers">> & {
+export type RulesPatch = Partial<
+  Pick<RoomOptions, "capacity" | "sealed" | "public" | "writers">
+> & {
   /** `null`: none any more. */
   password?: string | null;
 };
@@ -464,7 +466,11 @@ export class Room extends Emitter<RoomEvents> {
 
   async #diagnose(peer: string): Promise<Diagnosis> {
     type Answer = Diagnosis & { type: string; id: number };
-    const { type: _, id: __, ...diagnosis } = await this.#session.call<Answer>({ type: "diagnose", peer });
+    const {
+      type: _,
+      id: __,
+      ...diagnosis
+    } = await this.#session.call<Answer>({ type: "diagnose", peer });
     return diagnosis;
   }
 
@@ -474,7 +480,9 @@ export class Room extends Emitter<RoomEvents> {
       certificates: this.#certificates.filter(({ expires }) => expires > now),
       ...this.#options.rtc,
       iceServers: this.#iceServers,
-      iceTransportPolicy: this.relayOnly ? "relay" : (this.#options.rtc?.iceTransportPolicy ?? "all"),
+      iceTransportPolicy: this.relayOnly
+        ? "relay"
+        : (this.#options.rtc?.iceTransportPolicy ?? "all"),
     };
   }
 

@@ -183,7 +183,9 @@ export class Session extends Emitter<SessionEvents> {
       if (!this.#fits(frame)) return reject(this.#tooLarge());
       const numbered = this.#kept.push(frame, { resolve, reject });
       if (!numbered)
-        return reject(new HeliographError("full", "Too many requests wait for the server: wait for some."));
+        return reject(
+          new HeliographError("full", "Too many requests wait for the server: wait for some."),
+        );
       if (this.isOnline) this.#send(numbered);
     });
   }
@@ -320,7 +322,8 @@ export class Session extends Emitter<SessionEvents> {
     const isNew = this.#takes(frame, length);
     // A refusal settles its request before the word that comes with it settles those up to there.
     if (isNew && frame.type === "error" && this.#refused(frame)) return this.#lost(0, "");
-    if (isNew && frame.type === "state" && frame.by === this.seat?.peer) this.#kept.confirm("state");
+    if (isNew && frame.type === "state" && frame.by === this.seat?.peer)
+      this.#kept.confirm("state");
     if (typeof frame.ack === "number") {
       const isLast = inOrder && frame.type !== "resumed";
       this.#kept.ack(frame.ack, isLast);
@@ -523,9 +526,13 @@ export class Session extends Emitter<SessionEvents> {
   /** There is no session: the next connection asks for a seat. */
   #forget(): void {
     this.#kept.fail(
-      new HeliographError("lost", "The session ended before the server confirmed this: do it again.", {
-        retry: true,
-      }),
+      new HeliographError(
+        "lost",
+        "The session ended before the server confirmed this: do it again.",
+        {
+          retry: true,
+        },
+      ),
     );
     this.seat = null;
     this.#attempt = 0;
@@ -545,9 +552,13 @@ export class Session extends Emitter<SessionEvents> {
   #offline(): HeliographError {
     if (this.connection.name === "ended")
       return new HeliographError("ended", this.connection.text || "You have left the room.");
-    return new HeliographError("offline", "There is no connection to the server: wait until it is back.", {
-      retry: true,
-    });
+    return new HeliographError(
+      "offline",
+      "There is no connection to the server: wait until it is back.",
+      {
+        retry: true,
+      },
+    );
   }
 
   #set(name: TimerName, ms: number, then: () => void): void {

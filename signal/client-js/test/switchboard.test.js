@@ -54,7 +54,10 @@ test("a channel is made on both ends alike, and what was sent early waits for th
   carry();
   assert.deepEqual([channel.state, channel.bufferedAmount], ["open", 0]);
   assert.deepEqual(even.made.get(4).sent, ["early"]);
-  assert.deepEqual(odd.told.map(({ label, state }) => [label, state]), [["state", "open"]]);
+  assert.deepEqual(
+    odd.told.map(({ label, state }) => [label, state]),
+    [["state", "open"]],
+  );
   const lossy = odd.board.open("moves", { lossy: true });
   assert.equal(lossy.send("early"), false);
   assert.equal(lossy.dropped, 1);

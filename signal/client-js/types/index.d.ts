@@ -30,7 +30,7 @@ export type { Connection } from "./connection.js";
 export type { Emitter, Listener } from "./emitter.js";
 export { HeliographError } from "./errors.js";
 export type { ErrorCode, ServerErrorCode } from "./errors.js";
-export type { BroadcastFrame, Json, JsonObject, LeaveReason, RoomStateFrame, Rules } from "./frames.js";
+export type { BroadcastFrame, Json, JsonObject, LeaveReason, RoomStateFrame, Rules, } from "./frames.js";
 export { listRooms, makeRoom, match } from "./lobby.js";
 export type { Condition, MakeRoom, Match, MatchOptions, PublicRoom, RoomSearch, Ticket, } from "./lobby.js";
 export type { RemoteTrack } from "./media.js";
