@@ -55,6 +55,9 @@ cargo test --locked --features foreign-clients,otel --test foreign_clients --tes
 say "reverse proxies"
 cargo test --locked --features foreign-clients,otel --test proxies
 
+say "the TypeScript SDK"
+(cd signal/client-js && npm ci --no-audit --no-fund --loglevel=error && npm run check && npm test)
+
 say "browsers"
 cargo build --locked --release
 cargo build --locked --example data_channel

@@ -44,50 +44,61 @@ async function pictures(room) {
   return { state: connection.signalingState, comes: isSent && window.pictures > before };
 }
 
-scenario("both sides negotiate at once, fifty times, and tracks and channels work", async (stage) => {
-  const [ada, ben] = await pair(stage, "glare", { init: FAKE_MEDIA });
-  for (const one of [ada, ben]) {
-    await one.run((room) => {
-      const [peer] = room.peers.values();
-      window.tracks = [];
-      peer.on("track", ({ track }) => window.tracks.push(track));
-    });
-  }
-  // Both begin at the same moment, as near as two pages can.
-  const at = Date.now() + 1000;
-  const glare = async (room, moment) => {
-    const [peer] = room.peers.values();
-    /** Adds a track or takes it back; at last it is there. */
-    const toggle = (sent) => {
-      if (sent) return void peer.removeTrack(sent);
-      const track = window.track();
-      peer.addTrack(track);
-      return track;
-    };
-    const sleep = (ms) => new Promise((resume) => setTimeout(resume, ms));
-    for (let turn = 0; turn < 50; turn += 1) {
-      await sleep(moment + turn * 150 - Date.now());
-      // Descriptions never get shorter: tracks come and go five times, paths all the time.
-      if (turn % 10 === 0) window.sent = toggle(window.sent);
-      else peer.restart();
+scenario(
+  "both sides negotiate at once, fifty times, and tracks and channels work",
+  async (stage) => {
+    const [ada, ben] = await pair(stage, "glare", { init: FAKE_MEDIA });
+    for (const one of [ada, ben]) {
+      await one.run((room) => {
+        const [peer] = room.peers.values();
+        window.tracks = [];
+        peer.on("track", ({ track }) => window.tracks.push(track));
+      });
     }
-  };
-  await Promise.all([ada.run(glare, at), ben.run(glare, at)]);
-  for (const one of [ada, ben]) {
-    await one.until("still linked", ({ peers }) => peers.length === 1, 1000);
-    // Chromium forgets to unmute a track whose description was rolled back: pictures are what counts.
-    await one.becomes("stable, with pictures that come", { state: "stable", comes: true }, pictures);
-    await one.run((room) => [...room.peers.values()][0].reliable.send("after it all"));
-  }
-  for (const one of [ada, ben]) {
-    await one.until("a message after it all", ({ came }) => came.reliable?.[0]?.[1] === "after it all");
-    await isUndisturbed(one);
-  }
-});
+    // Both begin at the same moment, as near as two pages can.
+    const at = Date.now() + 1000;
+    const glare = async (room, moment) => {
+      const [peer] = room.peers.values();
+      /** Adds a track or takes it back; at last it is there. */
+      const toggle = (sent) => {
+        if (sent) return void peer.removeTrack(sent);
+        const track = window.track();
+        peer.addTrack(track);
+        return track;
+      };
+      const sleep = (ms) => new Promise((resume) => setTimeout(resume, ms));
+      for (let turn = 0; turn < 50; turn += 1) {
+        await sleep(moment + turn * 150 - Date.now());
+        // Descriptions never get shorter: tracks come and go five times, paths all the time.
+        if (turn % 10 === 0) window.sent = toggle(window.sent);
+        else peer.restart();
+      }
+    };
+    await Promise.all([ada.run(glare, at), ben.run(glare, at)]);
+    for (const one of [ada, ben]) {
+      await one.until("still linked", ({ peers }) => peers.length === 1, 1000);
+      // Chromium forgets to unmute a track whose description was rolled back: pictures are what counts.
+      await one.becomes(
+        "stable, with pictures that come",
+        { state: "stable", comes: true },
+        pictures,
+      );
+      await one.run((room) => [...room.peers.values()][0].reliable.send("after it all"));
+    }
+    for (const one of [ada, ben]) {
+      await one.until(
+        "a message after it all",
+        ({ came }) => came.reliable?.[0]?.[1] === "after it all",
+      );
+      await isUndisturbed(one);
+    }
+  },
+);
 
 for (const signal of ["SIGTERM", "SIGKILL"]) {
-  scenario(`the server is restarted after ${signal} under open channels, and none closes`, (stage) =>
-    restart(stage, signal),
+  scenario(
+    `the server is restarted after ${signal} under open channels, and none closes`,
+    (stage) => restart(stage, signal),
   );
 }
 
@@ -104,9 +115,10 @@ async function restart(stage, signal) {
     }, 50);
   };
   await ada.run(count);
-  const flows = (least) => ben.until(`more than ${least} of each`, ({ came }) => {
-    return ["reliable", "moves", "chat"].every((label) => came[label]?.length > least);
-  });
+  const flows = (least) =>
+    ben.until(`more than ${least} of each`, ({ came }) => {
+      return ["reliable", "moves", "chat"].every((label) => came[label]?.length > least);
+    });
   await flows(10);
   const ids = (await ada.sees()).peers.map(({ id }) => id);
   await server.end(signal);
@@ -130,7 +142,11 @@ async function restart(stage, signal) {
   const { came } = await ben.sees();
   for (const label of ["reliable", "chat"]) {
     const numbers = came[label].map(([, text]) => Number(text));
-    assert.deepEqual(numbers, numbers.map((_, index) => index + 1), `${label}: none lost, in order`);
+    assert.deepEqual(
+      numbers,
+      numbers.map((_, index) => index + 1),
+      `${label}: none lost, in order`,
+    );
   }
   for (const one of [ada, ben]) await isUndisturbed(one);
   // The new seats are as good as the old ones: another path can be found, and tracks go.
@@ -173,8 +189,12 @@ scenario("another network is another path, within seconds", async (stage) => {
       await one.until("connected again", ({ peers }) => peers[0].state === "connected");
       await isUndisturbed(one);
     }
-    const restarts = await ada.run(async (room) => (await [...room.peers.values()][0].stats()).restarts);
-    const others = await ben.run(async (room) => (await [...room.peers.values()][0].stats()).restarts);
+    const restarts = await ada.run(
+      async (room) => (await [...room.peers.values()][0].stats()).restarts,
+    );
+    const others = await ben.run(
+      async (room) => (await [...room.peers.values()][0].stats()).restarts,
+    );
     assert.ok(restarts + others > 0, "another path was looked for");
   } finally {
     ip("addr", "flush", "dev", "lan");
@@ -207,7 +227,10 @@ scenario(
     await new Promise((resume) => setTimeout(resume, 120_000));
     const { gap, paths } = await ben.run(() => ({ gap: window.gap, paths: window.paths ?? [] }));
     assert.ok(gap > 0 && gap < 1000, `the longest gap was ${gap} ms`);
-    assert.ok(paths.every((kind) => kind === "relayed"), paths.join());
+    assert.ok(
+      paths.every((kind) => kind === "relayed"),
+      paths.join(),
+    );
     for (const one of [ada, ben]) {
       const { restarts, path } = await one.run((room) => [...room.peers.values()][0].stats());
       assert.ok(restarts >= 5, `${restarts} times it moved to new credentials`);

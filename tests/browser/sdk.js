@@ -96,7 +96,8 @@ class Client {
 
   /** Waits until exactly so many others are connected, by this kind of path if one is named. */
   async meets(count, kind) {
-    const connected = ({ state, path }) => state === "connected" && path && (!kind || path.kind === kind);
+    const connected = ({ state, path }) =>
+      state === "connected" && path && (!kind || path.kind === kind);
     return this.until(
       `${count} connected ${kind ?? ""}`,
       ({ peers }) => peers.length === count && peers.every(connected),

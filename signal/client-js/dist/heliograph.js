@@ -149,7 +149,11 @@ var Endpoint = class {
   async answers() {
     try {
       const url = this.at("rooms", { limit: 1 });
-      await fetch(url, { cache: "no-store", mode: "no-cors", signal: AbortSignal.timeout(PROBE_MS) });
+      await fetch(url, {
+        cache: "no-store",
+        mode: "no-cors",
+        signal: AbortSignal.timeout(PROBE_MS)
+      });
       return true;
     } catch {
       return false;
@@ -385,7 +389,10 @@ function copy(bytes) {
   return view.slice().buffer;
 }
 function closed() {
-  return new HeliographError("closed", "The channel is closed: open another one with peer.channel().");
+  return new HeliographError(
+    "closed",
+    "The channel is closed: open another one with peer.channel()."
+  );
 }
 
 // src/candidates.ts
@@ -575,7 +582,8 @@ function isOpening(value) {
 function optionsOf(opening) {
   const { ordered = true, max_retransmits: maxRetransmits } = opening;
   const maxPacketLifeTimeMs = opening.max_packet_life_time_ms;
-  if (Number.isInteger(maxPacketLifeTimeMs)) return { ordered, maxPacketLifeTimeMs };
+  if (Number.isInteger(maxPacketLifeTimeMs))
+    return { ordered, maxPacketLifeTimeMs };
   return Number.isInteger(maxRetransmits) ? { ordered, maxRetransmits } : { ordered };
 }
 function parse2(text2) {
@@ -772,7 +780,9 @@ var Link = class {
   }
   #signal(data) {
     if (!this.#setup.signal({ ...data, link: this.id }) && "description" in data)
-      this.#broken(new Error("A description can't be sent now, or is too large: use fewer tracks."));
+      this.#broken(
+        new Error("A description can't be sent now, or is too large: use fewer tracks.")
+      );
   }
   async #offer() {
     const begins = this.#roles.offers || this.#setup.begins;
@@ -1485,7 +1495,9 @@ var Calls = class {
     const id = this.#next;
     this.#next += 1;
     const answer = new Promise((resolve, reject) => {
-      const late = new HeliographError("timeout", "The server didn't answer: try again.", { retry: true });
+      const late = new HeliographError("timeout", "The server didn't answer: try again.", {
+        retry: true
+      });
       const timer = setTimeout(() => this.fail(id, late), TIMEOUT_MS);
       this.#open.set(id, { resolve, reject, timer });
     });
@@ -1513,6 +1525,18 @@ var Calls = class {
     return call;
   }
 };
+
+// src/transport.ts
+var TRANSPORTS = ["websocket", "events", "poll"];
+var GIVEN_UP = 4900;
+var LEFT = 1e3;
+
+// src/connection.ts
+var FINAL = [LEFT, 1002, 1007, 1009];
+var NEVER_FROM = 4100;
+function mayReconnect(code) {
+  return code < NEVER_FROM && !FINAL.includes(code);
+}
 
 // src/frames.ts
 var PRESENCE = ["joined", "left", "away", "back", "metadata", "host"];
@@ -1742,11 +1766,6 @@ var TokenKeeper = class {
     }
   }
 };
-
-// src/transport.ts
-var TRANSPORTS = ["websocket", "events", "poll"];
-var GIVEN_UP = 4900;
-var LEFT = 1e3;
 
 // src/transports/http.ts
 var FRAMES_MAX = 64;
@@ -2000,14 +2019,9 @@ var NETWORK_MS = 3e3;
 var PAUSE_MS_MAX = 36e5;
 var FRAME_BYTES_MAX = 65536;
 var NUMBERS_BYTES = 64;
-var FINAL = [LEFT, 1002, 1007, 1009];
-var NEVER_FROM = 4100;
 var EXPIRED = 4102;
 var LOST_TRACK = ["hello_first", "out_of_order"];
 var NOBODYS_FAULT = ["no_such_peer", "undelivered"];
-function mayReconnect(code) {
-  return code < NEVER_FROM && !FINAL.includes(code);
-}
 var Session = class extends Emitter {
   /** What there is to say about the connection. */
   connection = { name: "connecting" };
@@ -2087,7 +2101,9 @@ var Session = class extends Emitter {
       if (!this.#fits(frame)) return reject(this.#tooLarge());
       const numbered = this.#kept.push(frame, { resolve, reject });
       if (!numbered)
-        return reject(new HeliographError("full", "Too many requests wait for the server: wait for some."));
+        return reject(
+          new HeliographError("full", "Too many requests wait for the server: wait for some.")
+        );
       if (this.isOnline) this.#send(numbered);
     });
   }
@@ -2207,7 +2223,8 @@ var Session = class extends Emitter {
     if (frame.type === "close") return this.#lost(frame.code, frame.text);
     const isNew = this.#takes(frame, length);
     if (isNew && frame.type === "error" && this.#refused(frame)) return this.#lost(0, "");
-    if (isNew && frame.type === "state" && frame.by === this.seat?.peer) this.#kept.confirm("state");
+    if (isNew && frame.type === "state" && frame.by === this.seat?.peer)
+      this.#kept.confirm("state");
     if (typeof frame.ack === "number") {
       const isLast = inOrder && frame.type !== "resumed";
       this.#kept.ack(frame.ack, isLast);
@@ -2386,9 +2403,13 @@ var Session = class extends Emitter {
   /** There is no session: the next connection asks for a seat. */
   #forget() {
     this.#kept.fail(
-      new HeliographError("lost", "The session ended before the server confirmed this: do it again.", {
-        retry: true
-      })
+      new HeliographError(
+        "lost",
+        "The session ended before the server confirmed this: do it again.",
+        {
+          retry: true
+        }
+      )
     );
     this.seat = null;
     this.#attempt = 0;
@@ -2406,9 +2427,13 @@ var Session = class extends Emitter {
   #offline() {
     if (this.connection.name === "ended")
       return new HeliographError("ended", this.connection.text || "You have left the room.");
-    return new HeliographError("offline", "There is no connection to the server: wait until it is back.", {
-      retry: true
-    });
+    return new HeliographError(
+      "offline",
+      "There is no connection to the server: wait until it is back.",
+      {
+        retry: true
+      }
+    );
   }
   #set(name, ms, then) {
     this.#clear(name);
@@ -2640,11 +2665,13 @@ var Room = class extends Emitter {
     this.#ice(frame.ice_servers ?? []);
     this.#learn(frame);
     this.#roster.welcome(frame.peer, frame.members);
+    this.#hearAbout(frame);
     if (before !== null && before !== frame.peer) this.emit("rejoined", { peer: null, before });
   }
   #resync(frame) {
     this.#learn(frame);
     this.#roster.resync(frame.members);
+    this.#hearAbout(frame);
   }
   /** What else there is to know of the room. */
   #learn({ about = {} }) {
@@ -2652,6 +2679,9 @@ var Room = class extends Emitter {
     if (this.#rules) this.emit("rules", this.#rules);
     this.#setHost(about.host, about.term);
     this.#setState(about.state, null);
+  }
+  /** What was said before; who said it is known by now. */
+  #hearAbout({ about = {} }) {
     for (const event of about.events ?? []) this.#broadcast(event);
     this.#session.after = about.last_event ?? this.#session.after;
   }
@@ -2717,7 +2747,11 @@ var Room = class extends Emitter {
     };
   }
   async #diagnose(peer) {
-    const { type: _, id: __, ...diagnosis } = await this.#session.call({ type: "diagnose", peer });
+    const {
+      type: _,
+      id: __,
+      ...diagnosis
+    } = await this.#session.call({ type: "diagnose", peer });
     return diagnosis;
   }
   #rtc() {
@@ -2805,7 +2839,10 @@ async function matchByHttp(endpoint, ticket, signal) {
   const headers = { authorization: `Bearer ${posted.key}` };
   try {
     for (; ; ) {
-      const status = await endpoint.ask(address, signal ? { headers, signal } : { headers });
+      const status = await endpoint.ask(
+        address,
+        signal ? { headers, signal } : { headers }
+      );
       if (status.status === "matched") return matchOf(status);
       if (status.status !== "waiting") return null;
     }

@@ -24,7 +24,9 @@ export class Calls {
     const id = this.#next;
     this.#next += 1;
     const answer = new Promise<unknown>((resolve, reject) => {
-      const late = new HeliographError("timeout", "The server didn't answer: try again.", { retry: true });
+      const late = new HeliographError("timeout", "The server didn't answer: try again.", {
+        retry: true,
+      });
       const timer = setTimeout(() => this.fail(id, late), TIMEOUT_MS);
       this.#open.set(id, { resolve, reject, timer });
     });

@@ -266,5 +266,8 @@ function copy(bytes: ArrayBuffer | ArrayBufferView): ArrayBuffer {
 }
 
 function closed(): HeliographError {
-  return new HeliographError("closed", "The channel is closed: open another one with peer.channel().");
+  return new HeliographError(
+    "closed",
+    "The channel is closed: open another one with peer.channel().",
+  );
 }

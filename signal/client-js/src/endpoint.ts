@@ -42,7 +42,11 @@ export class Endpoint {
   async answers(): Promise<boolean> {
     try {
       const url = this.at("rooms", { limit: 1 });
-      await fetch(url, { cache: "no-store", mode: "no-cors", signal: AbortSignal.timeout(PROBE_MS) });
+      await fetch(url, {
+        cache: "no-store",
+        mode: "no-cors",
+        signal: AbortSignal.timeout(PROBE_MS),
+      });
       return true;
     } catch {
       return false;

@@ -26,15 +26,27 @@ import { type JoinOptions, Room } from "./room.js";
  * Rejects with a `HeliographError`: what the server says, such as `wrong_password`; `aborted`;
  * `bad_url`.
  */
-export async function join(url: string | URL, room: string, options: JoinOptions = {}): Promise<Room> {
+export async function join(
+  url: string | URL,
+  room: string,
+  options: JoinOptions = {},
+): Promise<Room> {
   return new Room(url, room, options).joined;
 }
 
 export type { Channel, ChannelEvents, ChannelOptions, ChannelState, Message } from "./channel.js";
+export type { Connection } from "./connection.js";
 export type { Emitter, Listener } from "./emitter.js";
 export { HeliographError } from "./errors.js";
 export type { ErrorCode, ServerErrorCode } from "./errors.js";
-export type { BroadcastFrame, Json, JsonObject, LeaveReason, RoomStateFrame, Rules } from "./frames.js";
+export type {
+  BroadcastFrame,
+  Json,
+  JsonObject,
+  LeaveReason,
+  RoomStateFrame,
+  Rules,
+} from "./frames.js";
 export { listRooms, makeRoom, match } from "./lobby.js";
 export type {
   Condition,
@@ -58,7 +70,6 @@ export type {
   RoomState,
   RulesPatch,
 } from "./room.js";
-export type { Connection } from "./session.js";
 export type { Path, PeerStats } from "./stats.js";
 export type { TokenSource } from "./token.js";
 export type { TransportName } from "./transport.js";

@@ -175,7 +175,9 @@ export class Link {
 
   #signal(data: object): void {
     if (!this.#setup.signal({ ...data, link: this.id }) && "description" in data)
-      this.#broken(new Error("A description can't be sent now, or is too large: use fewer tracks."));
+      this.#broken(
+        new Error("A description can't be sent now, or is too large: use fewer tracks."),
+      );
   }
 
   async #offer(): Promise<void> {

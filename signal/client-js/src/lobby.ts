@@ -173,7 +173,8 @@ function matchBySocket(
       isOpen = true;
       socket.send(JSON.stringify({ type: "match", ticket }));
     };
-    socket.onclose = () => end(isOpen ? () => reject(unreachable(endpoint)) : () => resolve(BLOCKED));
+    socket.onclose = () =>
+      end(isOpen ? () => reject(unreachable(endpoint)) : () => resolve(BLOCKED));
     socket.onmessage = ({ data }) => {
       const said = readFrame(String(data)) as { type: string } | null;
       if (said?.type === "matched") end(() => resolve(matchOf(said as unknown as Match)));
@@ -196,7 +197,10 @@ async function matchByHttp(
   const headers = { authorization: `Bearer ${posted.key}` };
   try {
     for (;;) {
-      const status = await endpoint.ask<Status>(address, signal ? { headers, signal } : { headers });
+      const status = await endpoint.ask<Status>(
+        address,
+        signal ? { headers, signal } : { headers },
+      );
       if (status.status === "matched") return matchOf(status);
       if (status.status !== "waiting") return null;
     }

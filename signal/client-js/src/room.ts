@@ -1,5 +1,6 @@
 // A room: a seat in it, who else is there, and what the room keeps.
 
+import type { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { Endpoint } from "./endpoint.js";
 import { HeliographError } from "./errors.js";
@@ -16,7 +17,7 @@ import type {
 import type { Peer } from "./peer.js";
 import type { Diagnosis } from "./report.js";
 import { Roster } from "./roster.js";
-import { type Connection, Session } from "./session.js";
+import { Session } from "./session.js";
 import type { TokenSource } from "./token.js";
 import type { Frame, OpenTransport, TransportName } from "./transport.js";
 
@@ -41,7 +42,9 @@ export interface RoomOptions {
 }
 
 /** What a host may change of a room; what isn't named stays. */
-export type RulesPatch = Partial<Pick<RoomOptions, "capacity" | "sealed" | "public" | "writers">> & {
+export type RulesPatch = Partial<
+  Pick<RoomOptions, "capacity" | "sealed" | "public" | "writers">
+> & {
   /** `null`: none any more. */
   password?: string | null;
 };
@@ -463,7 +466,11 @@ export class Room extends Emitter<RoomEvents> {
 
   async #diagnose(peer: string): Promise<Diagnosis> {
     type Answer = Diagnosis & { type: string; id: number };
-    const { type: _, id: __, ...diagnosis } = await this.#session.call<Answer>({ type: "diagnose", peer });
+    const {
+      type: _,
+      id: __,
+      ...diagnosis
+    } = await this.#session.call<Answer>({ type: "diagnose", peer });
     return diagnosis;
   }
 
@@ -473,7 +480,9 @@ export class Room extends Emitter<RoomEvents> {
       certificates: this.#certificates.filter(({ expires }) => expires > now),
       ...this.#options.rtc,
       iceServers: this.#iceServers,
-      iceTransportPolicy: this.relayOnly ? "relay" : (this.#options.rtc?.iceTransportPolicy ?? "all"),
+      iceTransportPolicy: this.relayOnly
+        ? "relay"
+        : (this.#options.rtc?.iceTransportPolicy ?? "all"),
     };
   }
 

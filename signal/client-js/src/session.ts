@@ -3,6 +3,7 @@
 
 import { Backoff } from "./backoff.js";
 import { Calls } from "./calls.js";
+import { type Connection, mayReconnect } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { Endpoint } from "./endpoint.js";
 import { HeliographError, closeText, refusal } from "./errors.js";
@@ -51,10 +52,6 @@ const PAUSE_MS_MAX = 3_600_000;
 const FRAME_BYTES_MAX = 65_536;
 const NUMBERS_BYTES = 64;
 
-/** Close codes after which a client stays away, and the first of the range for that. */
-const FINAL = [LEFT, 1002, 1007, 1009];
-const NEVER_FROM = 4100;
-
 /** The close code of a session whose token has expired: it goes on with a new one. */
 const EXPIRED = 4102;
 
@@ -63,29 +60,6 @@ const LOST_TRACK = ["hello_first", "out_of_order"];
 
 /** Refusals that say only that somebody has left meanwhile. */
 const NOBODYS_FAULT = ["no_such_peer", "undelivered"];
-
-/** What there is to say about the connection to the server. */
-export type Connection =
-  | { readonly name: "connecting" }
-  | { readonly name: "online"; readonly transport: TransportName }
-  | {
-      readonly name: "waiting";
-      /** The close code, or 0. */
-      readonly code: number;
-      /** When the next attempt comes. */
-      readonly inMs: number;
-      /** Why, in one sentence. */
-      readonly text: string;
-    }
-  | {
-      readonly name: "ended";
-      /** The close code, or 0. */
-      readonly code: number;
-      /** Why, in one sentence. */
-      readonly text: string;
-      /** The same as an error; none if it was us who left. */
-      readonly error: HeliographError | null;
-    };
 
 /** What a session asks for. */
 export interface SessionOptions {
@@ -118,11 +92,6 @@ export interface SessionEvents {
 }
 
 type TimerName = "retry" | "answer" | "stable" | "liveness" | "ack" | "move";
-
-/** Whether the protocol asks a client to come back after this close code. */
-export function mayReconnect(code: number): boolean {
-  return code < NEVER_FROM && !FINAL.includes(code);
-}
 
 /**
  * Holds a seat in one room. A lost connection is taken up again and nothing is lost; what the server
@@ -214,7 +183,9 @@ export class Session extends Emitter<SessionEvents> {
       if (!this.#fits(frame)) return reject(this.#tooLarge());
       const numbered = this.#kept.push(frame, { resolve, reject });
       if (!numbered)
-        return reject(new HeliographError("full", "Too many requests wait for the server: wait for some."));
+        return reject(
+          new HeliographError("full", "Too many requests wait for the server: wait for some."),
+        );
       if (this.isOnline) this.#send(numbered);
     });
   }
@@ -351,7 +322,8 @@ export class Session extends Emitter<SessionEvents> {
     const isNew = this.#takes(frame, length);
     // A refusal settles its request before the word that comes with it settles those up to there.
     if (isNew && frame.type === "error" && this.#refused(frame)) return this.#lost(0, "");
-    if (isNew && frame.type === "state" && frame.by === this.seat?.peer) this.#kept.confirm("state");
+    if (isNew && frame.type === "state" && frame.by === this.seat?.peer)
+      this.#kept.confirm("state");
     if (typeof frame.ack === "number") {
       const isLast = inOrder && frame.type !== "resumed";
       this.#kept.ack(frame.ack, isLast);
@@ -554,9 +526,13 @@ export class Session extends Emitter<SessionEvents> {
   /** There is no session: the next connection asks for a seat. */
   #forget(): void {
     this.#kept.fail(
-      new HeliographError("lost", "The session ended before the server confirmed this: do it again.", {
-        retry: true,
-      }),
+      new HeliographError(
+        "lost",
+        "The session ended before the server confirmed this: do it again.",
+        {
+          retry: true,
+        },
+      ),
     );
     this.seat = null;
     this.#attempt = 0;
@@ -576,9 +552,13 @@ export class Session extends Emitter<SessionEvents> {
   #offline(): HeliographError {
     if (this.connection.name === "ended")
       return new HeliographError("ended", this.connection.text || "You have left the room.");
-    return new HeliographError("offline", "There is no connection to the server: wait until it is back.", {
-      retry: true,
-    });
+    return new HeliographError(
+      "offline",
+      "There is no connection to the server: wait until it is back.",
+      {
+        retry: true,
+      },
+    );
   }
 
   #set(name: TimerName, ms: number, then: () => void): void {

@@ -217,8 +217,11 @@ function isOpening(value: unknown): value is Opening {
 function optionsOf(opening: Opening): ChannelOptions {
   const { ordered = true, max_retransmits: maxRetransmits } = opening;
   const maxPacketLifeTimeMs = opening.max_packet_life_time_ms;
-  if (Number.isInteger(maxPacketLifeTimeMs)) return { ordered, maxPacketLifeTimeMs: maxPacketLifeTimeMs! };
-  return Number.isInteger(maxRetransmits) ? { ordered, maxRetransmits: maxRetransmits! } : { ordered };
+  if (Number.isInteger(maxPacketLifeTimeMs))
+    return { ordered, maxPacketLifeTimeMs: maxPacketLifeTimeMs! };
+  return Number.isInteger(maxRetransmits)
+    ? { ordered, maxRetransmits: maxRetransmits! }
+    : { ordered };
 }
 
 function parse(text: string): Record<string, unknown> | null {

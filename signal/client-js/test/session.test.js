@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { Backoff } from "../build/backoff.js";
+import { mayReconnect } from "../build/connection.js";
 import { Endpoint } from "../build/endpoint.js";
 import { Came, Kept } from "../build/numbers.js";
-import { Session, mayReconnect } from "../build/session.js";
+import { Session } from "../build/session.js";
 import { WELCOME, begin, last, pass, settle, sockets } from "./support.js";
 
 beforeEach(begin);
@@ -15,9 +16,17 @@ function session(options = {}) {
   const backoff = new Backoff({ random: () => 1 });
   const endpoint = new Endpoint("ws://x");
   const transports = ["websocket"];
-  const made = new Session({ endpoint, room: "demo", metadata: {}, backoff, transports, ...options });
+  const made = new Session({
+    endpoint,
+    room: "demo",
+    metadata: {},
+    backoff,
+    transports,
+    ...options,
+  });
   const told = [];
-  for (const type of ["welcome", "resync", "frame", "refused"]) made.on(type, (it) => told.push(it));
+  for (const type of ["welcome", "resync", "frame", "refused"])
+    made.on(type, (it) => told.push(it));
   made.start();
   return { session: made, told };
 }
@@ -69,7 +78,13 @@ test("frames that have come are counted, and told when it is time", () => {
 
 test("requests are kept until they are acknowledged, and not without end", () => {
   const kept = new Kept();
-  assert.deepEqual([kept.push({ a: 1 }), kept.push({ a: 2 })], [{ a: 1, id: 1 }, { a: 2, id: 2 }]);
+  assert.deepEqual(
+    [kept.push({ a: 1 }), kept.push({ a: 2 })],
+    [
+      { a: 1, id: 1 },
+      { a: 2, id: 2 },
+    ],
+  );
   kept.ack(1, true);
   kept.ack(0, true);
   assert.deepEqual(kept.frames, [{ a: 2, id: 2 }]);
@@ -104,9 +119,18 @@ test("a lost session is resumed, sends again what didn't arrive, and tells nothi
   assert.deepEqual(last().take(), [resume]);
   last().says({ type: "resumed", ack: 2 });
   const again = last().take();
-  assert.deepEqual(again.map(({ id, data }) => [id, data]), [[3, 3], [4, 4]]);
+  assert.deepEqual(
+    again.map(({ id, data }) => [id, data]),
+    [
+      [3, 3],
+      [4, 4],
+    ],
+  );
   for (const seq of [2, 3, 3]) last().says({ seq, type: "signal", from: "bob", data: seq });
-  assert.deepEqual(told.map(({ seq }) => seq), [1, 2, 3]);
+  assert.deepEqual(
+    told.map(({ seq }) => seq),
+    [1, 2, 3],
+  );
   assert.equal(session.isOnline, true);
 });
 
@@ -117,11 +141,19 @@ test("a session that is over is joined anew on the same connection", async () =>
   last().breaks(4003);
   await reconnect();
   last().says({ type: "error", code: "no_such_session", text: "", retry: false });
-  assert.deepEqual(last().take().map(({ type }) => type), ["resume", "hello"]);
+  assert.deepEqual(
+    last()
+      .take()
+      .map(({ type }) => type),
+    ["resume", "hello"],
+  );
   await assert.rejects(request, { code: "lost", retry: true });
   assert.equal(session.post(signal("bob", 2)), false);
   last().says({ ...WELCOME, peer: "again" });
-  assert.deepEqual(told.map(({ peer }) => peer), ["me", "again"]);
+  assert.deepEqual(
+    told.map(({ peer }) => peer),
+    ["me", "again"],
+  );
   assert.deepEqual(last().take(), [], "nothing of the session before");
   session.post(signal("bob", 3));
   assert.equal(last().take()[0].id, 1);
@@ -173,7 +205,13 @@ test("a server that is full is asked again after the time it says", async () => 
   last().opens();
   const [hello] = last().take();
   assert.equal(hello.token, "a.b.c");
-  const full = { type: "error", code: "rate_limited", text: "", retry: true, retry_after_ms: 20_000 };
+  const full = {
+    type: "error",
+    code: "rate_limited",
+    text: "",
+    retry: true,
+    retry_after_ms: 20_000,
+  };
   last().says(full);
   assert.equal(made.connection.name, "waiting");
   await pass(19_999);
@@ -197,8 +235,10 @@ test("who leaves says so, and nothing happens afterwards", async () => {
 });
 
 test("close codes decide about coming back as the protocol says", () => {
-  for (const code of [1001, 1006, 1011, 4000, 4001, 4002, 4003]) assert.equal(mayReconnect(code), true, code);
-  for (const code of [1000, 1002, 1007, 1009, 4100, 4101, 4199]) assert.equal(mayReconnect(code), false, code);
+  for (const code of [1001, 1006, 1011, 4000, 4001, 4002, 4003])
+    assert.equal(mayReconnect(code), true, code);
+  for (const code of [1000, 1002, 1007, 1009, 4100, 4101, 4199])
+    assert.equal(mayReconnect(code), false, code);
 });
 
 test("a request is settled by what shows that it was carried out, or refused", async () => {
@@ -212,12 +252,26 @@ test("a request is settled by what shows that it was carried out, or refused", a
   ask("set", { type: "state", value: 1 });
   ask("conflict", { type: "state", value: 2, if_version: 0 });
   ask("said", { type: "broadcast", data: "hi" });
-  assert.deepEqual(last().take().map(({ id }) => id), [1, 2, 3]);
+  assert.deepEqual(
+    last()
+      .take()
+      .map(({ id }) => id),
+    [1, 2, 3],
+  );
   last().says({ seq: 2, type: "state", by: "me", version: 1, value: 1 });
   await settle();
   assert.deepEqual(settled, ["set"]);
   const current = { version: 1, value: 1 };
-  const error = { seq: 3, ack: 2, type: "error", code: "conflict", text: "", retry: false, state: current, id: 2 };
+  const error = {
+    seq: 3,
+    ack: 2,
+    type: "error",
+    code: "conflict",
+    text: "",
+    retry: false,
+    state: current,
+    id: 2,
+  };
   last().says(error);
   await settle();
   assert.deepEqual(settled, ["set", ["conflict", "conflict", current]]);
@@ -233,7 +287,15 @@ test("after a resume a refusal that was on the way still counts", async () => {
   await reconnect();
   last().says({ type: "resumed", ack: 2 });
   await pass(500);
-  last().says({ seq: 2, type: "error", code: "rate_limited", text: "", retry: true, retry_after_ms: 9, id: 2 });
+  last().says({
+    seq: 2,
+    type: "error",
+    code: "rate_limited",
+    text: "",
+    retry: true,
+    retry_after_ms: 9,
+    id: 2,
+  });
   await assert.rejects(two, { code: "rate_limited", retry: true, retryAfterMs: 9 });
   await pass(500);
   await one;
@@ -244,7 +306,10 @@ test("signals that didn't arrive since somebody left are nobody's trouble", asyn
   session.post(signal("bob", 1));
   last().says({ seq: 2, type: "error", code: "undelivered", text: "", retry: false, id: 1 });
   last().says({ seq: 3, type: "error", code: "bad_metadata", text: "no", retry: false });
-  assert.deepEqual(told.slice(1).map(({ code }) => code), ["bad_metadata"]);
+  assert.deepEqual(
+    told.slice(1).map(({ code }) => code),
+    ["bad_metadata"],
+  );
 });
 
 test("a server that knows no reports isn't sent more of them", async () => {
@@ -284,7 +349,9 @@ test("a token is asked for anew for each seat, and renewed before it expires", a
   }
   last().take();
   await pass(1000);
-  const shown = last().take().find(({ type }) => type === "token");
+  const shown = last()
+    .take()
+    .find(({ type }) => type === "token");
   assert.equal(shown.token, "token-2");
   last().says({ type: "token", id: shown.id, expires_in_s: 100 });
   last().breaks(4102);
@@ -298,7 +365,10 @@ test("a session whose token has expired ends if there is nobody to ask for anoth
   const { session } = await online({ token: "a.b.c" });
   last().breaks(4102);
   assert.equal(session.connection.name, "ended");
-  assert.deepEqual([session.connection.error.code, session.connection.error.closeCode], ["ended", 4102]);
+  assert.deepEqual(
+    [session.connection.error.code, session.connection.error.closeCode],
+    ["ended", 4102],
+  );
 });
 
 test("a server that ends sends its clients elsewhere, and who isn't taken there comes back", async () => {

@@ -1,8 +1,8 @@
+import type { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { HeliographError } from "./errors.js";
 import type { BroadcastFrame, Json, JsonObject, LeaveReason, Rules } from "./frames.js";
 import type { Peer } from "./peer.js";
-import { type Connection } from "./session.js";
 import type { TokenSource } from "./token.js";
 import type { TransportName } from "./transport.js";
 /** What a room is like, for who makes it by coming first (docs/protocol.md, Rooms). */

@@ -1,33 +1,11 @@
 import { Backoff } from "./backoff.js";
+import { type Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { Endpoint } from "./endpoint.js";
 import { HeliographError } from "./errors.js";
 import { type JsonObject, type RoomFrame, type WelcomeFrame } from "./frames.js";
 import { type TokenSource } from "./token.js";
 import { type Frame, type OpenTransport, type TransportName } from "./transport.js";
-/** What there is to say about the connection to the server. */
-export type Connection = {
-    readonly name: "connecting";
-} | {
-    readonly name: "online";
-    readonly transport: TransportName;
-} | {
-    readonly name: "waiting";
-    /** The close code, or 0. */
-    readonly code: number;
-    /** When the next attempt comes. */
-    readonly inMs: number;
-    /** Why, in one sentence. */
-    readonly text: string;
-} | {
-    readonly name: "ended";
-    /** The close code, or 0. */
-    readonly code: number;
-    /** Why, in one sentence. */
-    readonly text: string;
-    /** The same as an error; none if it was us who left. */
-    readonly error: HeliographError | null;
-};
 /** What a session asks for. */
 export interface SessionOptions {
     endpoint: Endpoint;
@@ -56,8 +34,6 @@ export interface SessionEvents {
     /** The network has changed. */
     network: undefined;
 }
-/** Whether the protocol asks a client to come back after this close code. */
-export declare function mayReconnect(code: number): boolean;
 /**
  * Holds a seat in one room. A lost connection is taken up again and nothing is lost; what the server
  * then doesn't know of any more is joined anew.

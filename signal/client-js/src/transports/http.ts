@@ -150,7 +150,11 @@ export abstract class HttpTransport implements Transport {
 }
 
 /** Sends frames although the page may end now: by a request that goes on without it. */
-export function sayGoodbye(carried: Pick<Carried, "endpoint">, cursor: Cursor, texts: string[]): void {
+export function sayGoodbye(
+  carried: Pick<Carried, "endpoint">,
+  cursor: Cursor,
+  texts: string[],
+): void {
   const { session, key } = cursor;
   const kept = texts.slice(-FRAMES_MAX);
   while (kept.length > 1 && size(kept) > KEEPALIVE_BYTES_MAX) kept.shift();
