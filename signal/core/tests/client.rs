@@ -503,6 +503,11 @@ fn a_diagnosis_is_asked_for_outside_the_row_and_reports_go_only_where_somebody_l
                      "side": "theirs", "text": "expired", "advice": "join anew", "relay": {}}));
     let Event::Diagnosed { id: answered, diagnosis } = ada.event() else { panic!("diagnosed") };
     assert_eq!((answered, &*diagnosis.verdict), (id, "turn_expired"));
+    // One that doesn't know them is told no more of them.
+    ada.text(&json!({"type": "error", "code": "unknown_type", "text": "what?"}));
+    ada.event();
+    ada.session.report(&bob(), &link);
+    ada.silent();
     ada.session.handle_lost(ada.now, None);
     ada.event();
     ada.session.report(&bob(), &link);

@@ -68,7 +68,7 @@ impl Session {
                 self.held = Some(held(welcome, came)?);
                 self.once = self.dice.random();
                 self.enter(now);
-                self.owed = None;
+                (self.owed, self.takes_reports) = (None, true);
                 let seat = Seat::read(welcome)?;
                 if let (Some(after), Some(about)) = (&mut self.entry.after, &seat.about) {
                     *after = about.last_event.unwrap_or(*after);
@@ -172,7 +172,11 @@ impl Session {
             }
             ServerFrame::Ice(ice) => self.tell(Event::Ice(ice.clone())),
             ServerFrame::Error(error) if is_lost(error.code) => self.give_up(now, Loss::Confused),
-            ServerFrame::Error(error) => self.tell(Event::Refused(Refusal::read(error))),
+            ServerFrame::Error(error) => {
+                // All else is as old as the protocol.
+                self.takes_reports &= error.code != ErrorCode::UnknownType;
+                self.tell(Event::Refused(Refusal::read(error)));
+            }
             ServerFrame::Close { code, .. } => self.handle_lost(now, Some(*code)),
             ServerFrame::Goaway { url, .. } => {
                 // Without one, the connection is closed when it is time.
