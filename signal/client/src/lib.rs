@@ -57,8 +57,10 @@ pub use event::{Data, Event};
 pub use link::{CandidateType, Path};
 pub use peer::Peer;
 pub use room::{Options, Room, RoomState, To, TokenSource, join};
-pub use signal_core::client::{Diagnosis, RoomEvent, Transport};
-pub use signal_core::protocol::{ErrorCode, LeaveReason, Rules, RulesPatch, Writers};
+pub use signal_core::client::{RoomEvent, Transport};
+pub use signal_core::protocol::{
+    Diagnosis, ErrorCode, LeaveReason, Rules, RulesPatch, Side, Verdict, Writers,
+};
 pub use signal_core::{BadId, PeerId, RoomId, Token};
 pub use stats::{Counts, Stats};
 

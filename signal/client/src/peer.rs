@@ -2,7 +2,7 @@
 
 use crate::channel::{Channel, ChannelOptions, ChannelState};
 use crate::link::Input;
-use crate::{Data, Diagnosis, SendError, Stats};
+use crate::{Data, Diagnosis, SendError, Side, Stats, Verdict};
 use serde_json::Value;
 use signal_core::PeerId;
 use std::fmt;
@@ -155,10 +155,15 @@ impl Peer {
         match answer.await {
             Ok(diagnosis) if asked.is_ok() => diagnosis,
             Ok(_) | Err(_) => Diagnosis {
-                verdict: "signaling_lost".to_owned(),
-                side: Some("yours".to_owned()),
+                id: None,
+                peer: self.id().as_str().to_owned(),
+                verdict: Verdict::SignalingLost,
+                side: Some(Side::Yours),
                 text: "the server can't be asked: there is no connection to it".to_owned(),
-                advice: "wait until it is back; connections that are open stay open".to_owned(),
+                advice: "wait until it is back; connections that are open stay open".into(),
+                yours: None,
+                theirs: None,
+                relay: None,
             },
         }
     }

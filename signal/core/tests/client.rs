@@ -13,7 +13,7 @@ use signal_core::client::{
     self, Event, GIVEN_UP, Loss, NotTaken, Output, Recipients, Request, RoomEvent, Session,
     Transport,
 };
-use signal_core::protocol::{ErrorCode, LeaveReason};
+use signal_core::protocol::{ErrorCode, LeaveReason, Verdict};
 use signal_core::{Config, Edge, EdgeId, Hub, PeerId, Seed, Token, Transmit};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -502,7 +502,7 @@ fn a_diagnosis_is_asked_for_outside_the_row_and_reports_go_only_where_somebody_l
     ada.text(&json!({"type": "diagnosis", "id": id, "peer": "bob", "verdict": "turn_expired",
                      "side": "theirs", "text": "expired", "advice": "join anew", "relay": {}}));
     let Event::Diagnosed { id: answered, diagnosis } = ada.event() else { panic!("diagnosed") };
-    assert_eq!((answered, &*diagnosis.verdict), (id, "turn_expired"));
+    assert_eq!((answered, diagnosis.verdict), (id, Verdict::TurnExpired));
     // One that doesn't know them is told no more of them.
     ada.text(&json!({"type": "error", "code": "unknown_type", "text": "what?"}));
     ada.event();

@@ -8,7 +8,7 @@ use crate::webhooks::Webhooks;
 use crate::{OnDeparture, SignalConfig};
 use ahash::RandomState;
 use heliograph_base::{Clock, Now};
-use signal_core::{Counts, Detached, EdgeId, Event, Happening, Hub, Output, Request};
+use signal_core::{Counts, Detached, EdgeId, Event, Happening, Hub, Output, PairCounts, Request};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +40,17 @@ pub(crate) struct SharedCounts {
     broadcasts: AtomicU64,
     undelivered: AtomicU64,
     slow: AtomicU64,
+    pairs: SharedPairs,
+}
+
+/// Its [`PairCounts`].
+#[derive(Debug, Default)]
+struct SharedPairs {
+    direct: AtomicU64,
+    relayed: AtomicU64,
+    connecting: AtomicU64,
+    interrupted: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// What waits for a shard.
@@ -207,6 +218,7 @@ impl SharedCounts {
             broadcasts: self.broadcasts.load(Ordering::Relaxed),
             undelivered: self.undelivered.load(Ordering::Relaxed),
             slow: self.slow.load(Ordering::Relaxed),
+            pairs: self.pairs.load(),
         }
     }
 
@@ -221,6 +233,7 @@ impl SharedCounts {
             broadcasts,
             undelivered,
             slow,
+            pairs,
         } = counts;
         self.rooms.store(rooms, Ordering::Relaxed);
         self.members.store(members, Ordering::Relaxed);
@@ -231,5 +244,27 @@ impl SharedCounts {
         self.broadcasts.store(broadcasts, Ordering::Relaxed);
         self.undelivered.store(undelivered, Ordering::Relaxed);
         self.slow.store(slow, Ordering::Relaxed);
+        self.pairs.store(pairs);
+    }
+}
+
+impl SharedPairs {
+    fn load(&self) -> PairCounts {
+        PairCounts {
+            direct: self.direct.load(Ordering::Relaxed),
+            relayed: self.relayed.load(Ordering::Relaxed),
+            connecting: self.connecting.load(Ordering::Relaxed),
+            interrupted: self.interrupted.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    fn store(&self, counts: PairCounts) {
+        let PairCounts { direct, relayed, connecting, interrupted, failed } = counts;
+        self.direct.store(direct, Ordering::Relaxed);
+        self.relayed.store(relayed, Ordering::Relaxed);
+        self.connecting.store(connecting, Ordering::Relaxed);
+        self.interrupted.store(interrupted, Ordering::Relaxed);
+        self.failed.store(failed, Ordering::Relaxed);
     }
 }

@@ -125,9 +125,9 @@ impl Asked {
         self.diagnoses.remove(&id);
     }
 
-    pub(super) fn handle_diagnosed(&mut self, id: u64, diagnosis: Diagnosis) {
+    pub(super) fn handle_diagnosed(&mut self, id: u64, diagnosis: Box<Diagnosis>) {
         if let Some(answer) = self.diagnoses.remove(&id) {
-            let _ = answer.send(diagnosis);
+            let _ = answer.send(*diagnosis);
         }
     }
 

@@ -1,9 +1,9 @@
 //! What a session of a client wants to have done, and what it tells.
 
-use super::{Diagnosis, RoomInfo, Transport, VersionedState};
+use super::{RoomInfo, Transport, VersionedState};
 use crate::protocol::{
-    ErrorCode, ErrorFrame, IceUpdate, LeaveReason, Member as MemberFrame, Rules, ServerFrame,
-    Welcome,
+    Diagnosis, ErrorCode, ErrorFrame, IceUpdate, LeaveReason, Member as MemberFrame, Rules,
+    ServerFrame, Welcome,
 };
 use crate::{BadId, PeerId};
 use serde_json::value::RawValue;
@@ -86,7 +86,7 @@ pub enum Event {
         /// The number of the question.
         id: u64,
         /// The answer.
-        diagnosis: Diagnosis,
+        diagnosis: Box<Diagnosis>,
     },
     /// The server will end, and asks its clients to go on elsewhere: connections are to be opened
     /// there from now on.
@@ -124,7 +124,9 @@ impl fmt::Debug for Event {
             Self::Refused(refusal) => write!(f, "Refused({refusal:?})"),
             Self::Done { up_to } => write!(f, "Done({up_to})"),
             Self::TokenTaken { ttl } => write!(f, "TokenTaken({ttl:?})"),
-            Self::Diagnosed { id, diagnosis } => write!(f, "Diagnosed({id}, {diagnosis:?})"),
+            Self::Diagnosed { id, diagnosis } => {
+                write!(f, "Diagnosed({id}, {:?})", diagnosis.verdict)
+            }
             Self::Moved { url } => write!(f, "Moved({url})"),
             Self::Lost { loss, pause } => write!(f, "Lost({loss:?}, {pause:?})"),
             Self::Ended(loss) => write!(f, "Ended({loss:?})"),
@@ -318,6 +320,7 @@ impl RoomEvent {
             | ServerFrame::Goaway { .. }
             | ServerFrame::Close { .. }
             | ServerFrame::Pong { .. }
+            | ServerFrame::Diagnosis(_)
             | ServerFrame::Unknown => return Ok(None),
         };
         Ok(Some(event))

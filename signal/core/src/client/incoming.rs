@@ -84,6 +84,7 @@ impl Session {
             ServerFrame::Error(error) => self.handle_refused_entry(now, error),
             ServerFrame::Close { code, .. } => self.handle_lost(now, Some(*code)),
             ServerFrame::Ack { .. }
+            | ServerFrame::Diagnosis(_)
             | ServerFrame::Token { .. }
             | ServerFrame::Goaway { .. }
             | ServerFrame::Waiting { .. }
@@ -158,6 +159,11 @@ impl Session {
                 if let Some(event) = RoomEvent::read(frame)? {
                     self.note(&event);
                     self.tell(Event::Room(event));
+                }
+            }
+            ServerFrame::Diagnosis(diagnosis) => {
+                if let Some(id) = diagnosis.id {
+                    self.tell(Event::Diagnosed { id, diagnosis: diagnosis.clone() });
                 }
             }
             ServerFrame::Token { expires_in_s, .. } => {

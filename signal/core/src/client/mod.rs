@@ -12,7 +12,6 @@ mod http;
 mod incoming;
 mod ladder;
 mod numbers;
-mod report;
 mod request;
 mod room;
 mod sse;
@@ -21,7 +20,7 @@ pub use config::Config;
 pub use event::{Event, Loss, Member, NotTaken, Output, Refusal, RoomEvent, Seat};
 
 use crate::protocol::{
-    ClientFrame, ClientMessage, CloseCode, Entry, Heartbeat, Limits, ServerFrame, ServerMessage,
+    ClientFrame, ClientMessage, CloseCode, Entry, Heartbeat, Limits, ServerMessage,
 };
 use crate::{PeerId, RoomId, Token};
 use heliograph_base::Time;
@@ -32,8 +31,6 @@ pub use numbers::Backoff;
 use numbers::{Came, Kept, Turn};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-pub use report::Diagnosis;
-use report::{DiagnosisFrame, FREE_IDS, Telling};
 pub use request::{Recipients, Request};
 pub use room::{RoomInfo, VersionedState};
 use serde_json::value::RawValue;
@@ -216,20 +213,11 @@ impl Session {
         }
         match ServerMessage::parse(text) {
             Ok(message) => {
-                if matches!(message.frame, ServerFrame::Unknown) && self.is_online() {
-                    self.handle_diagnosis(text);
-                }
                 if let Err(error) = self.handle_message(now, &message, text.len()) {
                     self.end(Loss::Unreadable(error.to_string()));
                 }
             }
             Err(error) => self.end(Loss::Unreadable(error.to_string())),
-        }
-    }
-
-    fn handle_diagnosis(&mut self, text: &str) {
-        if let Some(DiagnosisFrame { id: Some(id), diagnosis, .. }) = DiagnosisFrame::read(text) {
-            self.tell(Event::Diagnosed { id, diagnosis });
         }
     }
 
@@ -342,7 +330,9 @@ impl Session {
     /// Tells the server how the link to another member is; without a connection it is left out.
     pub fn report(&mut self, peer: &PeerId, link: &RawValue) {
         if self.is_online() && self.takes_reports {
-            self.outputs.push_back(Output::Send(Telling::report(peer, link).encode()));
+            let peer = peer.as_str().into();
+            let report = encode(ClientFrame::Report { peer, link }, None, None);
+            self.outputs.push_back(Output::Send(report));
         }
     }
 
@@ -357,7 +347,7 @@ impl Session {
         }
         self.asked += 1;
         let id = FREE_IDS + self.asked;
-        let text = Telling::Diagnose { peer: peer.as_str(), id }.encode();
+        let text = encode(ClientFrame::Diagnose { peer: peer.as_str().into() }, Some(id), None);
         self.outputs.push_back(Output::Send(text));
         Ok(id)
     }
@@ -519,6 +509,9 @@ impl Session {
         self.tell(Event::Ended(loss));
     }
 }
+
+/// `id`s of what isn't numbered, so that they can't be mistaken: beyond all that are.
+const FREE_IDS: u64 = 1 << 52;
 
 /// What a signal's frame has beside its data, at most.
 const ENVELOPE_BYTES_MAX: usize = 192;
