@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::VecDeque;
 use std::f64::consts::TAU;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -118,11 +119,12 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut game = Game::new(room.peer_id().as_str());
     let mut frames = interval(FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut stopped = pin!(tokio::signal::ctrl_c());
     let mut end = None;
     let reached = loop {
         tokio::select! {
             _ = frames.tick() => {}
-            _ = tokio::signal::ctrl_c() => break true,
+            _ = &mut stopped => break true,
         }
         game.frame(&mut room);
         if end.is_none() && args.players.is_some_and(|it| game.has_heard(it, args.frames)) {

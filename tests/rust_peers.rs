@@ -5,7 +5,7 @@
 mod support;
 
 use heliograph_client::{
-    CandidateType, ChannelOptions, Event, LeaveReason, Options, Path, Peer, Room, join,
+    CandidateType, ChannelOptions, Event, LeaveReason, Options, Path, Peer, Room, Verdict, join,
 };
 use serde_json::json;
 use std::net::SocketAddr;
@@ -49,6 +49,8 @@ async fn peers_that_can_reach_each_other_go_direct_without_a_flag() {
     let ((_ada, to_bob, path), (mut bob, _, _)) = pair(&server, false).await;
     assert!(!path.is_relayed(), "{path}");
     exchange(&to_bob, &mut bob).await;
+    let diagnosis = to_bob.diagnosis().await;
+    assert_eq!(diagnosis.verdict, Verdict::ConnectedDirect, "{}", diagnosis.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,7 +68,7 @@ impl Session {
                 self.held = Some(held(welcome, came)?);
                 self.once = self.dice.random();
                 self.enter(now);
-                self.owed = None;
+                (self.owed, self.takes_reports) = (None, true);
                 let seat = Seat::read(welcome)?;
                 if let (Some(after), Some(about)) = (&mut self.entry.after, &seat.about) {
                     *after = about.last_event.unwrap_or(*after);
@@ -84,13 +84,13 @@ impl Session {
             ServerFrame::Error(error) => self.handle_refused_entry(now, error),
             ServerFrame::Close { code, .. } => self.handle_lost(now, Some(*code)),
             ServerFrame::Ack { .. }
+            | ServerFrame::Diagnosis(_)
             | ServerFrame::Token { .. }
             | ServerFrame::Goaway { .. }
             | ServerFrame::Waiting { .. }
             | ServerFrame::Matched { .. }
             | ServerFrame::Expired { .. }
             | ServerFrame::Pong { .. }
-            | ServerFrame::Diagnosis(_)
             | ServerFrame::Unknown => {}
             ServerFrame::Joined(_)
             | ServerFrame::Away { .. }
@@ -174,7 +174,11 @@ impl Session {
             ServerFrame::Ice(ice) => self.tell(Event::Ice(ice.clone())),
             ServerFrame::Diagnosis(diagnosis) => self.tell(Event::Diagnosed(diagnosis.clone())),
             ServerFrame::Error(error) if is_lost(error.code) => self.give_up(now, Loss::Confused),
-            ServerFrame::Error(error) => self.tell(Event::Refused(Refusal::read(error))),
+            ServerFrame::Error(error) => {
+                // All else is as old as the protocol.
+                self.takes_reports &= error.code != ErrorCode::UnknownType;
+                self.tell(Event::Refused(Refusal::read(error)));
+            }
             ServerFrame::Close { code, .. } => self.handle_lost(now, Some(*code)),
             ServerFrame::Goaway { url, .. } => {
                 // Without one, the connection is closed when it is time.

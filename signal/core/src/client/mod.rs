@@ -69,6 +69,8 @@ pub struct Session {
     attempt: u64,
     /// How often it has asked for a diagnosis.
     asked: u64,
+    /// Whether the server knows reports: one that doesn't isn't to be bothered by more of them.
+    takes_reports: bool,
     held: Option<Held>,
     owed: Option<Owed>,
     outputs: VecDeque<Output>,
@@ -148,6 +150,7 @@ impl Session {
             backoff: Backoff::default(),
             attempt: 0,
             asked: 0,
+            takes_reports: true,
             held: None,
             owed: None,
             outputs: VecDeque::from([Output::Connect(Transport::WebSocket)]),
@@ -329,7 +332,7 @@ impl Session {
 
     /// Tells the server how the link to another member is; without a connection it is left out.
     pub fn report(&mut self, peer: &PeerId, link: &Link) {
-        if !self.is_online() {
+        if !self.is_online() || !self.takes_reports {
             return;
         }
         let link = to_raw_value(link).expect("numbers and texts have a JSON form");
