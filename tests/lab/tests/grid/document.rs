@@ -100,7 +100,8 @@ neither can know where to send to, or whom to let in.
 const END: &str = "
 Rust programs reach TURN over UDP only, and the server without TLS. Behind a firewall that lets no
 UDP out they are told that they are not connected, behind one for TCP 443 only that the server
-can't be reached. Browsers get through, by TURN over TCP, and by TURN and HTTPS that share port 443:
+can't be reached. Browsers get through, by TURN over TCP, and by TURN and HTTPS that share port
+443:
 
 | first | then | path |
 |---|---|---|
