@@ -13,9 +13,9 @@
 //! # }
 //! ```
 //!
-//! [`nat`] and [`line`](mod@line) say what there is, in plain data; [`World`] builds it, which takes
-//! root, `ip` and `nft`. Nothing in a world reaches the machine's own network, and nothing is left
-//! of it: not after a panic, not after Ctrl-C.
+//! [`nat`] and [`line`](mod@line) say what there is, in plain data; [`World`] builds it, for which
+//! it takes root, `ip` and `nft`. Nothing in a world reaches the machine's own network, and nothing
+//! is left of it: not after a panic, not after Ctrl-C.
 
 mod cable;
 pub mod line;

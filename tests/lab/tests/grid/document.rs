@@ -68,8 +68,8 @@ const HEAD: &str = "\
 
 This page is written by a test: `tests/lab` makes network namespaces with routers that NAT, has two
 programs meet in a room of our server (`examples/data_channel.rs`, and our page in Chromium), and
-checks that they connect by the path that theory has for them. Before each cell a STUN client behind each router
-(RFC 5780) has found that it does what its name says.
+checks that they connect by the path that theory has for them. Before each cell of the first table
+a STUN client behind each router (RFC 5780) has found that it does what its name says.
 
 Each cell says whether the path was direct, and the time from the second one's seat in the room to
 open channels. Two debug builds share two cores with other cells of the grid, so a time is what to
@@ -100,7 +100,8 @@ neither can know where to send to, or whom to let in.
 const END: &str = "
 Rust programs reach TURN over UDP only, and the server without TLS. Behind a firewall that lets no
 UDP out they are told that they are not connected, behind one for TCP 443 only that the server
-can't be reached. Browsers get through, by TURN over TCP, and by TURN and HTTPS that share port 443:
+can't be reached. Browsers get through, by TURN over TCP, and by TURN and HTTPS that share port
+443:
 
 | first | then | path |
 |---|---|---|
