@@ -41,6 +41,10 @@ fi
 say "cargo test --workspace"
 cargo test --locked --workspace
 
+say "10,000 virtual worlds of each kind, known bugs put in"
+HELIOGRAPH_SEEDS=10000 cargo test --locked --release -p heliograph-sim
+tests/sim/mutants.sh
+
 say "instructions for a packet, memory for an allocation"
 cargo bench --locked -p relay-core --bench instructions
 cargo bench --locked -p relay-core --bench scale -- --test

@@ -51,6 +51,15 @@ pub enum Egress {
     OnlyTcp443,
 }
 
+/// Which IP version a host has: never both, so that it's clear by which it connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
 /// A router between a network and the one outside of it. Nothing comes in that wasn't asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Gate {
@@ -184,10 +193,30 @@ impl Kind {
         }
     }
 
-    /// Whether its hosts have IPv6 and no IPv4.
+    /// What it is, in a few words.
     #[must_use]
-    pub fn is_ipv6(self) -> bool {
-        self == Self::Ipv6Only
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Open => "a public address, no NAT",
+            Self::FullCone => "one outside port; everybody may send to it",
+            Self::AddressRestricted => "one outside port; addresses that were sent to may answer",
+            Self::PortRestricted => {
+                "one outside port; addresses and ports that were sent to may answer"
+            }
+            Self::AddressSymmetric => "an outside port for each address, which may answer",
+            Self::Symmetric => "an outside port for each address and port, which may answer",
+            Self::Double => "a port-restricted home behind an address-restricted carrier",
+            Self::ShortLived => "port-restricted, and forgets after 5 s",
+            Self::UdpBlocked => "a firewall that lets no UDP out",
+            Self::Only443 => "a firewall that lets out TCP to port 443 and nothing else",
+            Self::Ipv6Only => "IPv6 and no IPv4, behind a firewall",
+        }
+    }
+
+    /// The IP version of its hosts.
+    #[must_use]
+    pub fn family(self) -> Family {
+        if self == Self::Ipv6Only { Family::V6 } else { Family::V4 }
     }
 
     /// What all NATs on the way do together, as a probe sees it; `None` where no UDP gets out.
@@ -200,7 +229,7 @@ impl Kind {
         let mapping = gates.iter().map(|gate| gate.nat.mapping).max();
         let filtering = gates.iter().map(|gate| gate.nat.filtering).max();
         // IPv6 isn't translated, so its ports stay.
-        let mapping = mapping.filter(|_| !self.is_ipv6());
+        let mapping = mapping.filter(|_| self.family() == Family::V4);
         Some((
             mapping.unwrap_or(Mapping::EndpointIndependent),
             filtering.unwrap_or(Filtering::EndpointIndependent),
@@ -219,7 +248,7 @@ impl Kind {
             mapping == Mapping::EndpointIndependent
                 || filtering != Filtering::AddressAndPortDependent
         };
-        self.is_ipv6() == other.is_ipv6() && reaches(a, b) && reaches(b, a)
+        self.family() == other.family() && reaches(a, b) && reaches(b, a)
     }
 }
 

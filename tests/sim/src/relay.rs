@@ -9,7 +9,8 @@ mod stun;
 mod world;
 
 pub use client::{Ask, Login, TurnClient, TurnEvent};
-pub(crate) use node::RelayNode;
+pub use node::RelayNode;
+pub use oracle::Sent;
 
 use crate::Trace;
 use world::World;

@@ -19,9 +19,9 @@ const PORTS: u64 = 48;
 /// How many bound ports each worker has in stock.
 const STOCK: usize = 3;
 
-/// A relay with its workers, on one address.
+/// A relay with its workers, on one address; each datagram is judged by the oracle.
 #[derive(Debug)]
-pub(crate) struct RelayNode {
+pub struct RelayNode {
     config: Arc<Config>,
     ip: IpAddr,
     workers: Vec<Server>,
@@ -46,8 +46,9 @@ enum Step {
 }
 
 impl RelayNode {
-    /// `config` has one listener, for UDP.
-    pub(crate) fn new(config: Config, workers: usize, mut dice: Dice) -> Self {
+    /// A relay without allocations. `config` has one listener, for UDP, and a secret.
+    #[must_use]
+    pub fn new(config: Config, workers: usize, mut dice: Dice) -> Self {
         let ip = config.listeners[0].local.ip();
         let oracle = Oracle::new(&config);
         let shared = Arc::new(RelayedPorts::new([ip]));
@@ -77,13 +78,10 @@ impl RelayNode {
     }
 
     /// Takes a datagram to one of the relay's ports; the one that leaves, if one does.
-    pub(crate) fn handle(
-        &mut self,
-        now: Now,
-        to: u16,
-        from: SocketAddr,
-        bytes: &[u8],
-    ) -> Option<Sent> {
+    ///
+    /// # Panics
+    /// If the relay does what it may not, or doesn't what it must.
+    pub fn handle(&mut self, now: Now, to: u16, from: SocketAddr, bytes: &[u8]) -> Option<Sent> {
         let listener = self.listener();
         let (worker, at, door) = if to == listener.port() {
             (self.worker_of(from), At::Listener(ListenerId(0)), Door::Listener)
@@ -121,11 +119,17 @@ impl RelayNode {
         self.settle(now);
     }
 
-    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+    /// When to call [`Self::handle_timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
         self.workers.iter().filter_map(Server::poll_timeout).min()
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Now) {
+    /// Does what is due.
+    ///
+    /// # Panics
+    /// If something outlives its end.
+    pub fn handle_timeout(&mut self, now: Now) {
         for worker in &mut self.workers {
             worker.handle_timeout(now);
         }

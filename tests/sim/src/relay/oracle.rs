@@ -36,10 +36,13 @@ pub(crate) struct Input<'a> {
 
 /// A datagram that left.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
-    pub(crate) from: SocketAddr,
-    pub(crate) to: SocketAddr,
-    pub(crate) bytes: Vec<u8>,
+pub struct Sent {
+    /// The address of the relay that it left by.
+    pub from: SocketAddr,
+    /// Where to.
+    pub to: SocketAddr,
+    /// What it says.
+    pub bytes: Vec<u8>,
 }
 
 /// What holds of one relay since its start.

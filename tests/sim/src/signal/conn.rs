@@ -24,7 +24,8 @@ impl<T> Lane<T> {
     }
 
     pub(super) fn pop(&mut self, now: Time) -> Option<T> {
-        self.items.pop_front_if(|(at, _)| *at <= now).map(|(_, item)| item)
+        self.due().filter(|at| *at <= now)?;
+        self.items.pop_front().map(|(_, item)| item)
     }
 
     fn due(&self) -> Option<Time> {

@@ -98,7 +98,14 @@ impl Member {
                 self.has_ended = true;
             }
             Event::Resync(_) => panic!("it acknowledged nothing that it doesn't know"),
-            event => self.lives.last_mut().expect("it has a seat").note(event),
+            Event::PeerJoined(_)
+            | Event::PeerAway(_)
+            | Event::PeerBack(_)
+            | Event::PeerLeft { .. }
+            | Event::Signal { .. }
+            | Event::Room(_)
+            | Event::Ice(_)
+            | Event::Refused(_) => self.lives.last_mut().expect("it has a seat").note(event),
         }
     }
 }
@@ -156,7 +163,12 @@ impl Life {
                 self.hosts.insert(term, peer);
             }
             Event::Ice(_) => {}
-            event => panic!("nobody asked for it: {event:?}"),
+            Event::Joined(_)
+            | Event::Resumed
+            | Event::Resync(_)
+            | Event::Lost { .. }
+            | Event::Ended(_)
+            | Event::Room(_) => panic!("nobody asked for it: {event:?}"),
         }
     }
 
