@@ -121,23 +121,15 @@ impl Echo {
         }
     }
 
+    /// Says something over each channel, and over one that is opened for it.
     fn greet(&self, peer: &Peer) {
-        if peer.name().as_deref() != Some("Bob") { return }
-        let peer = peer.clone(); let show = self.show.clone();
-        spawn_local(async move {
-            for round in 0..8 {
-                let c = peer.channel("temp", ChannelOptions::RELIABLE);
-                for i in 0..30 { 
-                    let r = loop { let r = c.send(json!({"chat": format!("{round}-{i} {}", "x".repeat(20000)), "echo": true}).to_string()).await;
-                      if r == Err(heliograph_client::SendError::Full) { let _ = c.opened().await; continue } break r };
-                    if let Err(e) = r { let _ = show.call1(&JsValue::NULL, &format!("ERR {round} {i} {e}").into()); }
-                }
-                c.close();
-                let _ = show.call1(&JsValue::NULL, &format!("closed {round} {:?}", c.state()).into());
-            }
-            let c = peer.channel("last", ChannelOptions::RELIABLE);
-            let _ = c.send(json!({"chat": "done"}).to_string()).await;
-        });
+        let greeting = json!({ "chat": "Hello from Rust in a page." }).to_string();
+        let number = json!({ "n": 0 }).to_string();
+        let notes = peer.channel("notes", ChannelOptions::RELIABLE);
+        // If they are closed by now, an event says so.
+        let _ = peer.reliable().try_send(greeting);
+        let _ = peer.lossy().try_send(number.as_str());
+        let _ = notes.try_send(number);
     }
 
     /// Shows what was said, and returns everything with a mark. What has the mark isn't returned
