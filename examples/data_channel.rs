@@ -78,7 +78,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let metadata = json!({ "name": args.name });
     let token = args.token.as_deref().map(Token::new);
-    let options = Options { metadata, relay_only: args.relay_only, token };
+    let options = Options { metadata, relay_only: args.relay_only, token, ..Options::default() };
     let mut room = join(&args.url, &args.room, options).await?;
     println!("in room {} at {} as {} ({})", room.id(), args.url, args.name, room.peer_id());
     let reached = tokio::select! {
@@ -130,27 +130,33 @@ impl Player {
                 println!("{} connected: {path}", label(&peer));
                 let _ = peer.send_reliable(json!({ "chat": "Hello from Rust." }).to_string()).await;
                 let contact = Contact::new(peer.clone());
-                self.contacts.entry(peer.id().clone()).or_insert(contact);
+                self.contacts.entry(peer.id()).or_insert(contact);
             }
-            Event::Message { peer, channel, data } => self.handle_message(&peer, channel, &data),
+            Event::Message { peer, channel, data } => self.handle_message(&peer, &channel, &data),
             Event::Disconnected { peer, trouble } => {
                 println!("{} not connected: {trouble}", label(&peer));
             }
             Event::PeerLeft { peer, reason } => {
                 println!("{} is gone: {reason}", label(&peer));
-                self.left = self.contacts.remove(peer.id());
+                self.left = self.contacts.remove(&peer.id());
             }
             Event::PeerAway(peer) => println!("{} has lost the server", label(&peer)),
             Event::PeerBack(peer) => println!("{} has the server again", label(&peer)),
             Event::SignalingLost(error) => println!("server lost, trying again: {error}"),
             Event::SignalingResumed => println!("server back, nothing was lost"),
             Event::SignalingRejoined { peer_id } => self.handle_rejoined(&peer_id).await,
+            Event::PeerRejoined { peer, before } => {
+                println!("{} is still there; it was {before}", label(&peer));
+                if let Some(contact) = self.contacts.remove(&before) {
+                    self.contacts.insert(peer.id(), contact);
+                }
+            }
             Event::SignalingEnded(error) => println!("server lost for good: {error}"),
             Event::Room(_) | _ => {}
         }
     }
 
-    /// Tells pages over the links that are still open who this is from now on.
+    /// Tells pages without this SDK, over the links that are still open, who this is from now on.
     async fn handle_rejoined(&self, peer_id: &PeerId) {
         println!("server back, but it knew nothing any more: joined anew as {peer_id}");
         for contact in self.contacts.values() {
@@ -159,19 +165,14 @@ impl Player {
         }
     }
 
-    fn handle_message(&mut self, peer: &Peer, channel: Channel, data: &Data) {
+    fn handle_message(&mut self, peer: &Peer, channel: &Channel, data: &Data) {
         let message: Value = serde_json::from_slice(data.as_bytes()).unwrap_or_default();
-        match channel {
-            Channel::Reliable => {
-                if let Some(text) = message["chat"].as_str() {
-                    println!("{} says: {}", label(peer), text.escape_debug());
-                }
+        if channel.is_lossy() {
+            if let Some(contact) = self.contacts.get_mut(&peer.id()) {
+                contact.count(message["n"].as_u64());
             }
-            Channel::Lossy => {
-                if let Some(contact) = self.contacts.get_mut(peer.id()) {
-                    contact.count(message["n"].as_u64());
-                }
-            }
+        } else if let Some(text) = message["chat"].as_str() {
+            println!("{} says: {}", label(peer), text.escape_debug());
         }
     }
 
@@ -242,5 +243,6 @@ impl Contact {
 
 /// What to call a peer: the name it gives itself, and its id, which nobody can fake.
 fn label(peer: &Peer) -> String {
-    format!("{} ({})", peer.name().unwrap_or("somebody").escape_debug(), peer.id())
+    let name = peer.name().unwrap_or_else(|| "somebody".to_owned());
+    format!("{} ({})", name.escape_debug(), peer.id())
 }

@@ -1,8 +1,9 @@
 //! Who is let in to signaling, as the settings say: modes, keys, services, pages; and
 //! `heliograph token`.
 
-use crate::cli::{Settings, Text};
+use crate::cli::Settings;
 use crate::config::{list, quoted};
+use crate::texts::Text;
 use heliograph_base::{Clock, Secret};
 use signal_server::{
     AtExpiry, AuthConfig, HttpClient, KeySource, KeyUrl, Keys, Mint, MintKey, Origins, OutgoingUrl,

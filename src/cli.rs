@@ -4,18 +4,13 @@
 //! the settings mean together is decided in `config.rs`.
 
 use crate::auth::{AuthModeText, ExpiryText, OriginText, PeerTakenText, TokenArgs, UrlText};
+use crate::texts::{
+    CidrText, IceServerText, NetworkText, PortRange, SecretText, UserText, one_or_many,
+};
 use crate::webhooks::HookEventText;
-use heliograph_base::Secret;
-use relay_core::{Cidr, StaticUser};
 use serde::Deserialize;
-use serde::de::{SeqAccess, Visitor};
-use signal_server::{IceServer, Network};
-use std::fmt;
-use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 /// One program with which two peers meet anywhere: WebRTC signaling and a STUN/TURN relay.
 #[derive(Debug, clap::Parser)]
@@ -72,6 +67,10 @@ pub(crate) struct Settings {
     /// Where HTTPS and secure WebSocket listen; may be the address of a --turn-tls, to share it
     #[arg(long, global = true, env = "HELIOGRAPH_HTTPS", value_name = "ADDR")]
     pub(crate) https: Option<SocketAddr>,
+
+    /// A folder with an index.html that is served in place of the page
+    #[arg(long, global = true, env = "HELIOGRAPH_PAGE", value_name = "FOLDER")]
+    pub(crate) page: Option<PathBuf>,
 
     /// Where STUN/TURN listens on UDP; may be repeated [default: port 3478 where the page is]
     #[arg(
@@ -409,6 +408,11 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_CLIENT_FRAMES", value_name = "N")]
     pub(crate) client_frames: Option<u64>,
 
+    /// For how many seconds the TURN credentials of a seat are good; new ones come before
+    /// [default: 43200]
+    #[arg(long, global = true, env = "HELIOGRAPH_ICE_TTL_S", value_name = "N")]
+    pub(crate) ice_ttl_s: Option<u64>,
+
     /// For how many seconds SIGTERM lets signaling go on, after it told all clients to go elsewhere
     /// [default: 0]
     #[arg(long, global = true, env = "HELIOGRAPH_DRAIN_S", value_name = "N")]
@@ -479,6 +483,7 @@ impl Settings {
         Self {
             http: self.http.or(other.http),
             https: self.https.or(other.https),
+            page: self.page.or(other.page),
             turn: or(self.turn, other.turn),
             turn_tcp: or(self.turn_tcp, other.turn_tcp),
             turn_tls: or(self.turn_tls, other.turn_tls),
@@ -529,6 +534,7 @@ impl Settings {
             address_joins: self.address_joins.or(other.address_joins),
             joins: self.joins.or(other.joins),
             client_frames: self.client_frames.or(other.client_frames),
+            ice_ttl_s: self.ice_ttl_s.or(other.ice_ttl_s),
             drain_s: self.drain_s.or(other.drain_s),
             goaway_url: self.goaway_url.or(other.goaway_url),
             admin: self.admin.or(other.admin),
@@ -539,62 +545,4 @@ impl Settings {
             otlp_share: self.otlp_share.or(other.otlp_share),
         }
     }
-}
-
-/// A value that is written as one text, on the command line as in the file.
-#[derive(Clone)]
-pub(crate) struct Text<T>(pub(crate) T);
-
-pub(crate) type CidrText = Text<Cidr>;
-pub(crate) type IceServerText = Text<IceServer>;
-pub(crate) type NetworkText = Text<Network>;
-pub(crate) type PortRange = Text<RangeInclusive<u16>>;
-pub(crate) type SecretText = Text<Secret>;
-pub(crate) type UserText = Text<StaticUser>;
-
-impl<T: fmt::Debug> fmt::Debug for Text<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<'de, T> Deserialize<'de> for Text<T>
-where
-    Self: FromStr<Err: fmt::Display>,
-{
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// Reads one text or an array of texts.
-fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
-    struct OneOrMany<T>(PhantomData<T>);
-
-    impl<'de, T: FromStr<Err: fmt::Display>> Visitor<'de> for OneOrMany<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text or an array of texts")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<T>, E> {
-            text.parse().map(|value| vec![value]).map_err(E::custom)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<Vec<T>, A::Error> {
-            let mut values = Vec::new();
-            while let Some(text) = texts.next_element::<String>()? {
-                values.push(text.parse().map_err(serde::de::Error::custom)?);
-            }
-            Ok(values)
-        }
-    }
-
-    deserializer.deserialize_any(OneOrMany(PhantomData))
 }

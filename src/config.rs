@@ -476,6 +476,9 @@ mod tests {
             ),
             ("--ice-server turn:x:3478", "--ice-server"),
             ("--ice-server http://x", "--ice-server"),
+            ("--ice-ttl-s 9", "--ice-ttl-s"),
+            ("--page examples/data_channel.rs", "--page"),
+            ("--page examples", "index.html"),
             ("--realm a\"b", "--realm"),
             ("--realm a\u{200b}b", "--realm"),
             ("--user a\u{0007}b:secret", "--user"),
@@ -496,7 +499,8 @@ mod tests {
     #[test]
     fn the_effective_configuration_reads_back_and_shows_no_secret() {
         let flags = "--turn-secret hunter2hunter2 --user alice:swordfish --allow-peer 10.0.0.0/8 \
-                     --public-ip 198.51.100.7 --realm example.org";
+                     --public-ip 198.51.100.7 --realm example.org \
+                     --page examples/browser";
         let text = config(Halves::Both, flags).unwrap().to_toml();
         assert!(!text.contains("hunter2") && !text.contains("swordfish"), "{text}");
         let again: Settings = toml::from_str(&text).expect(&text);

@@ -5,6 +5,7 @@ mod auth;
 mod banner;
 mod cli;
 mod config;
+mod diagnosis;
 mod drain;
 mod ops;
 mod run;

@@ -3,6 +3,7 @@
 use crate::admin;
 use crate::banner::{self, Addresses};
 use crate::config::Config;
+use crate::diagnosis;
 use crate::drain::{Drain, Drains};
 use crate::ops::{self, ReadSamples, Ready};
 use crate::print;
@@ -357,7 +358,7 @@ fn relay_config(
     }
 }
 
-/// The relay is told who left for good.
+/// The relay is told who left for good, and asked why members aren't connected.
 fn signal_config(
     config: &Config,
     turn: &[ListenerAddress],
@@ -380,6 +381,7 @@ fn signal_config(
     };
     // Not a second owner: the relay ends when the program says so.
     let relay = relay.map(Arc::downgrade);
+    let ask_relay = relay.clone().map(diagnosis::ask);
     let on_departure = relay.map(|relay| {
         OnDeparture(Arc::new(move |departure| {
             if let Some(relay) = relay.upgrade() {
@@ -387,7 +389,7 @@ fn signal_config(
             }
         }))
     });
-    let mut signal = SignalConfig { ice, on_departure, ..SignalConfig::default() };
+    let mut signal = SignalConfig { ice, on_departure, ask_relay, ..SignalConfig::default() };
     config.signaling.apply(&mut signal);
     signal
 }

@@ -4,14 +4,16 @@ use crate::auth::Auth;
 use crate::cli::Settings;
 use crate::config::{Halves, list, quoted};
 use crate::webhooks::Webhooks;
-use signal_server::{AdmissionLimits, IceServer, Network, SignalConfig};
+use signal_server::{AdmissionLimits, Folder, IceServer, Network, SignalConfig};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 /// The settings in force.
 #[derive(Debug)]
 pub(crate) struct Signaling {
     pub(crate) auth: Auth,
+    page: Option<Folder>,
     webhooks: Option<Webhooks>,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) trusted_proxies: Vec<Network>,
@@ -22,6 +24,8 @@ pub(crate) struct Signaling {
     pub(crate) admission: AdmissionLimits,
     /// Frames a second of one signaling client; none: the default.
     pub(crate) client_frames: Option<u64>,
+    /// For how long the TURN credentials of a seat are good; none: the default.
+    ice_ttl: Option<Duration>,
     pub(crate) drain: Duration,
     pub(crate) goaway_url: Option<String>,
 }
@@ -37,6 +41,7 @@ impl Signaling {
     pub(crate) fn of(settings: &Settings, halves: Halves) -> Result<Self, String> {
         Ok(Self {
             auth: Auth::of(settings)?,
+            page: settings.page.as_deref().map(checked_page).transpose()?,
             webhooks: Webhooks::of(settings)?,
             ice_servers: settings.ice_server.iter().map(|server| server.0.clone()).collect(),
             trusted_proxies: settings.trusted_proxy.iter().map(|proxy| proxy.0).collect(),
@@ -44,6 +49,7 @@ impl Signaling {
             made_rooms: settings.made_rooms.unwrap_or(false),
             admission: admission(settings),
             client_frames: settings.client_frames,
+            ice_ttl: settings.ice_ttl_s.map(checked_ice_ttl).transpose()?,
             drain: checked_drain(settings.drain_s)?,
             goaway_url: checked_goaway(settings.goaway_url.clone())?,
         })
@@ -57,8 +63,10 @@ impl Signaling {
     /// Puts what concerns the server itself into its configuration.
     pub(crate) fn apply(&self, signal: &mut SignalConfig) {
         self.auth.apply(signal);
+        signal.page.clone_from(&self.page);
         signal.hook = self.webhooks.as_ref().map(|webhooks| Box::new(webhooks.config.clone()));
         signal.ice.others.clone_from(&self.ice_servers);
+        signal.ice.ttl = self.ice_ttl.unwrap_or(signal.ice.ttl);
         signal.hub.opens_rooms = !self.made_rooms;
         signal.admission = self.admission.clone();
         signal.trusted_proxies.clone_from(&self.trusted_proxies);
@@ -72,6 +80,9 @@ impl Signaling {
 
     /// Gives out the lines of a configuration file.
     pub(crate) fn lines(&self, line: &mut impl FnMut(&str, String)) {
+        if let Some(page) = &self.page {
+            line("page", quoted(page.path().to_string_lossy()));
+        }
         self.auth.lines(line);
         if let Some(webhooks) = &self.webhooks {
             webhooks.lines(line);
@@ -88,6 +99,9 @@ impl Signaling {
         line("subject-joins", limits.subject_joins_per_s.to_string());
         if let Some(frames) = self.client_frames {
             line("client-frames", frames.to_string());
+        }
+        if let Some(ttl) = self.ice_ttl {
+            line("ice-ttl-s", ttl.as_secs().to_string());
         }
         line("drain-s", self.drain.as_secs().to_string());
         if let Some(url) = &self.goaway_url {
@@ -132,6 +146,23 @@ fn checked_proxy_protocol(settings: &Settings, halves: Halves) -> Result<bool, S
              give --https one of its own"
         )),
         (true, None) => Ok(true),
+    }
+}
+
+fn checked_page(path: &Path) -> Result<Folder, String> {
+    Folder::open(path).map_err(|error| format!("--page {}: {error}", path.display()))
+}
+
+/// New credentials come when three quarters of the time are over: clients need some of the rest.
+const ICE_TTL_S_MIN: u64 = 10;
+
+/// A week: who finds them later still finds nothing.
+const ICE_TTL_S_MAX: u64 = 7 * 86_400;
+
+fn checked_ice_ttl(ttl_s: u64) -> Result<Duration, String> {
+    match ttl_s {
+        ICE_TTL_S_MIN..=ICE_TTL_S_MAX => Ok(Duration::from_secs(ttl_s)),
+        _ => Err(format!("--ice-ttl-s {ttl_s} is not from {ICE_TTL_S_MIN} to {ICE_TTL_S_MAX}")),
     }
 }
 

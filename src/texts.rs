@@ -1,10 +1,72 @@
 //! How single values of the settings are written.
 
-use crate::cli::{CidrText, IceServerText, NetworkText, PortRange, SecretText, UserText};
 use heliograph_base::Secret;
 use relay_core::{Cidr, StaticUser};
+use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
 use signal_server::{IceServer, Network};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+
+/// A value that is written as one text, on the command line as in the file.
+#[derive(Clone)]
+pub(crate) struct Text<T>(pub(crate) T);
+
+pub(crate) type CidrText = Text<Cidr>;
+pub(crate) type IceServerText = Text<IceServer>;
+pub(crate) type NetworkText = Text<Network>;
+pub(crate) type PortRange = Text<RangeInclusive<u16>>;
+pub(crate) type SecretText = Text<Secret>;
+pub(crate) type UserText = Text<StaticUser>;
+
+impl<T: fmt::Debug> fmt::Debug for Text<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Text<T>
+where
+    Self: FromStr<Err: fmt::Display>,
+{
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Reads one text or an array of texts.
+pub(crate) fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    struct OneOrMany<T>(PhantomData<T>);
+
+    impl<'de, T: FromStr<Err: fmt::Display>> Visitor<'de> for OneOrMany<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text or an array of texts")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+            text.parse().map(|value| vec![value]).map_err(E::custom)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<Vec<T>, A::Error> {
+            let mut values = Vec::new();
+            while let Some(text) = texts.next_element::<String>()? {
+                values.push(text.parse().map_err(serde::de::Error::custom)?);
+            }
+            Ok(values)
+        }
+    }
+
+    deserializer.deserialize_any(OneOrMany(PhantomData))
+}
 
 impl FromStr for CidrText {
     type Err = String;

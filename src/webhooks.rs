@@ -1,8 +1,9 @@
 //! Which service is told what happens in rooms, as the settings say.
 
 use crate::auth;
-use crate::cli::{Settings, Text};
+use crate::cli::Settings;
 use crate::config::{list, quoted};
+use crate::texts::Text;
 use signal_server::{BadEvent, HookConfig, HookEvent};
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs every test: those of `cargo test --workspace`, and those that need programs from outside: a browser (Debian's
 # chromium, driven from Node.js), foreign TURN clients (Debian's coturn, pion, libnice and GStreamer, Python's aioice and
-# aiortc, WebRTC libraries of Node.js), reverse proxies (Debian's nginx, Caddy and HAProxy), and Valgrind, which counts
+# aiortc, WebRTC libraries of Node.js), reverse proxies (Debian's nginx, Caddy and HAProxy), nftables, by which the routers
+# of the NAT lab translate, and Valgrind, which counts
 # instructions. What is missing is installed first, if this runs as root on a Debian-like system; otherwise it is named.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,7 +12,7 @@ say() { printf '\n== %s\n' "$*"; }
 # command -> Debian package that brings it
 needed=(chromium:chromium openssl:openssl turnutils_uclient:coturn ip:iproute2 node:nodejs npm:npm python3:python3
     go:golang-go nginx:nginx caddy:caddy haproxy:haproxy
-    valgrind:valgrind)
+    nft:nftables valgrind:valgrind)
 # Debian packages that bring no command
 libraries=(gir1.2-gst-plugins-bad-1.0 gir1.2-nice-0.1 golang-github-pion-webrtc.v3-dev gstreamer1.0-nice
     gstreamer1.0-plugins-bad python3-gi)
@@ -33,7 +34,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 if [ "$(id -u)" != 0 ]; then
-    echo "tests/all.sh must run as root: the browser tests make a network namespace" >&2
+    echo "tests/all.sh must run as root: browser tests and the NAT lab make network namespaces" >&2
     exit 1
 fi
 
@@ -59,12 +60,20 @@ cargo test --locked --features foreign-clients,otel --test foreign_clients --tes
 say "reverse proxies"
 cargo test --locked --features foreign-clients,otel --test proxies
 
+say "the TypeScript SDK"
+(cd signal/client-js && npm ci --no-audit --no-fund --loglevel=error && npm run check && npm test)
+
 say "browsers"
 cargo build --locked --release
 cargo build --locked --example data_channel
+cargo run --locked -p web-echo
 (cd tests/browser && npm ci --no-audit --no-fund --loglevel=error)
 HELIOGRAPH_BIN=$PWD/target/release/heliograph \
 HELIOGRAPH_EXAMPLE=$PWD/target/debug/examples/data_channel \
     tests/browser/run.sh
+
+say "NAT lab"
+cargo build --locked --bin heliograph --example data_channel --example lab
+cargo test --locked -p heliograph-lab --features namespaces
 
 say "all tests passed"

@@ -37,10 +37,27 @@ pub(super) struct LiveSignal {
     members: u64,
     joins_per_s: f64,
     signals_per_s: f64,
+    /// How pairs of members are connected, as they report it.
+    pairs: Pairs,
     /// Joins ever: whoever lists rooms knows by it when to do it anew.
     joins: u64,
     /// Requests answered with an error, by code.
     refusals: Vec<Tally>,
+}
+
+/// How many pairs are connected how, each counted once.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Pairs {
+    /// From peer to peer.
+    direct: u64,
+    /// By a relay.
+    relayed: u64,
+    /// Not yet.
+    connecting: u64,
+    /// Not at the moment.
+    interrupted: u64,
+    /// Not at all.
+    failed: u64,
 }
 
 /// What the relay does.
@@ -149,6 +166,13 @@ impl Live {
             members: now.sum("signal_members"),
             joins_per_s: growth.per_s(|samples| samples.sum("signal_joins")),
             signals_per_s: growth.per_s(|samples| samples.sum("signal_signals")),
+            pairs: Pairs {
+                direct: now.labelled("pairs", "direct"),
+                relayed: now.labelled("pairs", "relayed"),
+                connecting: now.labelled("pairs", "connecting"),
+                interrupted: now.labelled("pairs", "interrupted"),
+                failed: now.labelled("pairs", "failed"),
+            },
             joins: now.sum("signal_joins"),
             refusals: growth.tallies("signal_refusals"),
         });
@@ -207,6 +231,8 @@ mod tests {
     fn samples(joins: u64, bytes: u64, drops: u64) -> Samples {
         Samples::new(vec![
             Sample::gauge("signal_rooms", "", 3),
+            Sample::gauge("pairs", "", 4).labelled("path", "direct"),
+            Sample::gauge("pairs", "", 2).labelled("path", "failed"),
             Sample::counter("signal_joins", "", joins),
             Sample::gauge("relay_allocations", "", 5),
             Sample::counter("relay_bytes", "", bytes).labelled("path", "client_to_peer"),
@@ -222,6 +248,8 @@ mod tests {
         let live = Live::of(Some((Duration::from_secs(2), &before)), &now);
         let (signal, relay) = (live.signal.unwrap(), live.relay.unwrap());
         assert_eq!((signal.rooms, signal.joins, signal.joins_per_s), (3, 13, 1.5));
+        let Pairs { direct, relayed, failed, .. } = signal.pairs;
+        assert_eq!((direct, relayed, failed), (4, 0, 2));
         assert_eq!(relay.from_clients.bytes_per_s, 1000.0);
         assert_eq!(relay.to_clients.bytes_per_s, 7000.0);
         let [drop] = &relay.drops[..] else { panic!("one reason") };

@@ -119,6 +119,7 @@ fn router(site: Site, token: Secret, limits: Limits) -> Router {
         .with_state(admin)
         .route("/v1/openapi.json", get(answer))
         .route("/", get(page::index))
+        .route("/look.css", get(signal_server::look))
         .route("/{name}", get(page::asset))
         .fallback(async || Refusal::NotFound("there is nothing here: see /v1/openapi.json"))
 }

@@ -4,7 +4,9 @@ use super::Admin;
 use super::answer::{Json, Refusal, Told};
 use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
-use signal_server::{MemberInfo, PeerId, RoomId, RoomInfo, ShardFailed, Signal};
+use signal_server::{
+    MemberInfo, PairInfo, PeerId, RoomDetails, RoomId, RoomInfo, ShardFailed, Signal,
+};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -47,6 +49,17 @@ pub(super) struct RoomWithMembers {
     since: u64,
     /// In the order of their joining.
     members: Vec<Member>,
+    /// How they are connected with each other, as they report it: the first 1,024 pairs.
+    pairs: Vec<Pair>,
+}
+
+/// Two members, and how they are connected.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Pair {
+    /// Their peer ids.
+    peers: [String; 2],
+    /// `direct`, `relayed`, `connecting`, `interrupted` or `failed`.
+    path: &'static str,
 }
 
 /// A member of a room.
@@ -59,6 +72,11 @@ pub(super) struct Member {
     seat: String,
     /// When it joined, in seconds since 1970.
     since: u64,
+    /// What its token says that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+    /// Whether it is the host of the room.
+    host: bool,
     /// Whether it has lost its connection.
     away: bool,
     /// The size of its metadata.
@@ -122,10 +140,11 @@ pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Told(Path(room)): Told<Path<String>>,
 ) -> Result<Json<RoomWithMembers>, Refusal> {
-    let found = admin.signal()?.members(room_id(&room)?).await?;
-    let (info, members) = found.ok_or(Refusal::NO_ROOM)?;
+    let found = admin.signal()?.room_details(room_id(&room)?).await?;
+    let RoomDetails { info, members, pairs } = found.ok_or(Refusal::NO_ROOM)?;
     let members = members.iter().map(Member::of).collect();
-    Ok(Json(RoomWithMembers { room, since: info.since.seconds, members }))
+    let pairs = pairs.iter().map(Pair::of).collect();
+    Ok(Json(RoomWithMembers { room, since: info.since.seconds, members, pairs }))
 }
 
 /// Closes a room
@@ -202,11 +221,19 @@ impl Member {
             peer: info.peer.to_string(),
             seat: info.seat.to_string(),
             since: info.since.seconds,
+            role: info.role.as_ref().map(|role| role.as_str().to_owned()),
+            host: info.is_host,
             away: info.is_away,
             metadata_bytes: info.metadata_bytes,
             unacked_frames: info.unacked_frames,
             unacked_bytes: info.unacked_bytes,
         }
+    }
+}
+
+impl Pair {
+    fn of(info: &PairInfo) -> Self {
+        Self { peers: info.peers.each_ref().map(ToString::to_string), path: info.state.name() }
     }
 }
 

@@ -64,17 +64,65 @@ async function relayed(stage, server, room) {
   return [ada, ben];
 }
 
+/** A room of people who say how they are connected: `links` is how the first is with the others. */
+async function reporting(stage, server, room, links) {
+  const context = await stage.browser.newContext();
+  const page = await context.newPage();
+  await page.goto(new URL("/livez", server.page).href); // Of the same origin, and does nothing.
+  await page.evaluate(
+    async ([room, links]) => {
+      const join = (name) =>
+        new Promise((resolve) => {
+          const socket = new WebSocket(new URL("/v1/ws", location.href.replace("http", "ws")));
+          socket.onopen = () => socket.send(JSON.stringify({ type: "hello", room, metadata: { name } }));
+          socket.onmessage = ({ data }) => {
+            const frame = JSON.parse(data);
+            if (frame.type === "welcome") resolve([socket, frame.peer]);
+          };
+        });
+      const [first] = await join("first");
+      for (const [at, [state, kind]] of links.entries()) {
+        const [, peer] = await join(`other ${at}`);
+        const link = { state, path: kind && { kind } };
+        first.send(JSON.stringify({ type: "report", peer, link }));
+      }
+    },
+    [room, links],
+  );
+}
+
+const LINKS = [
+  ["connected", "direct"],
+  ["connected", "direct"],
+  ["connected", "direct"],
+  ["connected", "relayed"],
+  ["connecting"],
+  ["failed"],
+];
+
+/** How many pairs the page says are connected in each way. */
+const pairs = (page) =>
+  page.evaluate(() =>
+    Object.fromEntries(
+      [...document.querySelectorAll("#pairs > div")].map((entry) => [
+        entry.dataset.path,
+        Number(entry.querySelector("dd").textContent),
+      ]),
+    ),
+  );
+
 for (const [size, context] of Object.entries(SIZES)) {
   for (const colorScheme of ["light", "dark"]) {
     scenario(`the operator's page fits a ${size}, ${colorScheme}`, async (stage) => {
       const server = await startAdmin(stage);
       await relayed(stage, server, "copper-ridge-417");
       await visit(stage.browser, server, "quiet-harbour-88", { name: "Cleo" });
+      await reporting(stage, server, "windy-mesa-5", LINKS);
       const page = await operator(stage, server, { colorScheme, ...context });
       await page.screenshot({ path: join(folder, `admin-${size}-${colorScheme}-enter.png`) });
       await signIn(page);
-      await shows(page, "Rooms", "2");
-      await shows(page, "Members", "3");
+      await shows(page, "Rooms", "3");
+      await shows(page, "Members", "10");
       await page.click('tr[data-room="copper-ridge-417"] button');
       await page.waitForFunction(() => document.querySelectorAll("#members li").length === 2);
       await page.waitForFunction(() =>
@@ -112,6 +160,30 @@ scenario("a wrong token opens nothing, and a forgotten one closes the page", asy
   assert.equal(await page.isVisible("#board"), false);
   await page.reload();
   assert.equal(await page.isVisible("#enter"), true);
+  assert.deepEqual(page.problems, []);
+});
+
+scenario("the page shows how pairs are connected, and of whom in a room", async (stage) => {
+  const server = await startAdmin(stage);
+  await reporting(stage, server, "windy-mesa-5", LINKS);
+  const page = await operator(stage, server);
+  await signIn(page);
+  await page.waitForFunction(() => document.querySelector("#pairs-count")?.textContent === "6");
+  const expected = { direct: 3, relayed: 1, connecting: 1, interrupted: 0, failed: 1 };
+  assert.deepEqual(await pairs(page), expected);
+  const widths = await page.evaluate(() =>
+    [...document.querySelectorAll("#pairs-bar span")].map((part) => part.offsetWidth),
+  );
+  const [direct, relayed, , interrupted] = widths;
+  assert.ok(Math.abs(direct / relayed - 3) < 0.1, `${widths}`);
+  assert.equal(interrupted, 0);
+  await page.click('tr[data-room="windy-mesa-5"] button');
+  await page.waitForFunction(() => document.querySelectorAll("#members li").length === 7);
+  const facts = (await page.locator("#members .facts").allTextContents()).map(
+    (text) => text.split(" · ")[0],
+  );
+  assert.equal(facts[0], "3 direct, 1 relayed, 1 connecting, 1 failed");
+  assert.deepEqual(facts.slice(1), LINKS.map(([state, kind]) => `1 ${kind ?? state}`));
   assert.deepEqual(page.problems, []);
 });
 

@@ -6,6 +6,7 @@
 #
 # HELIOGRAPH_BIN       the binary; default target/release/heliograph, else target/debug/heliograph
 # HELIOGRAPH_EXAMPLE   the example `data_channel`; default beside the binary, in examples/
+# HELIOGRAPH_WEB_ECHO  the page of examples/web, as `cargo run -p web-echo` builds it; default target/web-echo
 # CHROMIUM             the browser; default /usr/bin/chromium
 # SCREENSHOTS          where to put pictures of the page; default a temporary folder
 set -eu

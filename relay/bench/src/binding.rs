@@ -3,9 +3,10 @@
 use crate::link;
 use crate::measure::Load;
 use crate::packet::Seen;
-use crate::sys::{CALL_DATAGRAMS, Poller, Receiver};
+use crate::sys::{CALL_DATAGRAMS, Receiver};
 use crate::traffic::{Tally, take};
 use crate::turn;
+use bench_kit::{Interest, Poller};
 use heliograph_base::Clock;
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
@@ -55,7 +56,7 @@ impl Binding {
         for token in 0..sockets {
             let socket = link::socket(own)?;
             socket.connect(server)?;
-            poller.add(socket.as_fd(), token as u64)?;
+            poller.add(socket.as_fd(), token as u64, Interest::READS)?;
             let own = socket.local_addr()?;
             let (seen, sent_ns) = (Seen::default(), [0; WINDOW as usize]);
             let (is_due, lives) = (true, false);
@@ -77,7 +78,7 @@ impl Binding {
         let ready = self.poller.wait(timeout_ms)?;
         let now_ns = self.clock.now().time.as_nanos();
         for place in 0..ready {
-            let number = self.poller.token(place) as usize;
+            let number = self.poller.ready(place).token as usize;
             let asker = &mut self.askers[number];
             if !take(&mut self.receiver, &asker.socket)? {
                 continue;

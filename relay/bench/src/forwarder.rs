@@ -5,10 +5,11 @@
 //! off or puts them on. Nothing is checked. It speaks [`Language::Bare`](crate::turn::Language).
 
 use crate::link;
-use crate::sys::{self, CALL_DATAGRAMS, Outgoing, Poller, Receiver, Sender};
+use crate::sys::{self, CALL_DATAGRAMS, Outgoing, Receiver, Sender};
 use crate::turn::channel_header;
 use ahash::RandomState;
 use anyhow::bail;
+use bench_kit::{Interest, Poller};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsFd as _;
@@ -83,7 +84,7 @@ impl Forwarder {
         if merges {
             sys::set_merging(listener.as_fd())?;
         }
-        poller.add(listener.as_fd(), LISTENER as u64)?;
+        poller.add(listener.as_fd(), LISTENER as u64, Interest::READS)?;
         Ok(Self {
             ip,
             merges,
@@ -108,7 +109,7 @@ impl Forwarder {
                     is_backlogged = self.receive(LISTENER) == SOCKET_DATAGRAMS;
                 }
             }
-            let origin = self.poller.token(place) as usize;
+            let origin = self.poller.ready(place).token as usize;
             let received = self.receive(origin);
             is_backlogged |= origin == LISTENER && received == SOCKET_DATAGRAMS;
         }
@@ -207,7 +208,7 @@ impl Forwarder {
             sys::set_merging(socket.as_fd())?;
         }
         let place = self.upstreams.len();
-        self.poller.add(socket.as_fd(), place as u64)?;
+        self.poller.add(socket.as_fd(), place as u64, Interest::READS)?;
         let peer = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
         self.upstreams.push(Upstream { socket, client, peer });
         self.clients.insert(client, place);

@@ -4,7 +4,7 @@
 
 #![expect(unsafe_code, reason = "calls into libc; everything it gives out is safe to use")]
 
-use libc::{c_int, c_uint, c_void, epoll_event, iovec, mmsghdr, msghdr, sockaddr_in};
+use libc::{c_int, c_uint, c_void, iovec, mmsghdr, msghdr, sockaddr_in};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::mem::{MaybeUninit, size_of, zeroed};
@@ -228,52 +228,6 @@ fn send_all(
             failed(done, error);
             done += 1;
         }
-    }
-}
-
-/// A set of sockets of which some are ready.
-pub(crate) struct Poller {
-    epoll: OwnedFd,
-    events: Vec<epoll_event>,
-}
-
-/// The most sockets told of in one turn.
-const TURN_SOCKETS: usize = 256;
-
-impl Poller {
-    pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: no pointers; the descriptor is new and nobody else's.
-        let epoll =
-            unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
-        Ok(Self { epoll, events: vec![epoll_event { events: 0, u64: 0 }; TURN_SOCKETS] })
-    }
-
-    /// Watches for input, level-triggered.
-    pub(crate) fn add(&self, socket: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let mut event = epoll_event { events: libc::EPOLLIN as u32, u64: token };
-        let (epoll, socket) = (self.epoll.as_raw_fd(), socket.as_raw_fd());
-        // SAFETY: the event outlives the call.
-        check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, socket, &mut event) })?;
-        Ok(())
-    }
-
-    /// Waits, -1 for ever, and says how many sockets are ready.
-    pub(crate) fn wait(&mut self, timeout_ms: c_int) -> io::Result<usize> {
-        let most = self.events.len() as c_int;
-        // SAFETY: the kernel writes at most `most` events to a Vec of that length.
-        let count = unsafe {
-            libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), most, timeout_ms)
-        };
-        match check(count) {
-            Ok(count) => Ok(count as usize),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The token of the socket at a place below what [`Self::wait`] said.
-    pub(crate) fn token(&self, place: usize) -> u64 {
-        self.events[place].u64
     }
 }
 

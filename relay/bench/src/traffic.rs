@@ -4,10 +4,10 @@
 use crate::link::Link;
 use crate::packet::{self, FlowId, Seen, Stamp};
 use crate::setup::Client;
-use crate::sys::{self, CALL_DATAGRAMS, Outgoing, Poller, Receiver, Sender};
+use crate::sys::{self, CALL_DATAGRAMS, Outgoing, Receiver, Sender};
 use crate::turn;
 use anyhow::Context as _;
-use bench_kit::Histogram;
+use bench_kit::{Histogram, Interest, Poller};
 use heliograph_base::Clock;
 use std::io;
 use std::net::{SocketAddrV4, UdpSocket};
@@ -102,12 +102,12 @@ impl Traffic {
         let mut links = Vec::new();
         for (token, Client { link, session }) in clients.into_iter().enumerate() {
             relayed.push(session.relayed()?);
-            poller.add(link.as_fd(), token as u64)?;
+            poller.add(link.as_fd(), token as u64, Interest::READS)?;
             link.set_patience(None)?;
             links.push(link);
         }
         for (token, peer) in peers.iter().enumerate() {
-            poller.add(peer.as_fd(), PEER_TOKENS + token as u64)?;
+            poller.add(peer.as_fd(), PEER_TOKENS + token as u64, Interest::READS)?;
         }
         let among_clients = peers.is_empty();
         let inward = |client| match among_clients {
@@ -173,7 +173,7 @@ impl Traffic {
         let ready = self.poller.wait(timeout_ms)?;
         let now_ns = self.now_ns();
         for place in 0..ready {
-            let token = self.poller.token(place);
+            let token = self.poller.ready(place).token;
             match token.checked_sub(PEER_TOKENS) {
                 Some(peer) => self.receive_at_peer(peer as usize, now_ns, arrived)?,
                 None => self.receive_at_client(token as usize, now_ns, arrived)?,

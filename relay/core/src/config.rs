@@ -111,6 +111,12 @@ pub struct Config {
     pub revocations_max: usize,
     /// How long a revoked seat is refused: as long as credentials are good that are minted for one.
     pub revocation_lifetime: Duration,
+    /// The most seats of which a worker remembers what they were refused, about 150 bytes each;
+    /// beyond it those are forgotten that were refused nothing for longest.
+    pub refused_seats_max: usize,
+    /// The same for seats that somebody named with a wrong password: anybody can, so they have a
+    /// table of their own.
+    pub unproven_seats_max: usize,
     /// The most permissions of one allocation; beyond it 508. Bounds memory and the scan for each
     /// packet.
     pub permissions_max: usize,
@@ -243,6 +249,8 @@ impl Default for Config {
             holder_bytes_per_s: 25_000_000,
             revocations_max: 16_384,
             revocation_lifetime: Duration::from_secs(24 * 3600),
+            refused_seats_max: 1024,
+            unproven_seats_max: 256,
             permissions_max: 64,
             tcp_connections_max: 64,
             channels_max: 64,

@@ -36,4 +36,7 @@ pub use packet::{
 pub use policy::{Cidr, InvalidCidr, PeerPolicy};
 pub use ports::RelayedPorts;
 pub use reservations::ReservationToken;
-pub use server::{AllocationInfo, AllocationQuery, Revoke, SeatInfo, Server};
+pub use server::{
+    AllocationInfo, AllocationQuery, RefusalInfo, RefusalReason, Revoke, SeatInfo, SeatRecord,
+    Server,
+};

@@ -19,6 +19,7 @@ mod mobility;
 mod nonce;
 mod peers;
 mod rates;
+mod refusals;
 mod relay;
 mod request;
 mod reserve;
@@ -29,6 +30,7 @@ mod tcp;
 mod tickets;
 
 pub use list::{AllocationInfo, AllocationQuery, SeatInfo};
+pub use refusals::{RefusalInfo, RefusalReason, SeatRecord};
 pub use revoke::Revoke;
 pub(crate) use tickets::Sealer;
 
@@ -39,14 +41,15 @@ use crate::{
 };
 use ahash::RandomState;
 use answer::Success;
-use authenticate::HASHED_NAME_BYTES_MAX;
-use credentials::Checker;
+use authenticate::{HASHED_NAME_BYTES_MAX, Stranger};
+use credentials::{Checker, Denied};
 use discovery::Alternates;
 use heliograph_base::{Now, Time};
 use hmac::{Hmac, KeyInit, Mac};
 use limiter::Limiter;
 use mobility::Redirects;
 use nonce::Nonces;
+use refusals::Refusals;
 use request::{Fields, Origin, Request};
 use reserve::Reserved;
 use revoke::Revoked;
@@ -69,6 +72,7 @@ pub struct Server {
     nonces: Nonces,
     limiter: Limiter,
     revoked: Revoked,
+    refusals: Refusals,
     table: Table,
     stock: Stock,
     reserved: Reserved,
@@ -137,6 +141,7 @@ impl Server {
             nonces: Nonces::new(derive(&seed, "nonces"), &config),
             limiter: Limiter::new(&config, hasher.clone()),
             revoked: Revoked::new(&config, &hasher),
+            refusals: Refusals::new(&config, &hasher),
             table: Table::new(&config, &hasher),
             stock: Stock::default(),
             reserved: Reserved::new(derive(&seed, "reservations")),
@@ -346,18 +351,34 @@ impl Server {
         }
         match user {
             None => self.answer_binding(request, scratch),
-            Some(Err(code)) => self.refuse(request, code, scratch),
+            Some(Err(stranger)) => {
+                self.note_stranger(request.now, &stranger);
+                self.refuse(request, stranger.code, scratch)
+            }
             Some(Ok(user)) => {
                 let outcome = match self.forward_move(request) {
                     Ok(Some(forward)) => return forward,
                     Ok(None) => self.perform(request, user),
                     Err(code) => Err(code),
                 };
+                if let Err(code) = outcome {
+                    self.refusals.note(request.now, user, request.method, code);
+                }
                 match outcome {
                     Ok(Success::Later) => Verdict::Done,
                     outcome => self.answer(request, &user.key, outcome, scratch),
                 }
             }
+        }
+    }
+
+    fn note_stranger(&mut self, now: Now, stranger: &Stranger<'_>) {
+        match stranger.named {
+            Some((name, Denied::Expired(expires))) => {
+                self.refusals.note_expired(now, name, expires);
+            }
+            Some((name, Denied::Wrong)) => self.refusals.note_unproven(now, name),
+            None => {}
         }
     }
 

@@ -6,11 +6,11 @@ use crate::io::Poller;
 use crate::metrics::ShellCounters;
 use crate::ports::{Ports, RefillError};
 use crate::streams::{Closed, Joint, Peer, PeerPorts, StreamClient};
-use heliograph_base::{Now, Time};
+use heliograph_base::{Now, SeatName, Time};
 use relay_core::wire::ConnectionId;
 use relay_core::{
     AllocationInfo, AllocationQuery, At, Effect, Forwarded, IcmpError, PortId, Received, Revoke,
-    Scratch, Server, Verdict,
+    Scratch, SeatRecord, Server, Verdict,
 };
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -135,6 +135,10 @@ impl Engine {
 
     pub(crate) fn allocations(&self, now: Now, query: &AllocationQuery) -> Vec<AllocationInfo> {
         self.server.allocations(now, query)
+    }
+
+    pub(crate) fn seat_record(&self, now: Now, seat: SeatName<'_>) -> SeatRecord {
+        self.server.seat_record(now, seat)
     }
 
     /// Ends the allocations that are meant; says how many.

@@ -4,7 +4,7 @@
 use crate::Relay;
 use crate::engine::Engine;
 use heliograph_base::Now;
-use relay_core::{AllocationInfo, AllocationQuery, Revoke};
+use relay_core::{AllocationInfo, AllocationQuery, Revoke, SeatInfo, SeatRecord};
 use std::fmt;
 use tokio::sync::oneshot;
 
@@ -15,6 +15,8 @@ pub(crate) enum Order {
     Revoke(Revoke, Option<oneshot::Sender<usize>>),
     /// Lists the allocations that are meant.
     List(AllocationQuery, oneshot::Sender<Vec<AllocationInfo>>),
+    /// Says what is known of each of these seats.
+    Seats(Vec<SeatInfo>, oneshot::Sender<Vec<SeatRecord>>),
 }
 
 impl Order {
@@ -28,6 +30,10 @@ impl Order {
             }
             Self::List(query, answer) => {
                 let _ = answer.send(engine.allocations(now, &query));
+            }
+            Self::Seats(seats, answer) => {
+                let record = |seat: &SeatInfo| engine.seat_record(now, seat.name());
+                let _ = answer.send(seats.iter().map(record).collect());
             }
         }
     }
@@ -55,6 +61,21 @@ impl Relay {
         let mut all: Vec<_> = answers.into_iter().flatten().collect();
         all.sort_unstable_by_key(|info| (info.relayed, info.is_tcp));
         all.truncate(query.limit);
+        Ok(all)
+    }
+
+    /// What the relay knows of each of these seats. Waits for each worker.
+    ///
+    /// # Errors
+    /// [`Busy`] if one can't be asked.
+    pub async fn seat_records(&self, seats: &[SeatInfo]) -> Result<Vec<SeatRecord>, Busy> {
+        let mut all = vec![SeatRecord::default(); seats.len()];
+        let answers = self.ask_all(|answer| Order::Seats(seats.to_vec(), answer)).await?;
+        for answer in answers {
+            for (record, of_worker) in all.iter_mut().zip(answer) {
+                record.add(of_worker);
+            }
+        }
         Ok(all)
     }
 

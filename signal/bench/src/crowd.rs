@@ -2,9 +2,9 @@
 
 use crate::json;
 use crate::peer::{Came, Name, Peer, State, upgraded};
-use crate::sys::{Interest, Poller};
 use crate::websocket::{self, Frame, Writer};
 use anyhow::{Context as _, bail};
+use bench_kit::{Interest, Poller};
 use heliograph_base::Clock;
 use std::collections::VecDeque;
 use std::io::Write as _;

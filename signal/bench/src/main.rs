@@ -18,7 +18,6 @@ mod scenario;
 mod session;
 mod stalled;
 mod subject;
-mod sys;
 mod websocket;
 
 use bench_kit::{exit, list, print, there};

@@ -1,6 +1,6 @@
 //! One client: its socket, and what the protocol has it remember.
 
-use crate::{sys, websocket};
+use crate::websocket;
 use anyhow::Context as _;
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read as _, Write as _};
@@ -126,7 +126,7 @@ impl Peer {
             socket.set_recv_buffer_size(bytes)?;
         }
         socket.set_tcp_nodelay(true)?;
-        sys::choose_port_late(socket.as_fd())?;
+        bench_kit::choose_port_late(socket.as_fd())?;
         socket.bind(&SocketAddrV4::new(from, 0).into())?;
         match socket.connect(&server.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {

@@ -24,6 +24,9 @@ const RECEIVE_BYTES: usize = 16 << 10;
 /// How long all is looked at after those that stall are ended.
 const AFTER_NS: u64 = 1_000_000_000;
 
+/// How much longer a server that is short of time gets to end them and tell the others.
+const TELL_NS: u64 = 10_000_000_000;
+
 /// How long they get to learn that, once they read again.
 const LEARN_NS: u64 = 4_000_000_000;
 
@@ -36,7 +39,7 @@ pub(crate) fn run(run: &Run, crowd: &mut Crowd, kind: Kind) -> anyhow::Result<Sa
     work.fill_rooms(crowd)?;
     let before = run.resident_kib()?;
     let begin = run.meter()?;
-    let (sent, most_kib) = work.send(run, crowd)?;
+    let (sent, most_kib) = work.send(run, crowd, kind.ends_the_stalled())?;
     let used = run.used(&begin)?;
     let ended = work.count_ended(crowd)?;
 
@@ -82,9 +85,10 @@ impl Stalled {
         Ok(())
     }
 
-    /// Has the others send until they know better, or the time is over. Says how many signals were
-    /// sent, and the most memory that the server held.
-    fn send(&mut self, run: &Run, crowd: &mut Crowd) -> anyhow::Result<(usize, f64)> {
+    /// Has the others send until they know better, or the time is over; a server that `ends` those
+    /// that stall gets a little more. Says how many signals were sent, and the most memory that the
+    /// server held.
+    fn send(&mut self, run: &Run, crowd: &mut Crowd, ends: bool) -> anyhow::Result<(usize, f64)> {
         crowd.expects_errors = true;
         let mut payload = Payload::description("offer", PAYLOAD_BYTES);
         let interval_ns = 1_000_000_000 / RATE;
@@ -92,10 +96,14 @@ impl Stalled {
         let mut until_ns = next_ns + 2 * run.plan.measured.as_nanos() as u64 + AFTER_NS;
         let (mut number, mut sent, mut most_kib, mut look_ns) = (0_usize, 0, 0_f64, next_ns);
         let mut all_told = false;
-        while crowd.now_ns() < until_ns {
+        loop {
             crowd.turn(0, self)?;
             let now_ns = crowd.now_ns();
-            while next_ns <= now_ns {
+            let patience_ns = if ends && !all_told { TELL_NS } else { 0 };
+            if now_ns >= until_ns + patience_ns {
+                return Ok((sent, most_kib));
+            }
+            while next_ns <= now_ns.min(until_ns) {
                 let (room, turn) = (number % self.rooms, number / self.rooms);
                 let stalled = room * self.room_peers;
                 if self.told[room] == 0 {
@@ -117,7 +125,6 @@ impl Stalled {
                 until_ns = now_ns + AFTER_NS;
             }
         }
-        Ok((sent, most_kib))
     }
 
     /// Has those that stall read again; says how many find that they were ended for it.

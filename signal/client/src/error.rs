@@ -1,6 +1,8 @@
 //! What can go wrong, and what to do about it.
 
+use serde_json::Value;
 use signal_core::BadId;
+use signal_core::client::{NotTaken, Refusal, VersionedState};
 use signal_core::protocol::{CloseCode, ErrorCode};
 use std::io;
 use std::time::Duration;
@@ -25,6 +27,9 @@ pub enum Error {
     /// The metadata are no JSON object.
     #[error("the metadata must be a JSON object, such as {{\"name\":\"ada\"}}")]
     BadMetadata,
+    /// A value has no JSON form.
+    #[error("this has no JSON form: {0}")]
+    BadValue(String),
     /// Nobody answered at the server's address.
     #[error("can't reach {address}: {reason}; is the server running, and is the address right?")]
     Unreachable {
@@ -51,6 +56,24 @@ pub enum Error {
         /// Whether the same request may succeed later.
         retry: bool,
     },
+    /// The room's state is another one than was thought.
+    #[error("the room's state has version {version} by now: look at it, and set it anew")]
+    Conflict {
+        /// The version that it has.
+        version: u64,
+        /// What it is.
+        value: Value,
+    },
+    /// It is too large for the server.
+    #[error("it is over the server's limit for a frame of 64 KiB: say less at once")]
+    TooLarge,
+    /// Too much waits for the server.
+    #[error("too much waits for the server: try again when some of it is done")]
+    Busy,
+    /// This client has another seat since, or none: nobody knows whether what it asked for was
+    /// done.
+    #[error("the session has ended before the server answered: look what became of it")]
+    SeatLost,
     /// The server closed the connection.
     #[error("the server closed the connection: {text} ({code})")]
     Closed {
@@ -80,11 +103,36 @@ impl Error {
     #[must_use]
     pub fn retry(&self) -> bool {
         match self {
-            Self::BadUrl { .. } | Self::BadRoom(_) | Self::BadMetadata => false,
-            Self::NotHeliograph { .. } | Self::NotRead => false,
+            Self::BadUrl { .. } | Self::BadRoom(_) | Self::BadMetadata | Self::BadValue(_) => false,
+            Self::NotHeliograph { .. } | Self::NotRead | Self::TooLarge => false,
+            Self::Conflict { .. } => false,
+            Self::Busy | Self::SeatLost => true,
             Self::Unreachable { .. } | Self::Lost(_) | Self::Timeout { .. } => true,
             Self::Refused { retry, .. } => *retry,
             Self::Closed { code, .. } => CloseCode::should_reconnect(*code),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { code, text, retry, id: _, state } = refusal;
+        match state {
+            Some(VersionedState { version, value }) if code == ErrorCode::Conflict => {
+                let value = serde_json::from_str(value.get()).unwrap_or_default();
+                Self::Conflict { version, value }
+            }
+            Some(_) | None => Self::Refused { code, text, retry },
+        }
+    }
+}
+
+impl From<NotTaken> for Error {
+    fn from(why: NotTaken) -> Self {
+        match why {
+            NotTaken::NoSession => Self::SeatLost,
+            NotTaken::Full => Self::Busy,
+            NotTaken::TooLarge => Self::TooLarge,
         }
     }
 }

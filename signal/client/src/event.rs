@@ -1,6 +1,6 @@
 //! What a room tells the program.
 
-use crate::{Error, Path, Peer, Trouble};
+use crate::{Channel, Error, Path, Peer, Trouble};
 use bytes::Bytes;
 use signal_core::PeerId;
 use signal_core::client::RoomEvent;
@@ -26,6 +26,13 @@ pub enum Event {
         /// Why.
         trouble: Trouble,
     },
+    /// The packets to the peer take another way than before.
+    PathChanged {
+        /// To whom.
+        peer: Peer,
+        /// The way from now on.
+        path: Path,
+    },
     /// The peer sent a message.
     Message {
         /// The sender.
@@ -34,6 +41,21 @@ pub enum Event {
         channel: Channel,
         /// The message.
         data: Data,
+    },
+    /// The peer has opened a channel.
+    ChannelOpened {
+        /// Who.
+        peer: Peer,
+        /// Which one.
+        channel: Channel,
+    },
+    /// The peer has joined anew, and is still the same over the same connection: its channels go
+    /// on. Only its [id](Peer::id) is another one.
+    PeerRejoined {
+        /// Who.
+        peer: Peer,
+        /// What its id was before.
+        before: PeerId,
     },
     /// The peer has lost its connection to the server, and may come back. Its peer connection isn't
     /// touched by that.
@@ -44,7 +66,7 @@ pub enum Event {
     /// about a peer.
     ///
     /// A peer that has lost the server, but is still connected, is still there: this comes when the
-    /// connection ends too, or when the peer is connected again as a new one.
+    /// connection ends too.
     PeerLeft {
         /// Who.
         peer: Peer,
@@ -60,26 +82,14 @@ pub enum Event {
     /// The connection to the server is there again, and nothing was lost.
     SignalingResumed,
     /// The connection to the server is there again, but the server knows nothing of us any more: we
-    /// have joined anew, with another peer id. Peer connections stay open.
-    ///
-    /// Everybody in the room is announced again. Who was connected before and has joined anew as
-    /// well is connected as a new peer, and the old one leaves after that.
+    /// have joined anew, with another peer id. Peer connections stay open, and so do the peers at
+    /// their other ends, even if they have joined anew as well ([`Event::PeerRejoined`]).
     SignalingRejoined {
         /// Our own peer id from now on.
         peer_id: PeerId,
     },
     /// The connection to the server has ended for good. Peer connections stay open.
     SignalingEnded(Error),
-}
-
-/// The two channels to each peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// Everything arrives, in order. A lost packet holds up the next.
-    Reliable,
-    /// Unordered, never sent again: for state that is soon out of date. A lost packet holds up
-    /// nothing.
-    Lossy,
 }
 
 /// A message as text or bytes: data channels tell them apart, and so do browsers.

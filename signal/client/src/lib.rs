@@ -20,29 +20,67 @@
 //! ```
 //!
 //! Everybody in the room is connected to by itself: perfect negotiation in the roles that the
-//! server gives, trickle ICE with the server's STUN and TURN, two data channels (docs/protocol.md),
-//! browsers included. A lost signaling connection leaves open peer connections open; it is taken up
-//! again by itself, and what was sent meanwhile arrives then.
+//! server gives, trickle ICE with the server's STUN and TURN, data channels that both sides agree
+//! on (docs/protocol.md), browsers included. A lost signaling connection leaves open peer
+//! connections open; it is taken up again by itself, without WebSockets where they are blocked, and
+//! what was sent meanwhile arrives then. docs/sdk-rust.md is the guide.
 //!
-//! The protocol's frames come from `signal-core`, WebRTC from crate `webrtc`. TURN goes over UDP
-//! only, and the server is reached without TLS.
+//! The protocol's frames and the session come from `signal-core`, WebRTC from crate `webrtc`. TURN
+//! goes over UDP only.
+//!
+//! On `wasm32-unknown-unknown` it runs in a page, on what the browser has instead; what differs is
+//! in docs/sdk-rust-web.md.
 
+mod channel;
 mod config;
 mod error;
 mod event;
 mod inbox;
-
+mod line;
 mod link;
 mod peer;
 mod place;
 mod room;
 mod signaling;
-mod socket;
+mod stats;
 
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+#[cfg(target_arch = "wasm32")]
+mod web;
+
+#[cfg(not(target_arch = "wasm32"))]
+use native as platform;
+#[cfg(target_arch = "wasm32")]
+use web as platform;
+
+pub use channel::{Channel, ChannelOptions, ChannelState, Messages};
 pub use error::{Error, SendError, Trouble};
-pub use event::{Channel, Data, Event};
+pub use event::{Data, Event};
 pub use link::{CandidateType, Path};
-pub use peer::{Counts, Peer, Stats};
-pub use room::{Options, Room, join};
-pub use signal_core::protocol::{ErrorCode, LeaveReason};
+pub use peer::Peer;
+pub use room::{Options, Room, RoomState, To, TokenSource, join};
+pub use signal_core::client::{RoomEvent, Transport};
+pub use signal_core::protocol::{
+    Diagnosis, ErrorCode, LeaveReason, Rules, RulesPatch, Side, Verdict, Writers,
+};
 pub use signal_core::{BadId, PeerId, RoomId, Token};
+pub use stats::{Counts, Stats};
+
+/// Programs can keep these wherever they like, in browsers too.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Room>();
+    is_shared::<Peer>();
+    is_shared::<Channel>();
+};
+
+/// The guides' code compiles.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../docs/sdk-rust.md")]
+    struct SdkRust;
+
+    #[doc = include_str!("../../../docs/from-matchbox.md")]
+    struct FromMatchbox;
+}

@@ -1,17 +1,17 @@
 //! Another member of the room, as the program sees it.
 
-use crate::link::selected;
-use crate::{Channel, Data, Path, SendError};
+use crate::channel::{Channel, ChannelOptions, ChannelState};
+use crate::link::Input;
+use crate::{Data, Diagnosis, SendError, Side, Stats, Verdict};
 use serde_json::Value;
 use signal_core::PeerId;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
-use webrtc::data_channel::DataChannel;
-use webrtc::error::Error;
-use webrtc::peer_connection::{PeerConnection, RTCStatsReport, RTCStatsReportEntry, StatsSelector};
-use webrtc::runtime::{Runtime, TokioRuntime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+
+/// The numbers of the two channels that each link has for the program.
+pub(crate) const RELIABLE_ID: u16 = 0;
+pub(crate) const LOSSY_ID: u16 = 1;
 
 /// Another member of the room. Cheap to clone; a clone that outlives the peer's stay only refuses
 /// to send.
@@ -21,74 +21,102 @@ pub struct Peer {
 }
 
 struct Shared {
+    seat: Mutex<Seat>,
+    reliable: Channel,
+    lossy: Channel,
+    /// Those that the program or the peer opened.
+    named: Mutex<Vec<Channel>>,
+    link: mpsc::Sender<Input>,
+}
+
+/// Where it sits, and what it says of itself there.
+#[derive(Clone)]
+struct Seat {
     id: PeerId,
+    role: Option<String>,
     metadata: Value,
-    dropped: AtomicU64,
-    open: RwLock<Option<Arc<OpenChannels>>>,
-}
-
-/// What a link lends to its peer while it is open.
-pub(crate) struct OpenChannels {
-    pub(crate) connection: Arc<dyn PeerConnection>,
-    pub(crate) reliable: Arc<dyn DataChannel>,
-    pub(crate) lossy: Arc<dyn DataChannel>,
-    pub(crate) bytes_max: usize,
-}
-
-/// How a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// The way the packets take.
-    pub path: Path,
-    /// The round trip of the last connectivity check, some seconds old at most; `None` before the
-    /// first.
-    pub round_trip: Option<Duration>,
-    /// Messages over the reliable channel.
-    pub reliable: Counts,
-    /// Messages over the lossy channel.
-    pub lossy: Counts,
-    /// Lossy messages that came but were dropped, since the program didn't take its events fast
-    /// enough.
-    pub lossy_dropped: u64,
-}
-
-/// Messages and bytes of one channel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Messages handed over for sending; lossy ones may not have arrived.
-    pub messages_sent: u64,
-    /// Messages that came.
-    pub messages_received: u64,
-    /// Bytes of the messages sent.
-    pub bytes_sent: u64,
-    /// Bytes of the messages that came.
-    pub bytes_received: u64,
 }
 
 impl Peer {
-    pub(crate) fn new(id: PeerId, metadata: Value) -> Self {
-        let open = RwLock::new(None);
-        Self { shared: Arc::new(Shared { id, metadata, dropped: AtomicU64::new(0), open }) }
+    pub(crate) fn new(
+        id: PeerId,
+        role: Option<String>,
+        metadata: Value,
+        link: mpsc::Sender<Input>,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                seat: Mutex::new(Seat { id, role, metadata }),
+                reliable: Channel::new("reliable", ChannelOptions::RELIABLE),
+                lossy: Channel::new("lossy", ChannelOptions::LOSSY),
+                named: Mutex::new(Vec::new()),
+                link,
+            }),
+        }
     }
 
-    /// Its id: unique, and never given again.
+    /// Its id: unique, and never given again. Another one after [`Event::PeerRejoined`].
+    ///
+    /// [`Event::PeerRejoined`]: crate::Event::PeerRejoined
     #[must_use]
-    pub fn id(&self) -> &PeerId {
-        &self.shared.id
+    pub fn id(&self) -> PeerId {
+        self.seat().id.clone()
     }
 
-    /// The JSON object that it brought along.
+    /// What its token says that it is.
     #[must_use]
-    pub fn metadata(&self) -> &Value {
-        &self.shared.metadata
+    pub fn role(&self) -> Option<String> {
+        self.seat().role.clone()
+    }
+
+    /// The JSON object that it tells about itself.
+    #[must_use]
+    pub fn metadata(&self) -> Value {
+        self.seat().metadata.clone()
     }
 
     /// What it calls itself: the text `name` of its metadata, by which our page and examples go.
     #[must_use]
-    pub fn name(&self) -> Option<&str> {
-        self.shared.metadata.get("name")?.as_str()
+    pub fn name(&self) -> Option<String> {
+        Some(self.seat().metadata.get("name")?.as_str()?.to_owned())
+    }
+
+    /// The channel over which everything arrives, in order.
+    #[must_use]
+    pub fn reliable(&self) -> &Channel {
+        &self.shared.reliable
+    }
+
+    /// The channel for state that is soon out of date.
+    #[must_use]
+    pub fn lossy(&self) -> &Channel {
+        &self.shared.lossy
+    }
+
+    /// The channel of this label, which is opened if it isn't there. Either side may do so, or both
+    /// at once: it is one channel.
+    ///
+    /// The other side is told by [`Event::ChannelOpened`]. A peer that runs neither this SDK nor
+    /// that for browsers knows only the two channels that it has from the start: then the channel
+    /// stays [`Connecting`](ChannelState::Connecting). It is closed with the peer's connection.
+    ///
+    /// [`Event::ChannelOpened`]: crate::Event::ChannelOpened
+    #[must_use]
+    pub fn channel(&self, label: &str, options: ChannelOptions) -> Channel {
+        let Shared { reliable, lossy, .. } = &*self.shared;
+        if let Some(channel) = [reliable, lossy].into_iter().find(|it| it.label() == label) {
+            return channel.clone();
+        }
+        let mut channels = self.channels();
+        if let Some(channel) = find(&channels, label) {
+            return channel;
+        }
+        let channel = Channel::new(label, options);
+        channels.push(channel.clone());
+        drop(channels);
+        // A link that is too busy looks for itself when it is connected.
+        let _ = self.shared.link.try_send(Input::Channels);
+        channel
     }
 
     /// Sends a message that may get lost, and never waits.
@@ -97,89 +125,113 @@ impl Peer {
     /// [`SendError::NotConnected`], [`SendError::TooLarge`], and [`SendError::Full`] if too much is
     /// on its way already.
     pub async fn send_lossy(&self, data: impl Into<Data>) -> Result<(), SendError> {
-        self.send(Channel::Lossy, data.into()).await
+        self.shared.lossy.try_send(data)
     }
 
     /// Sends a message that arrives, after those that were sent before; waits while too much is on
-    /// its way.
+    /// its way. Before the peer is connected, it is kept until then.
     ///
     /// # Errors
-    /// [`SendError::NotConnected`] and [`SendError::TooLarge`].
+    /// [`SendError::NotConnected`] and [`SendError::TooLarge`], and [`SendError::Full`] if too much
+    /// is kept.
     pub async fn send_reliable(&self, data: impl Into<Data>) -> Result<(), SendError> {
-        self.send(Channel::Reliable, data.into()).await
-    }
-
-    /// Sends a message over the channel that is named.
-    ///
-    /// # Errors
-    /// As [`send_lossy`](Self::send_lossy) and [`send_reliable`](Self::send_reliable).
-    pub async fn send(&self, channel: Channel, data: Data) -> Result<(), SendError> {
-        let open = self.channels().ok_or(SendError::NotConnected)?;
-        let bytes = data.as_bytes().len();
-        if bytes > open.bytes_max {
-            return Err(SendError::TooLarge { bytes, bytes_max: open.bytes_max });
-        }
-        let sent = match (channel, &data) {
-            (Channel::Lossy, Data::Text(text)) => open.lossy.try_send_text(text).await,
-            (Channel::Lossy, Data::Binary(bytes)) => open.lossy.try_send(bytes[..].into()).await,
-            (Channel::Reliable, Data::Text(text)) => open.reliable.send_text(text).await,
-            (Channel::Reliable, Data::Binary(bytes)) => open.reliable.send(bytes[..].into()).await,
-        };
-        sent.map_err(|error| {
-            if error == Error::ErrSendBufferFull {
-                SendError::Full
-            } else if error == Error::ErrOutboundPacketTooLarge {
-                SendError::TooLarge { bytes, bytes_max: open.bytes_max }
-            } else {
-                SendError::NotConnected
-            }
-        })
+        self.shared.reliable.send(data).await
     }
 
     /// How the connection is doing; `None` while there is none.
     pub async fn stats(&self) -> Option<Stats> {
-        let open = self.channels()?;
-        let path = selected(&*open.connection).await?;
-        let report = open.connection.get_stats(TokioRuntime.now(), StatsSelector::None).await;
-        Some(Stats {
-            path,
-            round_trip: round_trip(&report),
-            reliable: counts(&report, "reliable"),
-            lossy: counts(&report, "lossy"),
-            lossy_dropped: self.shared.dropped.load(Ordering::Relaxed),
-        })
+        let (ask, answer) = oneshot::channel();
+        self.shared.link.send(Input::Stats(ask)).await.ok()?;
+        answer.await.ok()
     }
 
-    pub(crate) fn open(&self, channels: OpenChannels) {
-        let channels = Some(Arc::new(channels));
-        *self.shared.open.write().unwrap_or_else(PoisonError::into_inner) = channels;
-    }
-
-    /// Takes back what this connection has lent. It may be another's by now.
-    pub(crate) fn shut(&self, connection: &Arc<dyn PeerConnection>) {
-        let mut open = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
-        if open.as_ref().is_some_and(|open| Arc::ptr_eq(&open.connection, connection)) {
-            *open = None;
+    /// Why the connection is as it is: one plain sentence and what to do, from the server, which
+    /// knows what both sides and its relay know.
+    ///
+    /// Without a connection to the server it is said that there is none (`signaling_lost`).
+    pub async fn diagnosis(&self) -> Diagnosis {
+        let (ask, answer) = oneshot::channel();
+        let asked = self.shared.link.send(Input::Diagnose(ask)).await;
+        match answer.await {
+            Ok(diagnosis) if asked.is_ok() => diagnosis,
+            Ok(_) | Err(_) => Diagnosis {
+                id: None,
+                peer: self.id().to_string(),
+                verdict: Verdict::SignalingLost,
+                side: Some(Side::Yours),
+                text: "the server can't be asked: there is no connection to it".to_owned(),
+                advice: "wait until it is back; connections that are open stay open".into(),
+                yours: None,
+                theirs: None,
+                relay: None,
+            },
         }
     }
 
-    /// Whether it sends over this connection.
-    pub(crate) fn is_lent(&self, connection: &Arc<dyn PeerConnection>) -> bool {
-        self.channels().is_some_and(|open| Arc::ptr_eq(&open.connection, connection))
+    /// It sits elsewhere now.
+    pub(crate) fn move_to(&self, id: PeerId, role: Option<String>, metadata: Value) {
+        *self.seat() = Seat { id, role, metadata };
     }
 
-    pub(crate) fn count_dropped(&self) {
-        self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn set_metadata(&self, metadata: Value) {
+        self.seat().metadata = metadata;
     }
 
-    fn channels(&self) -> Option<Arc<OpenChannels>> {
-        self.shared.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The channels that are to be open.
+    pub(crate) fn wanted(&self) -> Vec<Channel> {
+        let mut channels = self.channels();
+        channels.retain(|channel| channel.state() != ChannelState::Closed);
+        channels.clone()
     }
+
+    /// The channel of this label, unless it is closed.
+    pub(crate) fn named(&self, label: &str) -> Option<Channel> {
+        find(&self.channels(), label)
+    }
+
+    pub(crate) fn add(&self, channel: Channel) {
+        self.channels().push(channel);
+    }
+
+    pub(crate) fn forget(&self, channel: &Channel) {
+        self.channels().retain(|other| other != channel);
+    }
+
+    /// Its connection is closed: named channels that were open are over, the others wait for the
+    /// next one.
+    pub(crate) fn shut(&self) {
+        self.shared.reliable.shut(false);
+        self.shared.lossy.shut(false);
+        for channel in self.channels().iter() {
+            channel.shut(channel.state() == ChannelState::Open);
+        }
+    }
+
+    /// It has left.
+    pub(crate) fn end(&self) {
+        let Shared { reliable, lossy, .. } = &*self.shared;
+        for channel in self.channels().drain(..).chain([reliable.clone(), lossy.clone()]) {
+            channel.shut(true);
+        }
+    }
+
+    fn seat(&self) -> MutexGuard<'_, Seat> {
+        self.shared.seat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn channels(&self) -> MutexGuard<'_, Vec<Channel>> {
+        self.shared.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn find(channels: &[Channel], label: &str) -> Option<Channel> {
+    let is_it = |it: &&Channel| it.label() == label && it.state() != ChannelState::Closed;
+    channels.iter().find(is_it).cloned()
 }
 
 impl PartialEq for Peer {
     fn eq(&self, other: &Self) -> bool {
-        self.shared.id == other.shared.id
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
 
@@ -187,33 +239,6 @@ impl Eq for Peer {}
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peer").field("id", self.id()).finish_non_exhaustive()
+        f.debug_struct("Peer").field("id", &self.id()).finish_non_exhaustive()
     }
-}
-
-/// The last round trip of the pair in use.
-fn round_trip(report: &RTCStatsReport) -> Option<Duration> {
-    let pair = report.iter().find_map(|entry| {
-        let RTCStatsReportEntry::IceCandidatePair(pair) = entry else {
-            return None;
-        };
-        pair.nominated.then_some(pair)
-    })?;
-    let seconds = pair.current_round_trip_time;
-    (seconds > 0.0).then(|| Duration::from_secs_f64(seconds))
-}
-
-fn counts(report: &RTCStatsReport, label: &str) -> Counts {
-    let found = report.iter().find_map(|entry| {
-        let RTCStatsReportEntry::DataChannel(channel) = entry else {
-            return None;
-        };
-        (channel.label == label).then(|| Counts {
-            messages_sent: channel.messages_sent.into(),
-            messages_received: channel.messages_received.into(),
-            bytes_sent: channel.bytes_sent,
-            bytes_received: channel.bytes_received,
-        })
-    });
-    found.unwrap_or_default()
 }

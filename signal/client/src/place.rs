@@ -1,47 +1,67 @@
 //! Where a server is: its URL in all the spellings a user may paste.
 
 use crate::Error;
-use tokio_tungstenite::tungstenite::http::Uri;
+use http::Uri;
+use std::net::IpAddr;
 
 /// The path of the signaling endpoint, protocol version 1.
 const ENDPOINT: &str = "/v1/ws";
 
-/// Where a server's WebSocket is.
+/// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     /// Without the brackets of an IPv6 literal.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// For the upgrade request: `ws://host:port/v1/ws`.
+    /// Whether by TLS.
+    pub(crate) is_secure: bool,
+    /// What stands before the paths of the protocol, such as `/meet`; mostly nothing.
+    pub(crate) prefix: String,
+    /// Of the WebSocket: `ws://host:port/v1/ws`.
     pub(crate) url: String,
 }
 
 impl Place {
-    /// Reads `http:` and `ws:` URLs of the server, its page (with or without `#room`) or its
-    /// endpoint.
+    /// Reads `http:`, `https:`, `ws:` and `wss:` URLs of the server, its page (with or without
+    /// `#room`) or its endpoint.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let bad = |why| Error::BadUrl { url: text.to_owned(), why };
         let uri: Uri = text.trim().parse().map_err(|_| bad("it is no URL"))?;
-        match uri.scheme_str() {
-            Some("http" | "ws") => {}
+        let is_secure = match uri.scheme_str() {
+            Some("http" | "ws") => false,
+            Some("https" | "wss") if cfg!(any(feature = "tls", target_arch = "wasm32")) => true,
             Some("https" | "wss") => return Err(bad("this build has no TLS")),
-            Some(_) => return Err(bad("its scheme is not http: or ws:")),
+            Some(_) => return Err(bad("its scheme is none of http:, https:, ws: and wss:")),
             None => return Err(bad("it has no scheme")),
-        }
+        };
         let host =
             uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("it has no host"))?;
-        let port = uri.port_u16().unwrap_or(80);
+        let (scheme, port) = if is_secure { ("wss", 443) } else { ("ws", 80) };
+        let port = uri.port_u16().unwrap_or(port);
         let prefix = uri.path().trim_end_matches('/').trim_end_matches(ENDPOINT);
         Ok(Self {
             host: host.trim_matches(['[', ']']).to_owned(),
             port,
-            url: format!("ws://{host}:{port}{prefix}{ENDPOINT}"),
+            is_secure,
+            prefix: prefix.to_owned(),
+            url: format!("{scheme}://{host}:{port}{prefix}{ENDPOINT}"),
         })
     }
 
     /// Host and port, for people.
     pub(crate) fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
+    }
+
+    /// Host and port, as a URL has them.
+    pub(crate) fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
+    /// Whether the server is on this machine, by its name.
+    pub(crate) fn is_local(&self) -> bool {
+        self.host == "localhost" || self.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
     }
 }
 
@@ -64,7 +84,12 @@ mod tests {
         }
         assert_eq!(Place::parse("http://example.net").unwrap().port, 80);
         assert_eq!(Place::parse("http://[::1]:9/").unwrap().host, "::1");
-        assert_eq!(Place::parse("http://a/meet/").unwrap().url, "ws://a:80/meet/v1/ws");
+        let place = Place::parse("http://a/meet/").unwrap();
+        assert_eq!((&*place.url, &*place.prefix), ("ws://a:80/meet/v1/ws", "/meet"));
+        let place = Place::parse("http://[::1]:9/").unwrap();
+        assert_eq!((&*place.authority(), place.is_local()), ("[::1]:9", true));
+        #[cfg(feature = "tls")]
+        assert_eq!(Place::parse("https://a").unwrap().url, "wss://a:443/v1/ws");
     }
 
     #[test]
@@ -74,6 +99,7 @@ mod tests {
             ("demo", "no scheme"),
             ("127.0.0.1:8080", "no scheme"),
             ("ftp://a", "scheme"),
+            #[cfg(not(feature = "tls"))]
             ("wss://a", "TLS"),
             ("http://", "no URL"),
         ] {

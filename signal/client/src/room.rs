@@ -1,24 +1,28 @@
-//! A seat in a room: the task that holds the signaling connection and the links, and the program's
-//! handle to it.
+//! A seat in a room, as the program holds it; [`task`] does the work.
 
-use crate::config::SIGNALS_OUT_MAX;
-use crate::inbox::{Closed, Inbox};
-use crate::link::{
-    Fingerprint, IceSetup, Identity, LinkConfig, LinkHandle, LocalAddresses, Loopback, Word,
-};
+mod asked;
+mod command;
+mod task;
+
+pub use asked::RoomState;
+pub(crate) use command::Command;
+pub use command::{To, TokenSource};
+
+use crate::config::COMMANDS_MAX;
+use crate::inbox::Inbox;
 use crate::place::Place;
-use crate::signaling::Signaling;
-use crate::{Error, Event, Peer};
+use crate::platform::{Task, spawn};
+use crate::signaling::{Hello, Signaling};
+use crate::{Error, Event, Rules, RulesPatch, Transport};
+use asked::Known;
+use command::Ask;
+use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::to_raw_value;
-use signal_core::client::{Event as SessionEvent, Member, Seat};
-use signal_core::protocol::{IceServer, LeaveReason};
+use serde_json::value::{RawValue, to_raw_value};
 use signal_core::{PeerId, RoomId, Token};
-use std::collections::{HashMap, HashSet};
-use std::future::pending;
 use std::sync::Arc;
-use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use task::RoomTask;
+use tokio::sync::{mpsc, oneshot};
 
 /// How to join. `Options::default()` is good for most; new fields may be added, so fill the rest
 /// from it.
@@ -31,6 +35,20 @@ pub struct Options {
     pub relay_only: bool,
     /// Shown to be let in, where the server asks for it.
     pub token: Option<Token>,
+    /// Where tokens come from, if one alone won't do: asked instead of `token`, and again before a
+    /// token expires.
+    pub tokens: Option<TokenSource>,
+    /// What the room is to be like, if this makes it: `capacity`, `password`, `hosted` and so on
+    /// (docs/protocol.md, "Rooms").
+    pub create: Value,
+    /// The room's password.
+    pub password: Option<String>,
+    /// In a room that keeps what is said to all: tell first what was said behind this event; 0:
+    /// all that is kept.
+    pub after: Option<u64>,
+    /// What may carry the session, the best first; empty: a WebSocket, and where that doesn't get
+    /// through server-sent events or long polls.
+    pub transports: Vec<Transport>,
 }
 
 /// A seat in a room. Dropped, it leaves the room in the background; [`close`](Self::close) waits
@@ -43,7 +61,9 @@ pub struct Room {
     id: RoomId,
     peer_id: PeerId,
     inbox: Arc<Inbox>,
-    task: Option<JoinHandle<()>>,
+    known: Arc<Known>,
+    commands: mpsc::Sender<Command>,
+    task: Option<Task<()>>,
 }
 
 /// Joins a room and starts to connect to everybody in it.
@@ -60,14 +80,27 @@ pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error
     if !(options.metadata.is_null() || options.metadata.is_object()) {
         return Err(Error::BadMetadata);
     }
-    let metadata = Some(&options.metadata).filter(|metadata| metadata.is_object());
-    let metadata = metadata.map(to_raw_value).transpose().map_err(|_| Error::BadMetadata)?;
-    let (signaling, seat) = Signaling::join(place, id.clone(), metadata, options.token).await?;
+    let object = |value: &Value| match value.is_object() {
+        true => to_raw_value(value).map(Some).map_err(|_| Error::BadMetadata),
+        false => Ok(None),
+    };
+    let (metadata, create) = (object(&options.metadata)?, object(&options.create)?);
+    let Options { relay_only, tokens, password, after, transports, .. } = options;
+    let token = match &tokens {
+        Some(tokens) => tokens.ask().await,
+        None => options.token,
+    };
+    let room = id.clone();
+    let hello = Hello { room, metadata, token, create, password, after, transports };
+    let (signaling, seat) = Signaling::join(place, hello).await?;
     let peer_id = seat.peer.clone();
     let inbox = Arc::new(Inbox::default());
-    let task = RoomTask::new(options.relay_only, Arc::clone(&inbox));
-    let task = tokio::spawn(task.run(signaling, seat));
-    Ok(Room { id, peer_id, inbox, task: Some(task) })
+    let known = Arc::new(Known::default());
+    known.learn(seat.about.as_deref());
+    let (commands, asked) = mpsc::channel(COMMANDS_MAX);
+    let task = RoomTask::new(relay_only, tokens, Arc::clone(&inbox), Arc::clone(&known));
+    let task = spawn(task.run(signaling, seat, asked));
+    Ok(Room { id, peer_id, inbox, known, commands, task: Some(task) })
 }
 
 impl Room {
@@ -99,13 +132,121 @@ impl Room {
         event.inspect(|event| self.note(event))
     }
 
+    /// Who is the host, in a room that has one.
+    #[must_use]
+    pub fn host(&self) -> Option<PeerId> {
+        self.known.host()
+    }
+
+    /// Whether this client is the host.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        self.host().as_ref() == Some(&self.peer_id)
+    }
+
+    /// How often a host was made; `None`: the room has no hosts.
+    #[must_use]
+    pub fn term(&self) -> Option<u64> {
+        self.known.term()
+    }
+
+    /// The room's rules; `None`, if it has none but the server's.
+    #[must_use]
+    pub fn rules(&self) -> Option<Rules> {
+        self.known.rules()
+    }
+
+    /// The room's state, once it was set.
+    #[must_use]
+    pub fn state(&self) -> Option<RoomState> {
+        self.known.state()
+    }
+
+    /// Says something to all members, this one included, or to some, by way of the server. They get
+    /// it as [`Event::Room`].
+    ///
+    /// # Errors
+    /// As [`set_state`](Self::set_state).
+    pub async fn broadcast(&self, data: &impl Serialize, to: To) -> Result<(), Error> {
+        self.ask(Ask::Broadcast { data: raw(data)?, to }).await
+    }
+
+    /// Sets the room's state, which everybody is told, and waits until that is done. With
+    /// `if_version` only if it still has that version (0: if it was never set).
+    ///
+    /// Without a connection to the server it is done when there is one again.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it has another version by now, [`Error::Refused`],
+    /// [`Error::TooLarge`], [`Error::Busy`] and [`Error::SeatLost`].
+    pub async fn set_state(
+        &self,
+        value: &impl Serialize,
+        if_version: Option<u64>,
+    ) -> Result<(), Error> {
+        self.ask(Ask::State { value: raw(value)?, if_version }).await
+    }
+
+    /// Tells the others something else about this client.
+    ///
+    /// # Errors
+    /// [`Error::BadMetadata`], and as [`set_state`](Self::set_state).
+    pub async fn set_metadata(&self, metadata: &Value) -> Result<(), Error> {
+        if !metadata.is_object() {
+            return Err(Error::BadMetadata);
+        }
+        self.ask(Ask::Metadata(raw(metadata)?)).await
+    }
+
+    /// Changes rules of the room, as its host.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if this client isn't the host, and as [`set_state`](Self::set_state).
+    pub async fn set_rules(&self, rules: &RulesPatch) -> Result<(), Error> {
+        self.ask(Ask::Rules(raw(rules)?)).await
+    }
+
+    /// Makes another member the host, as the host.
+    ///
+    /// # Errors
+    /// As [`set_rules`](Self::set_rules).
+    pub async fn hand_over(&self, to: &PeerId) -> Result<(), Error> {
+        self.ask(Ask::Host(to.clone())).await
+    }
+
+    /// Removes a member, as the host; with `ban` it can't come back.
+    ///
+    /// # Errors
+    /// As [`set_rules`](Self::set_rules).
+    pub async fn kick(&self, peer: &PeerId, ban: bool) -> Result<(), Error> {
+        self.ask(Ask::Kick { peer: peer.clone(), ban }).await
+    }
+
+    /// Shows another token from now on, before the one that was shown expires. A refusal comes as
+    /// the end of the session, when that one does.
+    pub async fn set_token(&self, token: Token) {
+        let _ = self.commands.send(Command::SetToken(token)).await;
+    }
+
+    /// Connects to the server at once if the connection is lost, instead of after the pause.
+    pub async fn retry_now(&self) {
+        let _ = self.commands.send(Command::Retry).await;
+    }
+
     /// Leaves the room, closes all connections, and waits until nothing of them is left.
     pub async fn close(mut self) {
         self.inbox.close();
         if let Some(task) = self.task.take() {
-            // It can't be cancelled, and a panic of it has been printed.
+            // Nothing ends it, and a panic of it has been printed.
             let _ = task.await;
         }
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Ask(ask, answer);
+        self.commands.send(command).await.map_err(|_| Error::SeatLost)?;
+        answered.await.unwrap_or(Err(Error::SeatLost))
     }
 
     fn note(&mut self, event: &Event) {
@@ -118,301 +259,13 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         self.inbox.close();
+        if let Some(task) = self.task.take() {
+            task.detach();
+        }
     }
 }
 
-/// Which sockets and servers the room's links use.
-fn ice_setup(
-    servers: &[IceServer],
-    relay_only: bool,
-    server_is_local: bool,
-    identity: Option<Identity>,
-) -> Arc<IceSetup> {
-    let turn =
-        || servers.iter().flat_map(|server| &server.urls).filter(|url| url.starts_with("turn"));
-    let local = |url: &String| {
-        let host = url.split_once(':').map_or("", |(_, rest)| rest);
-        ["127.", "[::1]", "localhost"].iter().any(|loopback| host.starts_with(loopback))
-    };
-    let loopback = if relay_only && turn().next().is_some() && turn().all(local) {
-        Loopback::Only
-    } else if server_is_local || turn().any(local) {
-        Loopback::Used
-    } else {
-        Loopback::Unused
-    };
-    let addresses = LocalAddresses { loopback };
-    Arc::new(IceSetup { servers: servers.to_vec(), relay_only, addresses, identity })
-}
-
-struct RoomTask {
-    relay_only: bool,
-    identity: Option<Identity>,
-    inbox: Arc<Inbox>,
-    /// Cloned for each link.
-    words: mpsc::Sender<Word>,
-    heard: mpsc::Receiver<Word>,
-    ice: Arc<IceSetup>,
-    /// Who has a seat.
-    members: HashMap<PeerId, LinkHandle>,
-    /// By their numbers: links to peers that have lost their seats, or that we knew on a seat of
-    /// our own that is lost. They stay as long as their connections are open.
-    former: HashMap<u64, LinkHandle>,
-    links: JoinSet<u64>,
-    last_link: u64,
-    /// Whether the program knows that there is no connection to the server.
-    is_lost: bool,
-}
-
-impl RoomTask {
-    fn new(relay_only: bool, inbox: Arc<Inbox>) -> Self {
-        let (words, heard) = mpsc::channel(SIGNALS_OUT_MAX);
-        let identity = Identity::generate();
-        let ice = ice_setup(&[], relay_only, false, identity.clone());
-        Self {
-            relay_only,
-            identity,
-            inbox,
-            words,
-            heard,
-            ice,
-            members: HashMap::new(),
-            former: HashMap::new(),
-            links: JoinSet::new(),
-            last_link: 0,
-            is_lost: false,
-        }
-    }
-
-    async fn run(mut self, signaling: Signaling, seat: Seat) {
-        let inbox = Arc::clone(&self.inbox);
-        let mut signaling = Some(signaling);
-        let work = async {
-            self.sit_down(&signaling, seat)?;
-            self.work(&mut signaling).await
-        };
-        tokio::select! {
-            Err(Closed) = work => {}
-            () = inbox.closed() => {}
-        }
-        let goodbye = async {
-            if let Some(signaling) = signaling {
-                signaling.leave().await;
-            }
-        };
-        tokio::join!(goodbye, self.close());
-    }
-
-    /// Runs until nobody reads the room's events any more.
-    async fn work(&mut self, signaling: &mut Option<Signaling>) -> Result<(), Closed> {
-        loop {
-            let takes_words = signaling.as_ref().is_none_or(Signaling::takes_signals);
-            tokio::select! {
-                event = next(signaling) => self.handle_event(signaling, event)?,
-                Some(word) = self.heard.recv(), if takes_words => self.handle_word(signaling, word),
-                // Links end when their peer is gone, or for good reasons of their own.
-                Some(Ok(number)) = self.links.join_next() => {
-                    self.former.remove(&number);
-                }
-            }
-        }
-    }
-
-    fn handle_event(
-        &mut self,
-        signaling: &mut Option<Signaling>,
-        event: SessionEvent,
-    ) -> Result<(), Closed> {
-        let Some(session) = signaling else { return Ok(()) };
-        match event {
-            SessionEvent::Joined(seat) => {
-                self.is_lost = false;
-                self.inbox.push(Event::SignalingRejoined { peer_id: seat.peer.clone() })?;
-                self.sit_down(signaling, seat)?;
-            }
-            SessionEvent::Resumed => self.handle_resumed()?,
-            SessionEvent::Resync(seat) => {
-                self.handle_resumed()?;
-                self.handle_resync(seat.members)?;
-            }
-            SessionEvent::PeerJoined(member) => self.handle_joined(member, None)?,
-            SessionEvent::PeerAway(peer) => self.mark_away(&peer, true)?,
-            SessionEvent::PeerBack(peer) => self.mark_away(&peer, false)?,
-            SessionEvent::PeerLeft { peer, reason } => self.handle_left(&peer, reason),
-            SessionEvent::Signal { from, data } => {
-                if let Some(link) = self.members.get(&from) {
-                    link.signal(data);
-                }
-            }
-            SessionEvent::Room(event) => self.inbox.push(Event::Room(event))?,
-            SessionEvent::Ice(update) => self.handle_ice(session.is_local(), &update.ice_servers),
-            SessionEvent::Refused(refusal) => {
-                tracing::debug!(code = %refusal.code, text = %refusal.text, "a signal was refused");
-            }
-            SessionEvent::Lost { loss, pause } => {
-                let error = session.error(loss);
-                tracing::debug!(%error, ?pause, "the signaling connection is lost");
-                if !std::mem::replace(&mut self.is_lost, true) {
-                    self.inbox.push(Event::SignalingLost(error))?;
-                }
-            }
-            SessionEvent::Ended(loss) => {
-                let error = session.error(loss);
-                *signaling = None;
-                self.inbox.push(Event::SignalingEnded(error))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a new seat. Who was connected before stays so, until it is met on its new seat.
-    fn sit_down(&mut self, signaling: &Option<Signaling>, seat: Seat) -> Result<(), Closed> {
-        let is_local = signaling.as_ref().is_some_and(Signaling::is_local);
-        self.handle_ice(is_local, &seat.ice.ice_servers);
-        let mut before = std::mem::take(&mut self.members);
-        for member in seat.members {
-            let known = before.remove(&member.peer).map(|link| {
-                let peer = link.peer().clone();
-                self.unseat(link, None);
-                peer
-            });
-            self.handle_joined(member, known)?;
-        }
-        for link in before.into_values() {
-            self.unseat(link, Some(LeaveReason::Lost));
-        }
-        Ok(())
-    }
-
-    fn handle_resumed(&mut self) -> Result<(), Closed> {
-        self.is_lost = false;
-        self.inbox.push(Event::SignalingResumed)
-    }
-
-    /// Brings the members in line with what the room is now.
-    fn handle_resync(&mut self, members: Vec<Member>) -> Result<(), Closed> {
-        let present: HashSet<_> = members.iter().map(|member| member.peer.clone()).collect();
-        let gone: Vec<_> =
-            self.members.keys().filter(|peer| !present.contains(*peer)).cloned().collect();
-        for peer in gone {
-            self.handle_left(&peer, LeaveReason::Unknown);
-        }
-        for member in members {
-            if self.members.contains_key(&member.peer) {
-                self.mark_away(&member.peer, member.away)?;
-            } else {
-                self.handle_joined(member, None)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Meets a peer, which the program may know already.
-    fn handle_joined(&mut self, member: Member, known: Option<Peer>) -> Result<(), Closed> {
-        let Member { peer: id, metadata, polite, offers, away, role: _ } = member;
-        let is_new = known.is_none();
-        let metadata = || serde_json::from_str(metadata.get()).unwrap_or_default();
-        let peer = known.unwrap_or_else(|| Peer::new(id.clone(), metadata()));
-        if is_new {
-            self.inbox.push(Event::PeerJoined(peer.clone()))?;
-        }
-        let config = LinkConfig {
-            peer,
-            offers,
-            polite,
-            ice: Arc::clone(&self.ice),
-            words: self.words.clone(),
-            inbox: Arc::clone(&self.inbox),
-        };
-        self.last_link += 1;
-        let link = LinkHandle::spawn(self.last_link, config, &mut self.links);
-        self.members.insert(id.clone(), link);
-        self.mark_away(&id, away)
-    }
-
-    /// Tells the program that a peer is away, or back, if that is news.
-    fn mark_away(&mut self, peer: &PeerId, away: bool) -> Result<(), Closed> {
-        let Some(link) = self.members.get_mut(peer) else { return Ok(()) };
-        if std::mem::replace(&mut link.is_away, away) == away {
-            return Ok(());
-        }
-        let peer = link.peer().clone();
-        self.inbox.push(if away { Event::PeerAway(peer) } else { Event::PeerBack(peer) })
-    }
-
-    fn handle_left(&mut self, peer: &PeerId, reason: LeaveReason) {
-        let Some(link) = self.members.remove(peer) else { return };
-        match reason {
-            LeaveReason::Left
-            | LeaveReason::Misbehaved
-            | LeaveReason::Expired
-            | LeaveReason::Replaced
-            | LeaveReason::Kicked
-            | LeaveReason::Closed => link.leave(reason),
-            // Only its signaling is gone for certain.
-            LeaveReason::Lost
-            | LeaveReason::Slow
-            | LeaveReason::Vanished
-            | LeaveReason::Unknown => self.unseat(link, Some(reason)),
-        }
-    }
-
-    /// Keeps a link as long as it is open. At its end the program is told the reason, if there is
-    /// one.
-    fn unseat(&mut self, link: LinkHandle, reason: Option<LeaveReason>) {
-        if let Some(link) = link.unseat(reason) {
-            self.former.insert(link.number(), link);
-        }
-    }
-
-    /// From now on these are the servers, for all links.
-    fn handle_ice(&mut self, server_is_local: bool, servers: &[IceServer]) {
-        self.ice = ice_setup(servers, self.relay_only, server_is_local, self.identity.clone());
-        for link in self.members.values() {
-            link.set_ice(Arc::clone(&self.ice));
-        }
-    }
-
-    fn handle_word(&mut self, signaling: &mut Option<Signaling>, word: Word) {
-        match (word, signaling) {
-            // To one who left meanwhile, it would only be refused.
-            (Word::Signal { from, to, data }, Some(signaling))
-                if self.members.get(to.id()).is_some_and(|link| link.number() == from) =>
-            {
-                signaling.signal(to.id(), data);
-            }
-            (Word::Signal { .. }, _) => {}
-            (Word::Connected { from, fingerprint }, _)
-                if self.members.values().any(|link| link.number() == from) =>
-            {
-                self.retire(&fingerprint);
-            }
-            (Word::Connected { .. }, _) => {}
-        }
-    }
-
-    /// Lets former links to whoever has this certificate go: there is a new one.
-    fn retire(&self, fingerprint: &Fingerprint) {
-        for link in self.former.values() {
-            if link.fingerprint().as_ref() == Some(fingerprint) {
-                link.replace();
-            }
-        }
-    }
-
-    /// Closes all links and waits for their end.
-    async fn close(mut self) {
-        self.inbox.close();
-        self.members.clear();
-        self.former.clear();
-        while self.links.join_next().await.is_some() {}
-    }
-}
-
-/// The session's next event, or never when it has ended.
-async fn next(signaling: &mut Option<Signaling>) -> SessionEvent {
-    match signaling {
-        Some(signaling) => signaling.next().await,
-        None => pending().await,
-    }
+/// The JSON form of a value.
+fn raw(value: &(impl Serialize + ?Sized)) -> Result<Box<RawValue>, Error> {
+    to_raw_value(value).map_err(|error| Error::BadValue(error.to_string()))
 }

@@ -2,76 +2,80 @@
 //! [`Session`](signal_core::client::Session) wants done is done here.
 
 use crate::Error;
-use crate::config::GOODBYE_TIMEOUT;
+use crate::line::{Line, Requests, SocketEvent, Turn};
 use crate::place::Place;
-use crate::socket::{Socket, SocketEvent};
+use crate::platform::{Socket, now, random, sleep_until};
 use heliograph_base::Time;
 use serde_json::value::RawValue;
-use signal_core::client::{Config, Event, Loss, NotTaken, Output, Refusal, Seat, Session};
+use signal_core::client::{
+    Config, Event, Loss, NotTaken, Output, Request, Seat, Session, Transport,
+};
+use signal_core::protocol::Link;
 use signal_core::{PeerId, RoomId, Token};
 use std::future::pending;
-use std::net::IpAddr;
-use std::pin::Pin;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout};
 
 /// A seat in a room, or the attempt to get one.
 pub(crate) struct Signaling {
     session: Session,
     place: Place,
-    /// When the session's clock started.
-    started: Instant,
     line: Line,
-    /// The server's address on the last connection.
-    server: Option<IpAddr>,
+    /// Whether the server was on this machine on the last connection.
+    is_local: bool,
     /// When something came last.
-    heard: Instant,
+    heard: Time,
     /// What the last connection met with; says more than a [`Loss`].
     failure: Option<Error>,
 }
 
-/// The last connection.
-enum Line {
-    Closed,
-    Opening(Pin<Box<dyn Future<Output = Result<Box<Socket>, Error>> + Send>>),
-    Open(Box<Socket>),
-}
-
-/// What one look at the line has brought.
-enum Turn {
-    Opened(Result<Box<Socket>, Error>),
-    Socket(SocketEvent),
-    Timeout,
+/// How a seat is asked for.
+pub(crate) struct Hello {
+    pub(crate) room: RoomId,
+    pub(crate) metadata: Option<Box<RawValue>>,
+    pub(crate) token: Option<Token>,
+    pub(crate) create: Option<Box<RawValue>>,
+    pub(crate) password: Option<String>,
+    pub(crate) after: Option<u64>,
+    pub(crate) transports: Vec<Transport>,
 }
 
 impl Signaling {
     /// Connects and takes a seat.
-    pub(crate) async fn join(
-        place: Place,
-        room: RoomId,
-        metadata: Option<Box<RawValue>>,
-        token: Option<Token>,
-    ) -> Result<(Self, Seat), Error> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).expect("without it there are no keys for DTLS either");
-        let now = Instant::now();
-        let mut session = Session::new(Config::default(), room, metadata, seed);
+    pub(crate) async fn join(place: Place, hello: Hello) -> Result<(Self, Seat), Error> {
+        let Hello { room, metadata, token, create, password, after, transports } = hello;
+        let mut session = Session::new(Config::default(), room, metadata, random());
+        session.set_entry(create, password, after);
         if let Some(token) = token {
             session.set_token(token);
+        }
+        if !transports.is_empty() {
+            session.set_transports(&transports);
         }
         let mut signaling = Self {
             session,
             place,
-            started: now,
             line: Line::Closed,
-            server: None,
-            heard: now,
+            is_local: false,
+            heard: now(),
             failure: None,
         };
+        let mut first: Option<Error> = None;
         loop {
             match signaling.next().await {
                 Event::Joined(seat) => return Ok((signaling, seat)),
-                Event::Lost { loss, .. } | Event::Ended(loss) => return Err(signaling.error(loss)),
+                Event::Lost { loss, .. } => {
+                    let refused = matches!(loss, Loss::Refused(_));
+                    let error = signaling.error(loss);
+                    // Where nobody is, nothing else gets there either.
+                    if refused || matches!(error, Error::Unreachable { .. }) {
+                        return Err(error);
+                    }
+                    if !signaling.session.has_untried_transport() {
+                        return Err(first.unwrap_or(error));
+                    }
+                    first.get_or_insert(error);
+                }
+                Event::Ended(loss) => return Err(signaling.error(loss)),
                 Event::Resumed
                 | Event::Resync(_)
                 | Event::PeerJoined(_)
@@ -81,6 +85,10 @@ impl Signaling {
                 | Event::Signal { .. }
                 | Event::Room(_)
                 | Event::Ice(_)
+                | Event::Done { .. }
+                | Event::TokenTaken { .. }
+                | Event::Diagnosed(_)
+                | Event::Moved { .. }
                 | Event::Refused(_) => {}
             }
         }
@@ -95,7 +103,7 @@ impl Signaling {
             let due = self.session.poll_timeout();
             let alarm = async {
                 match due {
-                    Some(due) => sleep_until(self.started + due.since_start()).await,
+                    Some(due) => sleep_until(due).await,
                     None => pending().await,
                 }
             };
@@ -115,6 +123,31 @@ impl Signaling {
         }
     }
 
+    /// Asks the room for something; the number of the request.
+    pub(crate) fn request(&mut self, request: Request<'_>) -> Result<u64, NotTaken> {
+        self.session.request(request)
+    }
+
+    /// Tells the server how the link to another member is.
+    pub(crate) fn report(&mut self, peer: &PeerId, link: &Link) {
+        self.session.report(peer, link);
+    }
+
+    /// Asks the server how the link to another member is; the number of the question.
+    pub(crate) fn diagnose(&mut self, peer: &PeerId) -> Option<u64> {
+        self.session.diagnose(peer).ok()
+    }
+
+    /// Shows this token from now on.
+    pub(crate) fn set_token(&mut self, token: Token) {
+        self.session.set_token(token);
+    }
+
+    /// Connects at once, instead of after the pause.
+    pub(crate) fn retry_now(&mut self) {
+        self.session.retry_now(now());
+    }
+
     /// Whether another signal would be taken.
     pub(crate) fn takes_signals(&self) -> bool {
         self.session.takes_signals()
@@ -122,15 +155,17 @@ impl Signaling {
 
     /// Whether the server is on this machine.
     pub(crate) fn is_local(&self) -> bool {
-        self.server.is_some_and(|server| server.is_loopback())
+        self.is_local
     }
 
     /// Gives the seat back and closes the connection in order.
     pub(crate) async fn leave(mut self) {
         self.session.leave();
         while self.obey().is_some() {}
-        if let Line::Open(socket) = self.line {
-            let _ = timeout(GOODBYE_TIMEOUT, socket.wait_for_close()).await;
+        match self.line {
+            Line::Open(socket) => socket.wait_for_close().await,
+            Line::Http(requests) => requests.finish().await,
+            Line::Closed | Line::Opening(_) => {}
         }
     }
 
@@ -139,16 +174,21 @@ impl Signaling {
         let address = self.place.address();
         match (self.failure.take(), loss) {
             (Some(failure), _) => failure,
-            (None, Loss::Refused(Refusal { code, text, retry, .. })) => {
-                Error::Refused { code, text, retry }
-            }
+            (None, Loss::Refused(refusal)) => refusal.into(),
             (None, Loss::Silent) => {
-                let after = Duration::from_secs(self.heard.elapsed().as_secs());
+                let after = Duration::from_secs(now().since(self.heard).as_secs());
                 Error::Timeout { address, after }
             }
             (None, Loss::Unreadable(why)) => Error::NotHeliograph { address, why },
             (None, Loss::Confused) => Error::Lost("a frame is missing".to_owned()),
-            (None, Loss::Closed(_)) => Error::Lost("it is closed".to_owned()),
+            (None, Loss::Moved) => {
+                Error::Lost("the server ends; another one takes over".to_owned())
+            }
+            (None, Loss::Closed(Some(code))) => Error::Closed {
+                code,
+                text: "docs/protocol.md says what the number means".to_owned(),
+            },
+            (None, Loss::Closed(None)) => Error::Lost("it is closed".to_owned()),
         }
     }
 
@@ -156,38 +196,55 @@ impl Signaling {
     fn obey(&mut self) -> Option<Event> {
         loop {
             match self.session.poll_output()? {
-                Output::Connect => {
-                    self.failure = None;
-                    self.line = Line::Opening(Box::pin(Socket::open(self.place.clone())));
-                }
-                Output::Send(text) => {
-                    if let Line::Open(socket) = &mut self.line {
-                        socket.send(text);
-                    }
-                }
+                Output::Connect(transport) => self.connect(transport),
+                Output::Send(text) => match &mut self.line {
+                    Line::Open(socket) => socket.send(text),
+                    Line::Http(requests) => requests.send(text),
+                    Line::Closed | Line::Opening(_) => {}
+                },
                 Output::Close(code) => {
                     if let Line::Open(socket) = std::mem::replace(&mut self.line, Line::Closed) {
                         socket.give_up(code);
                     }
                 }
+                Output::Event(Event::Moved { url }) => match Place::parse(&url) {
+                    Ok(place) => self.place = place,
+                    Err(error) => tracing::warn!(%error, "the server names another one"),
+                },
                 Output::Event(event) => return Some(event),
             }
         }
     }
 
+    fn connect(&mut self, transport: Transport) {
+        self.failure = None;
+        match transport {
+            Transport::WebSocket => {
+                self.line = Line::Opening(Box::pin(Socket::open(self.place.clone())));
+            }
+            Transport::Events | Transport::Poll => {
+                self.is_local = self.place.is_local();
+                let requests = Requests::new(transport, self.place.clone());
+                self.line = Line::Http(Box::new(requests));
+                // There is nothing to open: it shows by the first request.
+                self.session.handle_opened(now());
+            }
+        }
+    }
+
     fn handle(&mut self, turn: Turn) {
-        let now = self.now();
+        let now = now();
         match turn {
             Turn::Timeout => self.session.handle_timeout(now),
             Turn::Opened(Ok(socket)) => {
-                self.server = Some(socket.server);
+                self.is_local = socket.is_local();
                 self.line = Line::Open(socket);
-                self.heard = Instant::now();
+                self.heard = now;
                 self.session.handle_opened(now);
             }
             Turn::Opened(Err(error)) => self.lose(now, error, None),
             Turn::Socket(event) => {
-                self.heard = Instant::now();
+                self.heard = now;
                 self.handle_socket(now, event);
             }
         }
@@ -202,6 +259,7 @@ impl Signaling {
                 self.lose(now, Error::Closed { code, text }, Some(code));
             }
             SocketEvent::Broken(why) => self.lose(now, Error::Lost(why), None),
+            SocketEvent::Failed(error) => self.lose(now, error, None),
         }
     }
 
@@ -210,20 +268,5 @@ impl Signaling {
         tracing::debug!(%error, "no connection to the server");
         self.failure = Some(error);
         self.session.handle_lost(now, code);
-    }
-
-    fn now(&self) -> Time {
-        Time::after_start(self.started.elapsed())
-    }
-}
-
-impl Line {
-    /// Waits for what comes next. Cancel safe.
-    async fn turn(&mut self) -> Turn {
-        match self {
-            Self::Closed => pending().await,
-            Self::Opening(opening) => Turn::Opened(opening.await),
-            Self::Open(socket) => Turn::Socket(socket.event().await),
-        }
     }
 }

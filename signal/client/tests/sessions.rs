@@ -4,7 +4,7 @@
 
 mod support;
 
-use heliograph_client::{Data, Event, LeaveReason, Peer, PeerId, Room};
+use heliograph_client::{ChannelOptions, Data, Event, LeaveReason, Peer, PeerId, Room};
 use signal_core::Config;
 use std::time::Duration;
 use support::{Behaviour, PATIENCE, Server, connected, join_as, next, pair};
@@ -101,7 +101,7 @@ async fn who_is_away_and_back_is_announced() {
     let ((mut ada, to_bob), (mut bob, _)) = pair(&server).await;
     server.cut_one(2).await;
     match next(&mut ada).await {
-        Event::PeerAway(peer) => assert_eq!(peer.id(), bob.peer_id()),
+        Event::PeerAway(peer) => assert_eq!(&peer.id(), bob.peer_id()),
         event => panic!("{event:?}"),
     }
     lost(&mut bob).await;
@@ -126,37 +126,44 @@ async fn who_joins_meanwhile_is_met_after_the_resume() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_has_forgotten_everybody_is_joined_anew_and_links_are_replaced() {
+async fn a_server_that_has_forgotten_everybody_is_joined_anew_and_no_channel_closes() {
     let server = Server::start(Behaviour::default()).await;
     let ((mut ada, to_bob), (mut bob, to_ada)) = pair(&server).await;
     let before = [ada.peer_id().clone(), bob.peer_id().clone()];
+    let files = to_bob.channel("files", ChannelOptions::RELIABLE);
+    let Event::ChannelOpened { channel: from_ada, .. } = next(&mut bob).await else {
+        panic!("ada opens a channel")
+    };
     server.restart().await;
-    let (new_bob, new_ada) =
-        tokio::join!(reunion(&mut ada, &before[1]), reunion(&mut bob, &before[0]));
+    tokio::join!(reunion(&mut ada, &before[1]), reunion(&mut bob, &before[0]));
     assert_ne!([ada.peer_id(), bob.peer_id()], [&before[0], &before[1]]);
-    assert_eq!([new_bob.id(), new_ada.id()], [bob.peer_id(), ada.peer_id()]);
-    pass(&new_bob, &mut bob).await;
-    pass(&new_ada, &mut ada).await;
-    assert!(to_bob.send_reliable("old").await.is_err() && to_ada.send_lossy("old").await.is_err());
+    assert_eq!([&to_bob.id(), &to_ada.id()], [bob.peer_id(), ada.peer_id()]);
+    pass(&to_bob, &mut bob).await;
+    pass(&to_ada, &mut ada).await;
+    files.send("the same channel").await.expect("an open channel");
+    match next(&mut bob).await {
+        Event::Message { channel, .. } => assert_eq!(channel, from_ada),
+        event => panic!("{event:?}"),
+    }
+    // And the two still can be found by others.
+    let mut cyd = join_as(&server, "cyd").await;
+    for _ in 0..2 {
+        connected(&mut cyd).await;
+    }
 }
 
-/// Takes the events of a room whose members have all joined anew: the peer under its new id.
-async fn reunion(room: &mut Room, before: &PeerId) -> Peer {
+/// Takes the events of a room whose members have all joined anew.
+async fn reunion(room: &mut Room, before: &PeerId) {
     lost(room).await;
     let event = next(room).await;
     let Event::SignalingRejoined { peer_id } = &event else { panic!("{event:?}") };
     assert_eq!(peer_id, room.peer_id());
-    let mut new = None;
-    loop {
-        match next(room).await {
-            Event::PeerJoined(_) => {}
-            Event::Connected { peer, .. } => new = Some(peer),
-            Event::PeerLeft { peer, reason } => {
-                assert_eq!((peer.id(), reason), (before, LeaveReason::Lost));
-                return new.unwrap_or_else(|| panic!("the old link ended first"));
-            }
-            event => panic!("{event:?}"),
+    match next(room).await {
+        Event::PeerRejoined { before: id, peer } => {
+            assert_eq!(&id, before);
+            assert_ne!(&peer.id(), before);
         }
+        event => panic!("{event:?}"),
     }
 }
 
@@ -171,22 +178,18 @@ async fn who_loses_the_seat_keeps_the_peers_and_they_keep_their_links() {
     pass(&to_bob, &mut bob).await;
     pass(&to_ada, &mut ada).await;
 
+    // Bob is still the same, so ada is told nothing of him.
     let event = next(&mut ada).await;
     assert!(matches!(event, Event::SignalingRejoined { .. }), "{event:?}");
-    // Bob is still the same, so he isn't announced again, and never gone.
-    match next(&mut ada).await {
-        Event::Connected { peer, .. } => assert_eq!(peer, to_bob),
-        event => panic!("{event:?}"),
-    }
-    let Event::PeerJoined(new_ada) = next(&mut bob).await else { panic!("a new seat") };
-    assert_eq!(new_ada.id(), ada.peer_id());
-    connected(&mut bob).await;
     match next(&mut bob).await {
-        Event::PeerLeft { peer, .. } => assert_eq!(peer.id(), &before),
+        Event::PeerRejoined { peer, before: id } => {
+            assert_eq!((peer, id), (to_ada.clone(), before));
+        }
         event => panic!("{event:?}"),
     }
+    assert_eq!(&to_ada.id(), ada.peer_id());
     pass(&to_bob, &mut bob).await;
-    pass(&new_ada, &mut ada).await;
+    pass(&to_ada, &mut ada).await;
     assert!(ada.try_next().is_none());
 }
 

@@ -109,6 +109,23 @@ pub struct Config {
     ///
     /// 1 h: who comes later comes to another conversation.
     pub history_age: Duration,
+    /// The largest `link` of a report, in bytes of JSON text; larger ones are refused with
+    /// `bad_frame`.
+    ///
+    /// 2,048: twice what our own clients say.
+    pub link_bytes_max: usize,
+    /// How many reports of one member are kept, each about another member; with more, the oldest is
+    /// forgotten.
+    ///
+    /// 64: more than a mesh of peers can use.
+    pub reports_max: usize,
+    /// How many diagnoses a second one session may ask for after a burst of `diagnoses_burst`;
+    /// others are refused with `rate_limited`. 0: no limit.
+    ///
+    /// 1: each asks the relay's workers too, and nobody reads faster.
+    pub diagnoses_per_s: u64,
+    /// 4: a room of a few people of whom none gets through.
+    pub diagnoses_burst: u64,
     /// How many clients a room bans; with more, the oldest ban is forgotten.
     ///
     /// 64: a host that has more to do needs a password.
@@ -212,6 +229,10 @@ impl Default for Config {
             history_max: 256,
             history_bytes_max: 64 << 10,
             history_age: Duration::from_secs(3600),
+            link_bytes_max: 2 << 10,
+            reports_max: 64,
+            diagnoses_per_s: 1,
+            diagnoses_burst: 4,
             bans_max: 64,
             host_patience: Duration::from_secs(5),
             opens_rooms: true,

@@ -3,14 +3,14 @@
 use crate::bucket::Bucket;
 use crate::matchmaking::{Status, Ticket};
 use crate::protocol::{
-    ClientFrame, ClientMessage, CloseCode, Entry, ErrorCode, ErrorFrame, LeaveReason, ServerFrame,
-    Unreadable,
+    ClientFrame, ClientMessage, CloseCode, Entry, ErrorCode, ErrorFrame, LeaveReason, Link,
+    ServerFrame, Unreadable,
 };
 use crate::room::read_action;
 use crate::{
-    Config, Detached, Event, FrameText, IceUrls, Join, MatchLimits, Metadata, NewRoom, Numbered,
-    Once, Password, PeerId, Purpose, Queue, Renew, Request, Resume, RoomId, RoomRequest,
-    SessionKey, SessionName, Signal, Token,
+    Config, Detached, Diagnose, Event, FrameText, IceUrls, Join, MatchLimits, Metadata, NewRoom,
+    Numbered, Once, Password, PeerId, Purpose, Queue, Renew, Report, Request, Resume, RoomId,
+    RoomRequest, SessionKey, SessionName, Signal, Token,
 };
 use heliograph_base::Time;
 use serde_json::value::RawValue;
@@ -190,8 +190,8 @@ impl Edge {
                 let text = text.map_or_else(|| code.advice().to_owned(), Into::into);
                 self.refuse(Unreadable { code, text, id }, retry_after_ms);
             }
-            // It ended before.
-            Event::Done { .. } => {}
+            // The one is worked out on the way here; the other comes when this has ended.
+            Event::Facts(_) | Event::Done { .. } => {}
             Event::Close(code) => self.close(code),
         }
     }
@@ -381,6 +381,17 @@ impl Edge {
                 let (token, grant) = (Token::new(token), None);
                 self.requests.push(Request::Renew(Box::new(Renew { token, grant, id })));
             }
+            (State::Joining | State::Seated(_), ClientFrame::Report { peer, link }) => {
+                self.report(id, peer, link);
+            }
+            (State::Joining | State::Seated(_), ClientFrame::Diagnose { peer }) => {
+                match PeerId::parse(peer) {
+                    Ok(peer) => {
+                        self.requests.push(Request::Diagnose(Box::new(Diagnose { peer, id })));
+                    }
+                    Err(_) => self.refuse_plainly(ErrorCode::NoSuchPeer, id),
+                }
+            }
             (
                 State::Joining | State::Seated(_),
                 ClientFrame::Broadcast { .. }
@@ -460,6 +471,18 @@ impl Edge {
         match read_action(frame, &self.config) {
             Ok(action) => self.requests.push(Request::Room(Box::new(RoomRequest { action, id }))),
             Err((code, text)) => self.handle_unreadable(Unreadable { code, text, id }),
+        }
+    }
+
+    fn report(&mut self, id: Option<u64>, peer: &str, link: &RawValue) {
+        // What is no id is nobody's id: a report about nobody is ignored.
+        let Ok(peer) = PeerId::parse(peer) else { return };
+        match Link::read(link.get(), self.config.link_bytes_max) {
+            Ok(link) => {
+                let report = Report { peer, link: Box::new(link) };
+                self.requests.push(Request::Report(Box::new(report)));
+            }
+            Err(bad) => self.refuse_saying(ErrorCode::BadFrame, bad.to_string(), id),
         }
     }
 

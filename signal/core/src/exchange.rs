@@ -4,9 +4,10 @@
 //! sessions. All they say to each other are the values here, so it is all the same whether a
 //! channel or a network lies between them.
 
-use crate::protocol::{CloseCode, ErrorCode, IceServer, LeaveReason, ServerFrame};
+use crate::protocol::{CloseCode, ErrorCode, IceServer, LeaveReason, Link, ServerFrame};
 use crate::{
-    Grant, NewRoom, Once, Password, PeerId, RoomId, RoomRequest, SessionKey, SessionName, Token,
+    Grant, NewRoom, Once, PairFacts, Password, PeerId, RoomId, RoomRequest, SessionKey,
+    SessionName, Token,
 };
 use serde_json::value::RawValue;
 use std::fmt;
@@ -34,6 +35,10 @@ pub enum Request {
     Signal(Signal),
     /// Asks for something that the room decides.
     Room(Box<RoomRequest>),
+    /// Says how the client's link to another member is. Not answered.
+    Report(Box<Report>),
+    /// Asks what is known of a pair; answered with [`Event::Facts`] or [`Event::Refused`].
+    Diagnose(Box<Diagnose>),
     /// A numbered request that the edge couldn't read; it counts like one that is refused.
     Unreadable {
         /// Its number.
@@ -47,6 +52,40 @@ pub enum Request {
     Leave(LeaveReason),
     /// The connection is gone, but the session may be resumed. Nothing follows it.
     Detach(Detached),
+}
+
+impl Request {
+    /// What others than the hub have to look at before it is asked.
+    #[must_use]
+    pub const fn need(&self) -> Need<'_> {
+        match self {
+            Self::Join(join) => Need::Seat(join),
+            Self::Resume(resume) => Need::Session(resume),
+            Self::Renew(renew) => Need::Check(renew),
+            Self::Leave(_) | Self::Detach(_) => Need::End,
+            Self::Ack(_)
+            | Self::Signal(_)
+            | Self::Room(_)
+            | Self::Report(_)
+            | Self::Diagnose(_)
+            | Self::Unreadable { .. } => Need::Nothing,
+        }
+    }
+}
+
+/// What a [`Request`] needs beside the hub.
+#[derive(Clone, Copy, Debug)]
+pub enum Need<'a> {
+    /// To be let in.
+    Seat(&'a Join),
+    /// To be let in again.
+    Session(&'a Resume),
+    /// A look at the token.
+    Check(&'a Renew),
+    /// That nothing more is done for the connection.
+    End,
+    /// It is of a session that goes on.
+    Nothing,
 }
 
 /// How a connection went.
@@ -94,6 +133,24 @@ pub struct Renew {
     pub token: Token,
     /// What it permits.
     pub grant: Option<Box<Grant>>,
+    /// The client's number for the request.
+    pub id: Option<u64>,
+}
+
+/// Says how the client's link to another member is.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The other.
+    pub peer: PeerId,
+    /// How it is.
+    pub link: Box<Link>,
+}
+
+/// Asks what is known of the client's link to another member.
+#[derive(Clone, Debug)]
+pub struct Diagnose {
+    /// The other.
+    pub peer: PeerId,
     /// The client's number for the request.
     pub id: Option<u64>,
 }
@@ -188,6 +245,9 @@ pub enum Event {
         /// After how long it is the client's turn again, if that is known.
         retry_after: Option<Duration>,
     },
+    /// What the hub knows of a pair. Whoever carries it works out the diagnosis, and asks a relay
+    /// before.
+    Facts(Box<PairFacts>),
     /// The answer to [`Request::Detach`] of an edge that only sends: all that it asked for was
     /// carried out, and of the client's requests all up to this one.
     Done {

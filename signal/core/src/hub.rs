@@ -8,14 +8,17 @@ mod happening;
 mod host;
 mod join;
 mod news;
+mod pairs;
 mod requests;
 mod resume;
 mod room;
 mod welcome;
 
-pub use admin::{MemberInfo, RoomInfo};
+pub use admin::{MemberInfo, RoomDetails, RoomInfo};
 pub use directory::PublicRoom;
 pub use happening::{Arrival, Departure, Happening};
+pub(crate) use pairs::Pairs;
+pub use pairs::{PairCounts, PairInfo, PairState};
 pub use welcome::HistoryPage;
 
 use crate::protocol::{ErrorCode, ErrorFrame, IceUpdate, ServerFrame};
@@ -109,6 +112,8 @@ pub struct Counts {
     pub undelivered: u64,
     /// Seats ever taken away because too much wasn't acknowledged.
     pub slow: u64,
+    /// Pairs of members, as they report their links.
+    pub pairs: PairCounts,
 }
 
 impl Hub {
@@ -147,6 +152,8 @@ impl Hub {
             Request::Ack(seq) => self.handle_ack(now.time, edge, seq),
             Request::Signal(signal) => self.handle_signal(now.time, edge, &signal),
             Request::Room(request) => self.handle_room(now.time, edge, *request),
+            Request::Report(report) => self.handle_report(now.time, edge, *report),
+            Request::Diagnose(diagnose) => self.handle_diagnose(now.time, edge, *diagnose),
             Request::Unreadable { id, code, text } => {
                 self.handle_unreadable(now.time, edge, id, (code, &text));
             }

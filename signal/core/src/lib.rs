@@ -5,6 +5,7 @@
 //! - [`Hub`]: the rooms of one shard, and the sessions in them, which outlive their connections;
 //! - [`Request`] and [`Event`]: all that the two say to each other;
 //! - [`matchmaking`]: tickets that find each other, and the room where they meet;
+//! - [`diagnose`]: how a pair is connected, or why it isn't;
 //! - [`client`]: the other end, a client's half of a session;
 //! - [`ProxyHeader`]: what a proxy says before the first byte of a client;
 //! - ids: [`RoomId`], [`PeerId`], [`SessionName`], [`EdgeId`]; limits: [`Config`].
@@ -15,6 +16,7 @@
 mod bucket;
 pub mod client;
 mod config;
+mod diagnosis;
 mod edge;
 mod exchange;
 mod grant;
@@ -31,15 +33,16 @@ mod timers;
 
 pub use bucket::Bucket;
 pub use config::{AtExpiry, Config, MatchLimits, PeerTaken, TurnKey};
+pub use diagnosis::{PairFacts, SeatFacts, diagnose};
 pub use edge::{Edge, End, Transmit};
 pub use exchange::{
-    BadMetadata, Detached, EdgeId, Event, FrameText, IceUrls, Join, Metadata, Numbered, Purpose,
-    Renew, Request, Resume, Signal,
+    BadMetadata, Detached, Diagnose, EdgeId, Event, FrameText, IceUrls, Join, Metadata, Need,
+    Numbered, Purpose, Renew, Report, Request, Resume, Signal,
 };
 pub use grant::{Grant, Hold, Token};
 pub use hub::{
-    Arrival, Counts, Departure, Happening, HistoryPage, Hub, MemberInfo, Output, PublicRoom,
-    RoomInfo, Seed,
+    Arrival, Counts, Departure, Happening, HistoryPage, Hub, MemberInfo, Output, PairCounts,
+    PairInfo, PairState, PublicRoom, RoomDetails, RoomInfo, Seed,
 };
 pub use id::{BadId, BadOnce, ID_BYTES_MAX, Once, PeerId, Role, RoomId, SessionKey, SessionName};
 pub use proxy_header::{BadProxyHeader, ProxyHeader};

@@ -226,6 +226,8 @@ pub(crate) fn read_action(
         | ClientFrame::Signal { .. }
         | ClientFrame::Match { .. }
         | ClientFrame::Token { .. }
+        | ClientFrame::Report { .. }
+        | ClientFrame::Diagnose { .. }
         | ClientFrame::Ack
         | ClientFrame::Leave
         | ClientFrame::Ping => {

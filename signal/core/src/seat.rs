@@ -1,5 +1,6 @@
 //! One seat in a room: who has it, and the session that belongs to it.
 
+use crate::hub::Pairs;
 use crate::protocol::{LeaveReason, Member as MemberFrame};
 use crate::session::{Incoming, Outgoing};
 use crate::{EdgeId, Grant, IceUrls, Metadata, Once, PeerId, Role, RoomId, SessionKey};
@@ -21,7 +22,7 @@ pub(crate) struct Seat {
     pub(crate) outgoing: Outgoing,
     pub(crate) incoming: Incoming,
     pub(crate) presence: Presence,
-    /// When something last came from the client by whatever edge.
+    /// When something last came from the client by whatever edge, or when it lost its last one.
     pub(crate) heard: Time,
     /// When it was given.
     pub(crate) since: UnixTime,
@@ -35,6 +36,8 @@ pub(crate) struct Seat {
     pub(crate) source: Option<Arc<str>>,
     /// The last attempt to resume that counts.
     pub(crate) attempt: u64,
+    /// Its links to others, if any were spoken of.
+    pub(crate) pairs: Option<Box<Pairs>>,
 }
 
 /// Whether a client has a connection.

@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::json;
 use signal_core::protocol::LeaveReason;
-use signal_core::{Config, Departure, Detached, Happening, Purpose, RoomInfo};
+use signal_core::{Config, Departure, Detached, Happening, Purpose, RoomDetails, RoomInfo};
 use std::time::Duration;
 use support::{Desk, NOW, room, told, told_plainly};
 
@@ -167,9 +167,10 @@ fn members_show_what_waits_for_them_and_whether_they_are_there() {
     let bob = desk.seat(2, "demo");
     desk.ack(1, 2);
     desk.detach(2, Detached::Lost);
-    let before = desk.hub.member_infos(&room("demo")).unwrap().1[1].unacked_bytes;
+    let before = desk.hub.room_details(&room("demo"), 0).unwrap().members[1].unacked_bytes;
     desk.signal(1, &bob.peer, r#""a payload""#);
-    let (info, members) = desk.hub.member_infos(&room("demo")).unwrap();
+    let details = desk.hub.room_details(&room("demo"), 0).unwrap();
+    let RoomDetails { info, members, .. } = details;
     assert_eq!((info.members, info.since), (2, NOW.unix));
     let [of_ada, of_bob] = &members[..] else { panic!("two members") };
     assert_eq!((&of_ada.peer, &of_bob.peer), (&ada.peer, &bob.peer));
@@ -181,5 +182,5 @@ fn members_show_what_waits_for_them_and_whether_they_are_there() {
     assert_eq!(of_bob.unacked_bytes - before, signal.len());
     assert_eq!(of_bob.metadata_bytes, r#"{"edge": 2}"#.len());
     assert_eq!(of_bob.since, NOW.unix + Duration::from_secs(7));
-    assert!(desk.hub.member_infos(&room("other")).is_none());
+    assert!(desk.hub.room_details(&room("other"), 0).is_none());
 }

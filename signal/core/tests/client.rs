@@ -9,8 +9,11 @@ mod support;
 use heliograph_base::{Now, Time};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use signal_core::client::{self, Event, GIVEN_UP, Loss, NotTaken, Output, Session};
-use signal_core::protocol::{ErrorCode, LeaveReason};
+use signal_core::client::{
+    self, Event, GIVEN_UP, Loss, NotTaken, Output, Recipients, Request, RoomEvent, Session,
+    Transport,
+};
+use signal_core::protocol::{ErrorCode, LeaveReason, Link, LinkState, Verdict};
 use signal_core::{Config, Edge, EdgeId, Hub, PeerId, Seed, Token, Transmit};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -36,7 +39,7 @@ struct Script {
 impl Script {
     fn new() -> Self {
         let mut script = Self { session: session(1), now: Time::START };
-        assert!(matches!(script.next(), Some(Output::Connect)));
+        assert!(matches!(script.next(), Some(Output::Connect(_))));
         script
     }
 
@@ -101,7 +104,7 @@ impl Script {
         let Event::Lost { loss: Loss::Closed(None), pause } = self.event() else { panic!("lost") };
         self.now += pause;
         self.session.handle_timeout(self.now);
-        assert!(matches!(self.next(), Some(Output::Connect)));
+        assert!(matches!(self.next(), Some(Output::Connect(_))));
         self.open();
     }
 }
@@ -229,7 +232,7 @@ fn a_token_is_shown_with_each_hello_and_a_newer_one_at_once() {
     ada.session.set_token(Token::new("new"));
     assert_eq!(ada.sent(), json!({"type": "token", "token": "new", "ack": 1}));
     ada.text(&json!({"type": "token", "expires_in_s": 60}));
-    ada.silent();
+    assert!(matches!(ada.event(), Event::TokenTaken { ttl } if ttl == Some(ms(60_000))));
     ada.reconnect();
     assert_eq!(ada.sent()["type"], "resume", "a session needs none to go on");
     let error = json!({"type": "error", "code": "no_such_session", "text": "", "retry": false});
@@ -337,8 +340,8 @@ fn pauses_grow_while_it_does_not_work_and_can_be_cut_short() {
         ada.session.handle_lost(ada.now, None);
         let Event::Lost { pause, .. } = ada.event() else { panic!("lost") };
         longest = longest.max(pause);
-        ada.session.retry_now();
-        assert!(matches!(ada.next(), Some(Output::Connect)));
+        ada.session.retry_now(ada.now);
+        assert!(matches!(ada.next(), Some(Output::Connect(_))));
     }
     assert!(longest > ms(8000) && longest <= ms(15_000), "{longest:?}");
     ada.open();
@@ -422,6 +425,125 @@ fn what_happens_in_the_room_is_told() {
     ada.text(&error);
     let Event::Refused(refusal) = ada.event() else { panic!("refused") };
     assert_eq!((refusal.code, refusal.id), (ErrorCode::Undelivered, Some(3)));
+}
+
+#[test]
+fn what_is_asked_of_the_room_is_numbered_with_signals_sent_again_and_answered_once() {
+    let mut ada = Script::online();
+    assert_eq!(ada.signal("1"), Ok(1));
+    let value = raw(r#"{"turn":7}"#);
+    let set = Request::State { value: &value, if_version: Some(3) };
+    assert_eq!(ada.session.request(set), Ok(2));
+    let bob = [bob()];
+    let data = raw("\"hi\"");
+    let say = Request::Broadcast { data: &data, to: Recipients::Peers(&bob) };
+    assert_eq!(ada.session.request(say), Ok(3));
+    ada.sent();
+    let set = json!({"type": "state", "value": {"turn": 7}, "if_version": 3, "id": 2});
+    assert_eq!(ada.sent(), set);
+    let say = json!({"type": "broadcast", "data": "hi", "peers": ["bob"], "id": 3});
+    assert_eq!(ada.sent(), say);
+    ada.text(&json!({"type": "ack", "ack": 1}));
+    ada.silent();
+    ada.reconnect();
+    ada.sent();
+    ada.text(&json!({"type": "resumed", "ack": 1}));
+    assert!(matches!(ada.event(), Event::Resumed));
+    assert_eq!([ada.sent(), ada.sent()], [set, say]);
+    ada.text(&json!({"seq": 2, "ack": 2, "type": "error", "code": "conflict", "text": "", "id": 2,
+                     "state": {"version": 4, "value": 1}}));
+    let Event::Refused(refusal) = ada.event() else { panic!("refused") };
+    let state = refusal.state.expect("the state that is there");
+    assert_eq!((refusal.id, state.version, state.value.get()), (Some(2), 4, "1"));
+    assert!(matches!(ada.event(), Event::Done { up_to: 2 }), "behind the refusal");
+    // A refusal may come behind the answer to a resume that says that all was carried out.
+    ada.reconnect();
+    ada.sent();
+    ada.text(&json!({"type": "resumed", "ack": 3}));
+    assert!(matches!(ada.event(), Event::Resumed));
+    ada.silent();
+    ada.at(ada.now.since_start().as_millis() as u64 + 1001);
+    assert!(matches!(ada.event(), Event::Done { up_to: 3 }));
+}
+
+#[test]
+fn newer_metadata_and_the_last_event_are_shown_when_another_seat_is_asked_for() {
+    let mut ada = Script::new();
+    ada.session.set_entry(Some(raw(r#"{"history":9}"#)), Some("mellon".to_owned()), Some(4));
+    ada.open();
+    let hello = ada.sent();
+    assert_eq!((&hello["create"]["history"], &hello["after"]), (&json!(9), &json!(4)));
+    assert_eq!(hello["password"], "mellon");
+    let mut frame = welcome(1, "welcome");
+    let event = json!({"type": "broadcast", "event": 5, "from": "bob", "data": 1});
+    frame["about"] = json!({
+        "rules": {"capacity": 9, "sealed": false, "public": false, "locked": true,
+                  "writers": "all", "history": 9},
+        "host": "bob", "term": 2, "state": {"version": 1, "value": 7}, "events": [event],
+        "last_event": 5,
+    });
+    ada.text(&frame);
+    let Event::Joined(seat) = ada.event() else { panic!("joined") };
+    let about = seat.about.expect("a room with rules");
+    assert_eq!((about.host, about.term, about.last_event), (Some(bob()), Some(2), Some(5)));
+    assert!(matches!(&about.events[..], [RoomEvent::Broadcast { event: Some(5), .. }]));
+    let metadata = raw(r#"{"name":"ada"}"#);
+    ada.session.request(Request::Metadata(&metadata)).unwrap();
+    ada.sent();
+    ada.text(&json!({"seq": 2, "type": "broadcast", "event": 6, "from": "bob", "data": 1}));
+    ada.event();
+    ada.reconnect();
+    ada.sent();
+    ada.text(&json!({"type": "error", "code": "no_such_session", "text": "", "retry": false}));
+    let hello = ada.sent();
+    assert_eq!((&hello["metadata"], &hello["after"]), (&json!({"name": "ada"}), &json!(6)));
+}
+
+#[test]
+fn a_diagnosis_is_asked_for_outside_the_row_and_reports_go_only_where_somebody_listens() {
+    let mut ada = Script::online();
+    let link = Link { state: Some(LinkState::Connected), ..Link::default() };
+    ada.session.report(&bob(), &link);
+    let report = json!({"type": "report", "peer": "bob", "link": {"state": "connected"}});
+    assert_eq!(ada.sent(), report);
+    let id = ada.session.diagnose(&bob()).unwrap();
+    assert_eq!(ada.sent(), json!({"type": "diagnose", "peer": "bob", "id": id}));
+    assert_eq!(ada.signal("1"), Ok(1));
+    ada.sent();
+    ada.text(&json!({"type": "diagnosis", "id": id, "peer": "bob", "verdict": "turn_expired",
+                     "side": "theirs", "text": "expired", "advice": "join anew", "relay": {}}));
+    let Event::Diagnosed(diagnosis) = ada.event() else { panic!("diagnosed") };
+    assert_eq!((diagnosis.id, diagnosis.verdict), (Some(id), Verdict::TurnExpired));
+    ada.session.handle_lost(ada.now, None);
+    ada.event();
+    ada.session.report(&bob(), &link);
+    assert_eq!(ada.session.diagnose(&bob()), Err(NotTaken::NoSession));
+    ada.silent();
+}
+
+#[test]
+fn a_server_that_ends_is_left_for_the_one_it_names() {
+    let mut ada = Script::online();
+    ada.text(&json!({"type": "goaway", "deadline_s": 5}));
+    ada.silent();
+    ada.text(&json!({"type": "goaway", "deadline_s": 5, "url": "wss://b.example.net"}));
+    assert!(matches!(ada.event(), Event::Moved { url } if url == "wss://b.example.net"));
+    assert!(matches!(ada.next(), Some(Output::Close(_))));
+    assert!(matches!(ada.event(), Event::Lost { loss: Loss::Moved, .. }));
+}
+
+#[test]
+fn where_no_websocket_gets_through_the_session_goes_over_requests() {
+    let mut ada = Script::new();
+    for expected in [Transport::WebSocket, Transport::Events, Transport::Poll] {
+        ada.session.handle_lost(ada.now, None);
+        ada.event();
+        ada.at(60_000 + ada.now.since_start().as_millis() as u64);
+        match ada.next() {
+            Some(Output::Connect(transport)) => assert_eq!(transport, expected),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]
@@ -594,7 +716,7 @@ impl World {
     fn obey(&mut self, client: usize, output: Output) {
         let link = &mut self.clients[client];
         match output {
-            Output::Connect => {
+            Output::Connect(_) => {
                 self.last_edge += 1;
                 let edge = Edge::new(self.now.time, Arc::clone(&self.config), ice());
                 self.edges.insert(self.last_edge, edge);
@@ -684,6 +806,10 @@ impl Client {
             | Event::PeerBack(_)
             | Event::Room(_)
             | Event::Ice(_)
+            | Event::Done { .. }
+            | Event::TokenTaken { .. }
+            | Event::Diagnosed(_)
+            | Event::Moved { .. }
             | Event::Lost { .. } => {}
         }
     }

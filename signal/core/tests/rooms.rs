@@ -213,7 +213,11 @@ fn a_state_is_set_by_who_has_seen_it_and_all_see_the_same_one() {
     }
     let text = outputs.iter().find_map(|(_, event)| match event {
         Event::Frame(frame) => Some(frame.text().as_str().contains("[ 1 ]")),
-        Event::Seated { .. } | Event::Refused { .. } | Event::Done { .. } | Event::Close(_) => None,
+        Event::Seated { .. }
+        | Event::Refused { .. }
+        | Event::Facts(_)
+        | Event::Done { .. }
+        | Event::Close(_) => None,
     });
     assert_eq!(text, Some(true), "byte for byte");
     let outputs = set(&mut desk, 2, "2", Some(0));

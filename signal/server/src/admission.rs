@@ -249,6 +249,8 @@ pub(crate) fn prefix(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
 
     fn at(ms: u64) -> Time {
         Time::after_start(Duration::from_millis(ms))
@@ -304,6 +306,44 @@ mod tests {
         for _ in 0..10_000 {
             assert!(join().unwrap_err().retry_after <= RETRY_MAX);
         }
+    }
+
+    /// Ten times as many newcomers as may come at once, and all sessions of a server that lost its
+    /// connections: each comes back when it is told to, and never sooner.
+    #[test]
+    fn a_tenfold_storm_of_joins_holds_up_no_session_and_all_get_in_when_told() {
+        let limits = AdmissionLimits::default();
+        let (sessions, newcomers) = (limits.resumes_burst, 10 * limits.joins_burst);
+        let admission = admission(limits.clone());
+        let address = |n: u64| IpAddr::from((n as u32).to_be_bytes());
+        let mut waiting: BinaryHeap<_> = (0..newcomers).map(|n| Reverse((at(0), n, 1))).collect();
+        let (mut tries_max, mut last, mut in_second) = (0, at(0), HashMap::new());
+        let mut resumed = 0;
+        while let Some(Reverse((now, n, tries))) = waiting.pop() {
+            // With each of the first newcomers comes somebody who was there before.
+            if resumed < sessions {
+                assert_eq!(admission.admit(now, address(n), Wish::Resume), Ok(()));
+                resumed += 1;
+            }
+            match admission.admit(now, address(n), Wish::Join) {
+                Ok(()) => {
+                    (tries_max, last) = (tries_max.max(tries), now);
+                    *in_second.entry(now.since(at(0)).as_secs()).or_default() += 1;
+                }
+                Err(Refused { retry_after, .. }) => {
+                    assert!(!retry_after.is_zero() && retry_after <= RETRY_MAX);
+                    waiting.push(Reverse((now + retry_after, n, tries + 1)));
+                }
+            }
+        }
+        assert_eq!(in_second.values().sum::<u64>(), newcomers, "all are in");
+        in_second.remove(&0);
+        let most = in_second.into_values().max();
+        assert!(most <= Some(limits.joins_per_s + 1), "no second wave: {most:?} in a second");
+        let shortest = (newcomers - limits.joins_burst) / limits.joins_per_s;
+        let took = last.since(at(0)).as_secs();
+        assert!((shortest..=shortest + 1).contains(&took), "{took} s instead of {shortest}");
+        assert!(tries_max <= 2, "somebody came {tries_max} times");
     }
 
     #[test]

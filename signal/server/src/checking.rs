@@ -5,7 +5,7 @@ use crate::admission::{Refused, Wish};
 use crate::auth::{Admitted, Denied, Question};
 use crate::edges::Ties;
 use signal_core::protocol::ErrorCode;
-use signal_core::{Event, Hold, Request};
+use signal_core::{Event, Hold, Join, Need, Renew, Request};
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -51,21 +51,17 @@ impl Ties {
         if self.edges.auth.is_open() {
             return Some(request);
         }
-        let (wish, id) = match &request {
-            Request::Join(join) => (Wish::Join, join.id),
-            Request::Renew(renew) => (Wish::Renew, renew.id),
-            Request::Leave(_) | Request::Detach(_) => {
+        let (wish, id, question) = match request.need() {
+            Need::Seat(join) => (Wish::Join, join.id, Some(self.question_of_join(join))),
+            Need::Check(renew) => (Wish::Renew, renew.id, self.question_of_renew(renew)),
+            Need::End => {
                 // Nobody waits for it any more.
                 self.checking = None;
                 return Some(request);
             }
-            Request::Resume(_)
-            | Request::Ack(_)
-            | Request::Signal(_)
-            | Request::Room(_)
-            | Request::Unreadable { .. } => return Some(request),
+            Need::Session(_) | Need::Nothing => return Some(request),
         };
-        let refusal = match (self.question(&request), &self.checking) {
+        let refusal = match (question, &self.checking) {
             (None, _) => {
                 Denied::new(ErrorCode::HelloFirst, ErrorCode::HelloFirst.advice()).event(id)
             }
@@ -90,70 +86,72 @@ impl Ties {
         None
     }
 
-    fn question(&self, request: &Request) -> Option<Question> {
-        let address = self.origin.client;
-        match request {
-            Request::Join(join) => Some(Question {
-                room: join.room.clone(),
-                address,
-                metadata: Some(join.metadata.clone()),
-                peer: None,
-                token: join.token.clone(),
-            }),
-            Request::Renew(renew) => Some(Question {
-                room: self.room.clone()?,
-                address,
-                metadata: None,
-                peer: self.edge.peer().cloned(),
-                token: Some(renew.token.clone()),
-            }),
-            Request::Resume(_)
-            | Request::Ack(_)
-            | Request::Signal(_)
-            | Request::Room(_)
-            | Request::Unreadable { .. }
-            | Request::Leave(_)
-            | Request::Detach(_) => None,
+    fn question_of_join(&self, join: &Join) -> Question {
+        Question {
+            room: join.room.clone(),
+            address: self.origin.client,
+            metadata: Some(join.metadata.clone()),
+            peer: None,
+            token: join.token.clone(),
         }
+    }
+
+    /// Nothing before there is a session.
+    fn question_of_renew(&self, renew: &Renew) -> Option<Question> {
+        Some(Question {
+            room: self.room.clone()?,
+            address: self.origin.client,
+            metadata: None,
+            peer: self.edge.peer().cloned(),
+            token: Some(renew.token.clone()),
+        })
     }
 
     /// Passes on what was checked; the refusal, if there is one.
     pub(crate) fn conclude(&mut self, checked: Checked) -> Option<Event> {
         let Checked { request, outcome } = checked;
-        match request {
-            Request::Join(mut join) => {
-                let id = join.id;
-                let Admitted { mut grant, who } = match outcome {
-                    Ok(admitted) => admitted,
-                    Err(denied) => return Some(denied.event(id)),
-                };
-                let admission = &self.edges.admission;
-                let place = who.map(|who| admission.join_as(self.edges.now(), who));
-                match place.transpose() {
-                    Ok(place) => grant.hold = place.map(Hold::new),
-                    Err(refused) => return Some(refused.event(id)),
-                }
-                (join.token, join.grant) = (None, Some(Box::new(grant)));
-                let message = self.message(Request::Join(join));
-                self.ask(Wish::Join, id, message, Ok(()))
-            }
-            Request::Renew(mut renew) => {
-                let id = renew.id;
-                match outcome {
-                    Ok(admitted) => renew.grant = Some(Box::new(admitted.grant)),
-                    Err(denied) => return Some(denied.event(id)),
-                }
-                let message = self.message(Request::Renew(renew));
-                self.ask(Wish::Renew, id, message, Ok(()))
-            }
-            Request::Resume(_)
-            | Request::Ack(_)
-            | Request::Signal(_)
-            | Request::Room(_)
-            | Request::Unreadable { .. }
-            | Request::Leave(_)
-            | Request::Detach(_) => None,
+        if let Request::Join(join) = request {
+            self.conclude_join(join, outcome)
+        } else if let Request::Renew(renew) = request {
+            self.conclude_renew(renew, outcome)
+        } else {
+            None
         }
+    }
+
+    fn conclude_join(
+        &mut self,
+        mut join: Box<Join>,
+        outcome: Result<Admitted, Denied>,
+    ) -> Option<Event> {
+        let id = join.id;
+        let Admitted { mut grant, who } = match outcome {
+            Ok(admitted) => admitted,
+            Err(denied) => return Some(denied.event(id)),
+        };
+        let admission = &self.edges.admission;
+        let place = who.map(|who| admission.join_as(self.edges.now(), who));
+        match place.transpose() {
+            Ok(place) => grant.hold = place.map(Hold::new),
+            Err(refused) => return Some(refused.event(id)),
+        }
+        (join.token, join.grant) = (None, Some(Box::new(grant)));
+        let message = self.message(Request::Join(join));
+        self.ask(Wish::Join, id, message, Ok(()))
+    }
+
+    fn conclude_renew(
+        &mut self,
+        mut renew: Box<Renew>,
+        outcome: Result<Admitted, Denied>,
+    ) -> Option<Event> {
+        let id = renew.id;
+        match outcome {
+            Ok(admitted) => renew.grant = Some(Box::new(admitted.grant)),
+            Err(denied) => return Some(denied.event(id)),
+        }
+        let message = self.message(Request::Renew(renew));
+        self.ask(Wish::Renew, id, message, Ok(()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The limits of the signaling server: each with its default, unit and reason.
 
-use crate::{AuthConfig, HookConfig, Network, Origins};
+use crate::{AskRelay, AuthConfig, Folder, HookConfig, Network, Origins};
 use heliograph_base::Secret;
 use signal_core::protocol::IceServer;
 use signal_core::{Departure, MatchLimits};
@@ -64,10 +64,18 @@ pub struct SignalConfig {
     /// 5 s: a client that is there takes it in one round trip, and one that doesn't read holds no
     /// memory for longer.
     pub close_timeout: Duration,
+    /// A folder whose files are served in place of the page.
+    pub page: Option<Folder>,
     /// Which STUN and TURN servers clients are told of.
     pub ice: IceConfig,
     /// Who else wants to know when somebody's stay in a room ends.
     pub on_departure: Option<OnDeparture>,
+    /// Who knows what a relay knows of members, for the diagnosis of their links.
+    pub ask_relay: Option<AskRelay>,
+    /// For how long a relay may take to say so; then the diagnosis does without.
+    ///
+    /// 1 s: it takes a millisecond, and who asks is waiting.
+    pub relay_answer_timeout: Duration,
     /// Which service of the operator's own is told what happens in rooms.
     pub hook: Option<Box<HookConfig>>,
 }
@@ -99,8 +107,11 @@ impl Default for SignalConfig {
             trusted_proxies: Vec::new(),
             goaway_per_s: 500,
             close_timeout: Duration::from_secs(5),
+            page: None,
             ice: IceConfig::default(),
             on_departure: None,
+            ask_relay: None,
+            relay_answer_timeout: Duration::from_secs(1),
             hook: None,
         }
     }

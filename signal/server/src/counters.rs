@@ -2,8 +2,8 @@
 
 use crate::shard::SharedCounts;
 use heliograph_base::Sample;
-use signal_core::protocol::{CloseCode, ErrorCode};
-use signal_core::{Counts, End};
+use signal_core::protocol::{CloseCode, ErrorCode, Verdict};
+use signal_core::{Counts, End, PairState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The counters of all edges.
@@ -13,6 +13,7 @@ pub(crate) struct EdgeCounters {
     pub(crate) closed: AtomicU64,
     refusals: [AtomicU64; REFUSALS.len()],
     ends: [AtomicU64; ENDS.len()],
+    verdicts: [AtomicU64; Verdict::ALL.len()],
 }
 
 const REFUSALS: [(ErrorCode, &str); 30] = [
@@ -71,6 +72,10 @@ impl EdgeCounters {
         count(&REFUSALS, &self.refusals, code);
     }
 
+    pub(crate) fn count_verdict(&self, verdict: Verdict) {
+        count(&Verdict::ALL.map(|it| (it, it.code())), &self.verdicts, verdict);
+    }
+
     pub(crate) fn count_end(&self, end: End) {
         count(&ENDS, &self.ends, end);
     }
@@ -119,7 +124,16 @@ impl EdgeCounters {
             Sample::counter("signal_connections_ended", "Connections that ended.", load(counter))
                 .labelled("how", label)
         });
-        samples.extend(refusals.chain(ends));
+        let pairs = PairState::ALL.map(|state| {
+            let sum = counts.iter().map(|counts| counts.pairs.get(state)).sum();
+            Sample::gauge("pairs", "Pairs of members, as they report their links.", sum)
+                .labelled("path", state.name())
+        });
+        let verdicts = Verdict::ALL.iter().zip(&self.verdicts).map(|(verdict, counter)| {
+            Sample::counter("diagnoses", "Diagnoses of links.", load(counter))
+                .labelled("verdict", verdict.code())
+        });
+        samples.extend(refusals.chain(ends).chain(pairs).chain(verdicts));
         samples
     }
 }

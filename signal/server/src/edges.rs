@@ -6,6 +6,7 @@ use crate::auth::Auth;
 use crate::checking::Checking;
 use crate::client_address::client_address;
 use crate::counters::EdgeCounters;
+use crate::diagnosing::Diagnosing;
 use crate::directory::Directory;
 use crate::drain::Drain;
 use crate::orders::Order;
@@ -20,7 +21,9 @@ use axum::http::{HeaderMap, Response};
 use heliograph_base::{Clock, Time};
 use signal_core::matchmaking::{Status, Ticket};
 use signal_core::protocol::{CloseCode, ErrorCode};
-use signal_core::{Config, Edge, EdgeId, Event, IceUrls, MatchLimits, Request, Resume, RoomId};
+use signal_core::{
+    Config, Edge, EdgeId, Event, IceUrls, MatchLimits, Need, Request, Resume, RoomId,
+};
 use std::collections::HashMap;
 use std::future::{pending, poll_fn};
 use std::net::{IpAddr, Ipv4Addr};
@@ -165,6 +168,8 @@ pub(crate) struct Ties {
     pub(crate) room: Option<RoomId>,
     /// A token that is being checked, or whoever is asked.
     pub(crate) checking: Option<Box<Checking>>,
+    /// What it waits for to tell how links are.
+    pub(crate) diagnosing: Option<Box<Diagnosing>>,
     /// What a shard fills, once one was asked.
     inbox: Option<Inbox>,
     /// The client's ticket, while it waits.
@@ -209,6 +214,7 @@ impl Ties {
             shard: 0,
             room: None,
             checking: None,
+            diagnosing: None,
             inbox: None,
             seeking: None,
         }
@@ -219,16 +225,10 @@ impl Ties {
     pub(crate) async fn pass_requests(&mut self) {
         while let Some(request) = self.edge.poll_request() {
             let Some(request) = self.check_first(request) else { continue };
-            let wish = match &request {
-                Request::Join(join) => Some((Wish::Join, join.id)),
-                Request::Resume(resume) => Some((Wish::Resume, resume.id)),
-                Request::Renew(_)
-                | Request::Ack(_)
-                | Request::Signal(_)
-                | Request::Room(_)
-                | Request::Unreadable { .. }
-                | Request::Leave(_)
-                | Request::Detach(_) => None,
+            let wish = match request.need() {
+                Need::Seat(join) => Some((Wish::Join, join.id)),
+                Need::Session(resume) => Some((Wish::Resume, resume.id)),
+                Need::Check(_) | Need::End | Need::Nothing => None,
             };
             let message = self.message(request);
             match wish {
@@ -335,6 +335,9 @@ impl Ties {
             {
                 return Poll::Ready(event);
             }
+            if take && let Poll::Ready(Some(diagnosis)) = self.poll_diagnosis(cx) {
+                return Poll::Ready(diagnosis);
+            }
             let Some(checking) = self.checking.as_deref_mut() else { return Poll::Pending };
             let checked = ready!(Pin::new(checking).poll(cx));
             self.checking = None;
@@ -383,6 +386,9 @@ impl Ties {
             Span::current().record("peer", peer.as_str());
             debug!("seated");
         }
+        if let Event::Facts(facts) = event {
+            return self.handle_facts(*facts);
+        }
         self.edge.handle_event(event);
     }
 
@@ -394,16 +400,10 @@ impl Ties {
             let source = subject.map_or_else(address, |subject| format!("subject {subject}"));
             join.source = Some(source.into());
         }
-        let outbox = match &request {
-            Request::Join(join) => Some(self.go_to(&join.room)),
-            Request::Resume(resume) => Some(self.go_to(&resume.name.room)),
-            Request::Renew(_)
-            | Request::Ack(_)
-            | Request::Signal(_)
-            | Request::Room(_)
-            | Request::Unreadable { .. }
-            | Request::Leave(_)
-            | Request::Detach(_) => None,
+        let outbox = match request.need() {
+            Need::Seat(join) => Some(self.go_to(&join.room)),
+            Need::Session(resume) => Some(self.go_to(&resume.name.room)),
+            Need::Check(_) | Need::End | Need::Nothing => None,
         };
         Message { edge: self.id, request, outbox }
     }
@@ -427,7 +427,7 @@ impl Drop for Ties {
         }
         self.edges.counters.closed.fetch_add(1, Ordering::Relaxed);
         while let Some(request) = self.edge.poll_request() {
-            if matches!(request, Request::Join(_) | Request::Renew(_)) {
+            if matches!(request.need(), Need::Seat(_) | Need::Check(_)) {
                 // Nobody has checked its token, and nobody waits for it.
                 continue;
             }

@@ -108,6 +108,15 @@ mod tests {
         assert_eq!(told.stun, ["stun:10.0.0.5:3478"]);
     }
 
+    /// A client whose NAT has another outside address for each of them learns so that it does.
+    #[test]
+    fn a_second_port_is_a_second_stun_server() {
+        let turn = vec![turn("10.0.0.5:3478", None), turn("10.0.0.5:3479", None)];
+        let config = IceConfig { turn, ..IceConfig::default() };
+        let told = urls(&config, Some("10.0.0.5".parse().unwrap()));
+        assert_eq!(told.stun, ["stun:10.0.0.5:3478", "stun:10.0.0.5:3479"]);
+    }
+
     #[test]
     fn loopback_is_better_than_nothing() {
         assert_eq!(

@@ -20,10 +20,12 @@ mod checking;
 mod client_address;
 mod config;
 mod counters;
+mod diagnosing;
 mod directory;
 mod drain;
 mod edges;
 mod events;
+mod folder;
 mod framing;
 mod handshake;
 mod http;
@@ -54,17 +56,20 @@ pub use config::{
     AdmissionLimits, Http2Limits, HttpLimits, IceConfig, OnDeparture, SignalConfig, TurnListener,
     TurnTransport,
 };
+pub use diagnosing::{AskRelay, Asking};
+pub use folder::Folder;
 pub use http::{Accepted, Connection, Http, bind, tune};
 pub use http_client::{
     BadUrl, HttpClient, Incoming, Outgoing, OutgoingUrl, SIGNATURE, Unanswered, signature,
 };
 pub use orders::ShardFailed;
 pub use origin::{BadOrigin, Origins, WebOrigin};
-pub use page::serve_file;
+pub use page::{look, serve_file};
 pub use signal::Signal;
-pub use signal_core::protocol::IceServer;
+pub use signal_core::protocol::{AtRelay, IceServer, SeatAtRelay, TurnReason, TurnRefusal};
 pub use signal_core::{
-    AtExpiry, BadId, Bucket, Departure, MemberInfo, PeerId, PeerTaken, RoomId, RoomInfo,
+    AtExpiry, BadId, Bucket, Departure, MemberInfo, PairFacts, PairInfo, PairState, PeerId,
+    PeerTaken, RoomDetails, RoomId, RoomInfo, SeatFacts,
 };
 pub use tokio_rustls::TlsAcceptor;
 pub use webhooks::{BadEvent, HookConfig, HookEvent};

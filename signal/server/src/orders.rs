@@ -5,19 +5,22 @@ use crate::Signal;
 use heliograph_base::Now;
 use signal_core::protocol::ErrorCode;
 use signal_core::{
-    HistoryPage, Hub, MemberInfo, NewRoom, PeerId, PublicRoom, RoomId, RoomInfo, SessionKey,
+    HistoryPage, Hub, NewRoom, PeerId, PublicRoom, RoomDetails, RoomId, RoomInfo, SessionKey,
     SessionName,
 };
 use std::fmt;
 use tokio::sync::{mpsc, oneshot};
+
+/// How many pairs of a room are listed: those of 46 members who all are connected.
+const PAIRS_MAX: usize = 1024;
 
 /// An order to one shard, and where its answer goes.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// See [`Hub::room_infos`].
     Rooms { after: Option<RoomId>, limit: usize, answer: oneshot::Sender<Vec<RoomInfo>> },
-    /// See [`Hub::member_infos`].
-    Members { room: RoomId, answer: oneshot::Sender<Option<(RoomInfo, Vec<MemberInfo>)>> },
+    /// See [`Hub::room_details`].
+    Details { room: RoomId, answer: oneshot::Sender<Option<RoomDetails>> },
     /// See [`Hub::public_rooms`].
     Public { answer: oneshot::Sender<Vec<PublicRoom>> },
     /// See [`Hub::handle_open_room`].
@@ -42,8 +45,8 @@ impl Order {
             Self::Rooms { after, limit, answer } => {
                 let _ = answer.send(hub.room_infos(after.as_ref(), limit));
             }
-            Self::Members { room, answer } => {
-                let _ = answer.send(hub.member_infos(&room));
+            Self::Details { room, answer } => {
+                let _ = answer.send(hub.room_details(&room, PAIRS_MAX));
             }
             Self::Public { answer } => {
                 let _ = answer.send(hub.public_rooms());
@@ -120,16 +123,14 @@ impl Signal {
         Ok(rooms)
     }
 
-    /// A room and its members in the order of their joining; nothing if there is no such room.
+    /// A room, its members in the order of their joining, and the first 1,024 of its pairs; nothing
+    /// if there is no such room.
     ///
     /// # Errors
     /// [`ShardFailed`] if its shard can't answer.
-    pub async fn members(
-        &self,
-        room: RoomId,
-    ) -> Result<Option<(RoomInfo, Vec<MemberInfo>)>, ShardFailed> {
+    pub async fn room_details(&self, room: RoomId) -> Result<Option<RoomDetails>, ShardFailed> {
         let orders = self.orders(&room);
-        let answer = ask(orders, |answer| Order::Members { room, answer }).await?;
+        let answer = ask(orders, |answer| Order::Details { room, answer }).await?;
         answer.await.map_err(|_| ShardFailed)
     }
 

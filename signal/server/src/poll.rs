@@ -9,6 +9,7 @@ use axum::http::{Response, StatusCode};
 use serde_json::value::RawValue;
 use signal_core::protocol::{CloseCode, ErrorCode, ErrorFrame, ServerFrame};
 use signal_core::{End, Event, FrameText, Purpose, Transmit};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,10 +181,12 @@ impl Gathered {
         self.take_from(ties);
     }
 
-    /// Whether the edge takes no frame now, or a check isn't done, or a welcome is yet to come.
+    /// Whether the edge takes no frame now, or a check or a diagnosis isn't done, or a welcome is
+    /// yet to come.
     fn waits(&self, ties: &Ties) -> bool {
         let lacks_welcome = self.wants_welcome && ties.edge.peer().is_some() && !self.has_numbered;
-        !ties.edge.wants_frames() || ties.checking.is_some() || lacks_welcome
+        let waits = ties.checking.is_some() || ties.diagnosing.is_some();
+        !ties.edge.wants_frames() || waits || lacks_welcome
     }
 
     fn take_from(&mut self, ties: &mut Ties) {
@@ -209,7 +212,13 @@ impl Gathered {
     async fn take_goodbye(&mut self, ties: &mut Ties) {
         loop {
             match ties.event(true).await {
+                Event::Facts(facts) => ties.handle_facts(*facts),
                 Event::Done { ack } => {
+                    while let Some(diagnosis) = poll_fn(|cx| ties.poll_diagnosis(cx)).await {
+                        if let Event::Frame(frame) = diagnosis {
+                            self.frames.push(frame.text());
+                        }
+                    }
                     return self.frames.push(FrameText::encode(&ServerFrame::Ack { ack }));
                 }
                 Event::Close(code) => return self.frames.push(close_frame(code)),

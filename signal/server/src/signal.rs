@@ -96,8 +96,9 @@ impl Signal {
         Ok(Self { edges: Arc::new(edges) })
     }
 
-    /// The routes: `/v1/ws` and the page at `/` with its files. To be served by
-    /// [`Http`](crate::Http), whose [`Connection`] says which address a client reached.
+    /// The routes: those of the protocol, the SDK for browsers, and the pages at `/` and `/check`
+    /// with their files. To be served by [`Http`](crate::Http), whose [`Connection`] says which
+    /// address a client reached.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/v1/ws", any(open))
@@ -112,6 +113,9 @@ impl Signal {
             .route_layer(from_fn_with_state(self.edges.clone(), origin::check))
             .route_layer(from_fn(traced))
             .route("/", get(page::index))
+            .route("/check", get(page::check))
+            .route("/check/", get(page::check_folder))
+            .route("/heliograph.js", get(page::sdk))
             .route("/{*name}", get(page::asset))
             .with_state(self.edges.clone())
     }

@@ -42,6 +42,37 @@ async fn the_page_is_served_with_a_strict_policy() {
 }
 
 #[tokio::test]
+async fn the_page_that_checks_is_beside_its_files_with_or_without_a_slash() {
+    let server = server().await;
+    let answer = server.exchange(&get("/check", "")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(header(&answer, "content-type"), "text/html; charset=utf-8");
+    let files = answer.split("=\"check/").skip(1).filter_map(|rest| rest.split('"').next());
+    for name in files {
+        let found = server.exchange(&get(&format!("/check/{name}"), "")).await;
+        assert!(found.starts_with("HTTP/1.1 200 "), "{name}: {found}");
+    }
+    let answer = server.exchange(&get("/check/", "")).await;
+    assert!(answer.starts_with("HTTP/1.1 308 "), "{answer}");
+    assert_eq!(header(&answer, "location"), "../check", "a proxy may serve it under a path");
+}
+
+#[tokio::test]
+async fn the_sdk_is_served_to_pages_of_all_origins() {
+    let server = server().await;
+    let answer = server.exchange(&get("/heliograph.js", "origin: https://example.org\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(header(&answer, "content-type"), "text/javascript; charset=utf-8");
+    assert_eq!(header(&answer, "access-control-allow-origin"), "*");
+    assert_eq!(header(&answer, "cross-origin-resource-policy"), "cross-origin");
+    assert!(answer.contains("export {") && answer.contains("join"), "it is a module");
+    let known = format!("if-none-match: {}\r\n", header(&answer, "etag"));
+    let answer = server.exchange(&get("/heliograph.js", &known)).await;
+    assert!(answer.starts_with("HTTP/1.1 304 "), "{answer}");
+    assert_eq!(header(&answer, "access-control-allow-origin"), "*");
+}
+
+#[tokio::test]
 async fn a_file_that_has_not_changed_is_not_sent_again() {
     let server = server().await;
     let first = server.exchange(&get("/index.html", "")).await;

@@ -68,9 +68,10 @@ async fn rooms_of_all_shards_are_listed_in_one_order() {
     assert_eq!(listed(None, 100).await, names);
     assert_eq!(listed(None, 7).await, names[..7]);
     assert_eq!(listed(Some("room-06"), 7).await, names[7..14]);
-    let (info, there) = patiently(server.signal.members(room("room-07"))).await.unwrap().unwrap();
-    assert_eq!((info.members, there.len()), (1, 1));
-    assert_eq!(patiently(server.signal.members(room("nowhere"))).await, Ok(None));
+    let details = async |name| patiently(server.signal.room_details(room(name))).await.unwrap();
+    let there = details("room-07").await.unwrap();
+    assert_eq!((there.info.members, there.members.len(), there.pairs.len()), (1, 1, 0));
+    assert!(details("nowhere").await.is_none());
     drop(members);
 }
 

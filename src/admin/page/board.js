@@ -19,6 +19,9 @@ const TILES = [
   ["Packets", ({ relay }) => relay && packets(relay), rate],
 ];
 
+/** How pairs are connected, the best first. */
+export const PATHS = ["direct", "relayed", "connecting", "interrupted", "failed"];
+
 function packets({ from_clients, to_clients, inside }) {
   const paths = [from_clients, to_clients, inside];
   return paths.reduce((sum, { packets_per_s }) => sum + packets_per_s, 0);
@@ -40,10 +43,11 @@ export class Board {
       tile.value.textContent = write(value);
       tile.spark.push(value);
     }
-    for (const part of ["rooms-part", "room-part", "refusals-part"]) {
+    for (const part of ["pairs-part", "rooms-part", "room-part", "refusals-part"]) {
       byId(part).hidden = !event.signal;
     }
     for (const part of ["drops-part", "errors-part"]) byId(part).hidden = !event.relay;
+    if (event.signal) showPairs(event.signal.pairs);
     showTallies(byId("drops"), event.relay?.drops ?? []);
     showTallies(byId("errors"), event.relay?.errors ?? []);
     showTallies(byId("refusals"), event.signal?.refusals ?? []);
@@ -59,6 +63,27 @@ export class Board {
     this.tiles.set(name, tile);
     return tile;
   }
+}
+
+/** A bar of all pairs, and below it how many are connected how. */
+function showPairs(pairs) {
+  const all = PATHS.reduce((sum, path) => sum + pairs[path], 0);
+  byId("pairs-count").textContent = short(all);
+  const parts = PATHS.map((path) => {
+    const part = document.createElement("span");
+    part.dataset.path = path;
+    part.style.flexGrow = pairs[path];
+    return part;
+  });
+  byId("pairs-bar").replaceChildren(...parts);
+  const entries = PATHS.map((path) => {
+    const entry = document.createElement("div");
+    entry.dataset.path = path;
+    const share = all > 0 ? `${Math.round((pairs[path] / all) * 100)} %` : "";
+    entry.append(cell("dt", path), cell("dd", short(pairs[path])), cell("dd", share));
+    return entry;
+  });
+  byId("pairs").replaceChildren(...entries);
 }
 
 function showTallies(list, tallies) {

@@ -1,6 +1,7 @@
 // The rooms, and who is in the chosen one.
 
 import { ask } from "./api.js";
+import { PATHS } from "./board.js";
 import { ago, size } from "./format.js";
 
 /** How many rooms one more page has. */
@@ -91,7 +92,8 @@ export class Rooms {
     const items = new Map([...byId("members").children].map((item) => [item.dataset.peer, item]));
     const members = (room?.members ?? []).map((member) => {
       const its = allocations.filter(({ seat }) => seat === member.seat);
-      return this.#show(items.get(member.peer) ?? this.#item(name, member.peer), member, its);
+      const item = items.get(member.peer) ?? this.#item(name, member.peer);
+      return this.#show(item, { ...member, paths: paths(room.pairs, member.peer) }, its);
     });
     if (members.length !== items.size || members.some((item) => !item.parentNode)) {
       byId("members").replaceChildren(...members);
@@ -117,8 +119,11 @@ export class Rooms {
     item.dataset.away = String(member.away);
     const waits = member.unacked_frames;
     const state = member.away ? "away" : "here";
-    item.querySelector(".state").textContent = `${state}, joined ${ago(member.since)} ago`;
+    const who = [member.host && "host", member.role !== "host" && member.role, state];
+    const words = who.filter(Boolean).join(", ");
+    item.querySelector(".state").textContent = `${words}, joined ${ago(member.since)} ago`;
     const facts = [];
+    if (member.paths) facts.push(member.paths);
     if (waits > 0) facts.push(`${waits} unacknowledged (${size(member.unacked_bytes)})`);
     if (allocations.length > 0) facts.push(carried(allocations));
     item.querySelector(".facts").textContent = facts.join(" · ");
@@ -148,6 +153,14 @@ export class Rooms {
     });
     await this.refresh();
   }
+}
+
+/** How a peer is connected with the others, as in "2 direct, 1 failed". */
+function paths(pairs, peer) {
+  const its = pairs.filter(({ peers }) => peers.includes(peer));
+  const count = (wanted) => its.filter(({ path }) => path === wanted).length;
+  const counts = PATHS.map((path) => [count(path), path]);
+  return counts.flatMap(([many, path]) => (many > 0 ? [`${many} ${path}`] : [])).join(", ");
 }
 
 function carried(allocations) {

@@ -239,7 +239,11 @@ impl Watch {
                 assert_eq!(stage, Stage::Nothing);
                 self.stage = Stage::Asked;
             }
-            Request::Ack(_) | Request::Renew(_) | Request::Room(_) => {
+            Request::Ack(_)
+            | Request::Renew(_)
+            | Request::Room(_)
+            | Request::Report(_)
+            | Request::Diagnose(_) => {
                 assert_eq!(stage, Stage::Seated);
             }
             Request::Signal(signal) => {

@@ -4,11 +4,12 @@
 use crate::input::Input;
 use heliograph_base::{Now, Secret, Time, UnixTime};
 use serde_json::value::RawValue;
-use signal_core::protocol::{ErrorCode, LeaveReason, RulesPatch, ServerFrame, ServerMessage};
+use signal_core::protocol::{ErrorCode, LeaveReason, Link, RulesPatch, ServerFrame, ServerMessage};
 use signal_core::{
-    Audience, Config, Detached, EdgeId, Event, Grant, Happening, Hub, IceUrls, Join, Metadata,
-    NewRoom, Numbered, Password, PeerId, Purpose, Renew, Request, Resume, Role, RoomAction, RoomId,
-    RoomRequest, Seed, SessionKey, SessionName, Signal, Token, TurnKey,
+    Audience, Config, Detached, Diagnose, EdgeId, Event, Grant, Happening, Hub, IceUrls, Join,
+    Metadata, NewRoom, Numbered, PairCounts, PairFacts, Password, PeerId, Purpose, Renew, Report,
+    Request, Resume, Role, RoomAction, RoomId, RoomRequest, Seed, SessionKey, SessionName, Signal,
+    Token, TurnKey, diagnose,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -122,10 +123,14 @@ impl Watch {
             17 => return self.full(edge),
             18 => return self.pass(Duration::from_millis(10 * u64::from(input.word() % 4096))),
             20..24 => self.ask_room(edge, input),
-            _ => {
-                self.generation += u64::from(input.byte().is_multiple_of(16));
-                return;
-            }
+            _ => match input.byte() % 16 {
+                0 => {
+                    self.generation += 1;
+                    return;
+                }
+                1..10 => self.report(input),
+                _ => Request::Diagnose(Box::new(Diagnose { peer: self.peer(input), id: Some(3) })),
+            },
         };
         self.handle(edge, request);
     }
@@ -191,6 +196,23 @@ impl Watch {
         let done = session.map_or(0, |session| session.done);
         let id = (kind > 64).then_some(done + 1);
         Request::Room(Box::new(RoomRequest { action, id }))
+    }
+
+    fn report(&self, input: &mut Input<'_>) -> Request {
+        let peer = self.peer(input);
+        let states = ["connecting", "connected", "interrupted", "failed", "closed"];
+        let (state, kind) = (input.choose(&states), input.choose(&["direct", "relayed"]));
+        let text = format!(r#"{{"state":"{state}","path":{{"kind":"{kind}"}}}}"#);
+        let link = Link::read(&text, self.config.link_bytes_max).expect("it is a link");
+        Request::Report(Box::new(Report { peer, link: Box::new(link) }))
+    }
+
+    /// Somebody who is or was there, or nobody.
+    fn peer(&self, input: &mut Input<'_>) -> PeerId {
+        match usize::from(input.byte()).checked_rem(self.names.len()) {
+            Some(index) => self.names[index].0.peer.clone(),
+            None => PeerId::parse("nobody").expect("it is an id"),
+        }
     }
 
     /// What a token might permit: a while, a role, and one of two peer ids of the room.
@@ -265,6 +287,8 @@ impl Watch {
             | Request::Ack(_)
             | Request::Signal(_)
             | Request::Room(_)
+            | Request::Report(_)
+            | Request::Diagnose(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
             | Request::Detach(_) => false,
@@ -280,6 +304,8 @@ impl Watch {
             Request::Join(_)
             | Request::Renew(_)
             | Request::Room(_)
+            | Request::Report(_)
+            | Request::Diagnose(_)
             | Request::Unreadable { .. }
             | Request::Leave(_)
             | Request::Detach(_) => None,
@@ -343,6 +369,10 @@ impl Watch {
                 }
                 Event::Frame(frame) => self.observe_frame(edge, &frame),
                 Event::Done { .. } => assert_eq!(asking, Some(edge)),
+                Event::Facts(facts) => {
+                    assert_eq!(asking, Some(edge));
+                    self.check_facts(edge, &facts);
+                }
                 Event::Refused { .. } => {
                     assert_eq!(asking, Some(edge));
                     self.acks = None;
@@ -392,6 +422,19 @@ impl Watch {
         }
     }
 
+    /// Who asks is told of its own room, and only of who is in it.
+    fn check_facts(&self, edge: u64, facts: &PairFacts) {
+        let own = self.edges.get(&edge).expect("who is told facts has a session");
+        assert_eq!(own, facts.yours.peer.as_str());
+        let room = |peer: &PeerId| self.sessions.get(peer.as_str()).map(|it| it.room.as_str());
+        assert_eq!(room(&facts.yours.peer), Some(facts.room.as_str()));
+        let other = facts.theirs.as_ref().map(|theirs| &theirs.peer);
+        assert_eq!(other.is_some(), facts.metadata.is_some());
+        assert!(other.is_none_or(|other| *other == facts.peer));
+        assert!(other.is_none_or(|other| room(other) == Some(facts.room.as_str())));
+        assert!(!diagnose(facts.clone(), None).text.is_empty());
+    }
+
     fn check(&self) {
         let counts = self.hub.counts();
         assert_eq!(counts.members, self.sessions.len() as u64);
@@ -400,12 +443,17 @@ impl Watch {
         assert!(counts.rooms >= rooms.len() as u64);
         assert!(counts.members <= self.config.members_max as u64);
         assert!(counts.rooms <= self.config.rooms_max as u64);
+        let mut pairs = 0;
         for room in rooms {
             let room = RoomId::parse(room).expect("it is one");
+            let details = self.hub.room_details(&room, usize::MAX).expect("it has members");
+            pairs += details.pairs.len() as u64;
             let members: Vec<_> = self.hub.roster(&room).collect();
             assert!(members.len() <= self.config.room_members_max);
             assert!(members.iter().all(|peer| self.sessions.contains_key(peer.as_str())));
         }
+        let PairCounts { direct, relayed, connecting, interrupted, failed } = counts.pairs;
+        assert_eq!(pairs, direct + relayed + connecting + interrupted + failed);
         for edge in 0..(self.generation + 1) * EDGES {
             assert_eq!(self.hub.knows(EdgeId(edge)), self.edges.contains_key(&edge), "{edge}");
         }

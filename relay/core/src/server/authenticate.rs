@@ -2,12 +2,27 @@
 
 use super::Server;
 use super::allocation::Allocation;
-use super::credentials::{User, UserKind};
+use super::credentials::{Denied, User, UserKind};
 use super::request::{Origin, Request};
 use crate::wire::{ErrorCode, Method};
 
 /// The longest username that a USERHASH stands for: RFC 8489 §14.3 allows less than 509 bytes.
 pub(super) const HASHED_NAME_BYTES_MAX: usize = 508;
+
+/// Somebody who hasn't shown who it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stranger<'a> {
+    /// What it is answered.
+    pub(super) code: ErrorCode,
+    /// Who it says that it is, and what is wrong with its password, if that is all.
+    pub(super) named: Option<(&'a str, Denied)>,
+}
+
+impl From<ErrorCode> for Stranger<'_> {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, named: None }
+    }
+}
 
 impl Server {
     /// Finds out who asks. `room` is for the name behind a USERHASH.
@@ -19,25 +34,25 @@ impl Server {
         &self,
         request: &Request<'a>,
         room: &'a mut [u8; HASHED_NAME_BYTES_MAX],
-    ) -> Result<User<'a>, ErrorCode> {
+    ) -> Result<User<'a>, Stranger<'a>> {
         if !request.message.has_integrity() {
-            return Err(ErrorCode::Unauthorized);
+            return Err(ErrorCode::Unauthorized.into());
         }
         let fields = &request.fields;
         let has_name = fields.username.or(fields.user_hash).is_some();
         let (true, Some(_), Some(nonce)) = (has_name, fields.realm, fields.nonce) else {
-            return Err(ErrorCode::BadRequest);
+            return Err(ErrorCode::BadRequest.into());
         };
         let is_vouched_for = request.origin == Origin::Worker { is_vouched_for: true };
         if !is_vouched_for && !self.nonces.is_good(request.now.time, request.client, nonce) {
-            return Err(ErrorCode::StaleNonce);
+            return Err(ErrorCode::StaleNonce.into());
         }
         let known = self.table.of_client(request.client).map(|slot| self.table.get(slot));
         let algorithm = request.algorithm(known.is_some()).map_err(|_| ErrorCode::BadRequest)?;
         // RFC 8489 §14.6: "The value MUST be the full 32 bytes unless the STUN Usage explicitly
         // specifies that truncation is allowed." TURN doesn't.
         if request.message.has_truncated_integrity() {
-            return Err(ErrorCode::Unauthorized);
+            return Err(ErrorCode::Unauthorized.into());
         }
         let name = self.name(request, known, room).ok_or(ErrorCode::Unauthorized)?;
         let is_it = |allocation: &&Allocation| {
@@ -47,7 +62,10 @@ impl Server {
             Some(allocation) => known_user(request, name, allocation),
             None => self.checker.check(request.now.unix, name, algorithm, &request.message),
         };
-        user.ok_or(ErrorCode::Unauthorized)
+        user.map_err(|denied| Stranger {
+            code: ErrorCode::Unauthorized,
+            named: Some((name, denied)),
+        })
     }
 
     /// The name of the user, or the one whose USERHASH it is: of the client's own allocation, or a
@@ -77,14 +95,19 @@ fn known_user<'a>(
     request: &Request<'_>,
     name: &'a str,
     allocation: &Allocation,
-) -> Option<User<'a>> {
+) -> Result<User<'a>, Denied> {
     let (key, kind) = (allocation.record.key, allocation.record.user_kind);
-    let has_expired = match kind {
-        UserKind::Static => false,
-        UserKind::Holder { expires } => request.now.unix >= expires,
-    };
-    if has_expired && request.method == Method::Refresh && !request.is_farewell() {
-        return None;
+    if !request.message.is_signed_with(&key) {
+        return Err(Denied::Wrong);
     }
-    request.message.is_signed_with(&key).then_some(User { name, key, kind })
+    match kind {
+        UserKind::Holder { expires }
+            if request.now.unix >= expires
+                && request.method == Method::Refresh
+                && !request.is_farewell() =>
+        {
+            Err(Denied::Expired(expires))
+        }
+        UserKind::Holder { .. } | UserKind::Static => Ok(User { name, key, kind }),
+    }
 }

@@ -30,6 +30,15 @@ pub(super) struct User<'a> {
     pub(super) kind: UserKind,
 }
 
+/// Why a password isn't taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// It isn't that of the user.
+    Wrong,
+    /// It is, but was good only until then.
+    Expired(UnixTime),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UserKind {
     /// One that the operator named.
@@ -65,32 +74,36 @@ impl Checker {
     }
 
     /// The user `name`, if `message` is signed with a password of that user which is good now.
+    ///
+    /// # Errors
+    /// [`Denied`]. A password is looked at even if its time is over, so that its holder can be told
+    /// from others.
     pub(super) fn check<'a>(
         &self,
         unix: UnixTime,
         name: &'a str,
         algorithm: PasswordAlgorithm,
         message: &Message<'_>,
-    ) -> Option<User<'a>> {
+    ) -> Result<User<'a>, Denied> {
         if let Some(keys) = self.users.get(name) {
             let key = match algorithm {
                 PasswordAlgorithm::Md5 => keys.md5,
                 PasswordAlgorithm::Sha256 => keys.sha256,
             };
             let user = User { name, key, kind: UserKind::Static };
-            return message.is_signed_with(&key).then_some(user);
+            return if message.is_signed_with(&key) { Ok(user) } else { Err(Denied::Wrong) };
         }
-        let expires = Username::parse(name)?.expires;
-        if unix >= expires {
-            return None;
-        }
+        let expires = Username::parse(name).ok_or(Denied::Wrong)?.expires;
         let mut keys = self.secrets.iter().map(|secret| {
             let mut buffer = [0; PASSWORD_BYTES];
             let password = password_into(secret, name, &mut buffer);
             Key::long_term_by(algorithm, name, &self.realm, password)
         });
-        let key = keys.find(|key| message.is_signed_with(key))?;
-        Some(User { name, key, kind: UserKind::Holder { expires } })
+        let key = keys.find(|key| message.is_signed_with(key)).ok_or(Denied::Wrong)?;
+        if unix >= expires {
+            return Err(Denied::Expired(expires));
+        }
+        Ok(User { name, key, kind: UserKind::Holder { expires } })
     }
 }
 

@@ -59,6 +59,14 @@ pub struct SeatInfo {
     pub seat: u64,
 }
 
+impl SeatInfo {
+    /// The same, borrowed.
+    #[must_use]
+    pub fn name(&self) -> SeatName<'_> {
+        SeatName { room: &self.room, peer: &self.peer, seat: self.seat }
+    }
+}
+
 impl AllocationQuery {
     fn means(&self, allocation: &Allocation) -> bool {
         if self.after.is_some_and(|after| allocation.relayed <= after) {

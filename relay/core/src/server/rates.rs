@@ -117,6 +117,11 @@ impl Rates {
         id
     }
 
+    /// The user of this name, as quotas count, if it has an allocation.
+    pub(super) fn user_with_allocations(&self, name: &str) -> Option<UserId> {
+        self.ids.get(name).copied().filter(|id| self.used(*id).allocations > 0)
+    }
+
     /// Counts one allocation less.
     pub(super) fn end(&mut self, id: UserId) {
         let used = self.used_mut(id);

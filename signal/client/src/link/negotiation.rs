@@ -36,6 +36,16 @@ impl Negotiation {
         Self { polite, offered: false, remote: None, held: Vec::new() }
     }
 
+    /// Whether the own offer is out and not answered.
+    pub(crate) fn has_offered(&self) -> bool {
+        self.offered
+    }
+
+    /// Another role from now on.
+    pub(crate) fn set_polite(&mut self, polite: bool) {
+        self.polite = polite;
+    }
+
     /// An own offer is set and goes out.
     pub(crate) fn handle_offered(&mut self) {
         self.offered = true;
@@ -52,7 +62,7 @@ impl Negotiation {
                 Kind::Rollback => {}
             }
         }
-        if let Some(candidate) = signal.candidate {
+        if let Some(Some(candidate)) = signal.candidate {
             self.handle_candidate(candidate, &mut actions);
         }
         actions
@@ -125,8 +135,8 @@ mod tests {
     #[test]
     fn a_candidate_waits_for_its_description() {
         let mut side = Negotiation::new(true);
-        assert_eq!(side.handle_signal(candidate(Some("a")).into()), []);
-        assert_eq!(side.handle_signal(candidate(None).into()), []);
+        assert_eq!(side.handle_signal(Some(candidate(Some("a"))).into()), []);
+        assert_eq!(side.handle_signal(Some(candidate(None)).into()), []);
         let offer = description(Kind::Offer, "a");
         assert_eq!(
             side.handle_signal(offer.clone().into()),
@@ -144,11 +154,11 @@ mod tests {
         let mut side = Negotiation::new(false);
         side.handle_offered();
         assert_eq!(side.handle_signal(description(Kind::Offer, "ignored").into()), []);
-        assert_eq!(side.handle_signal(candidate(Some("ignored")).into()), []);
+        assert_eq!(side.handle_signal(Some(candidate(Some("ignored"))).into()), []);
         let answer = description(Kind::Answer, "b");
         assert_eq!(side.handle_signal(answer.clone().into()), [Action::Accept(answer)]);
         assert_eq!(
-            side.handle_signal(candidate(Some("b")).into()),
+            side.handle_signal(Some(candidate(Some("b"))).into()),
             [Action::Add(candidate(Some("b")))]
         );
     }
@@ -165,7 +175,7 @@ mod tests {
     fn held_candidates_are_bounded() {
         let mut side = Negotiation::new(true);
         for _ in 0..2 * CANDIDATES_HELD_MAX {
-            side.handle_signal(candidate(None).into());
+            side.handle_signal(Some(candidate(None)).into());
         }
         assert_eq!(
             side.handle_signal(description(Kind::Offer, "a").into()).len(),

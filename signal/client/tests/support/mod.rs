@@ -7,7 +7,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use heliograph_base::{Now, Secret, Time, UnixTime};
-use heliograph_client::{Channel, Data, Event, Options, Path, Peer, Room, join};
+use heliograph_client::{Data, Event, Options, Path, Peer, Room, join};
 use serde_json::Value;
 use signal_core::protocol::{IceServer, SUBPROTOCOL};
 use signal_core::{Config, Edge, EdgeId, End, Hub, IceUrls, Seed, Transmit, TurnKey};
@@ -324,10 +324,10 @@ pub(crate) async fn connected(room: &mut Room) -> (Peer, Path) {
     }
 }
 
-/// The next message, or a panic.
-pub(crate) async fn message(room: &mut Room) -> (Channel, Data) {
+/// The next message and the label of its channel, or a panic.
+pub(crate) async fn message(room: &mut Room) -> (String, Data) {
     match next(room).await {
-        Event::Message { channel, data, .. } => (channel, data),
+        Event::Message { channel, data, .. } => (channel.label().to_owned(), data),
         other => panic!("{other:?}"),
     }
 }

@@ -1,8 +1,9 @@
 //! What a session of a client wants to have done, and what it tells.
 
+use super::{RoomInfo, Transport, VersionedState};
 use crate::protocol::{
-    ErrorCode, ErrorFrame, IceUpdate, LeaveReason, Member as MemberFrame, Rules, ServerFrame,
-    Welcome,
+    Diagnosis, ErrorCode, ErrorFrame, IceUpdate, LeaveReason, Member as MemberFrame, Rules,
+    ServerFrame, Welcome,
 };
 use crate::{BadId, PeerId};
 use serde_json::value::RawValue;
@@ -12,8 +13,8 @@ use std::time::Duration;
 /// What is to be done, in the order given.
 #[derive(Clone)]
 pub enum Output {
-    /// Open a connection; any other one is no more.
-    Connect,
+    /// Open a connection of this kind; any other one is no more.
+    Connect(Transport),
     /// Send a text frame on the last connection.
     Send(String),
     /// Close the last connection with this code. Nothing that comes on it matters any more.
@@ -26,7 +27,7 @@ pub enum Output {
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connect => f.write_str("Connect"),
+            Self::Connect(transport) => write!(f, "Connect({transport:?})"),
             Self::Send(text) => write!(f, "Send({} bytes)", text.len()),
             Self::Close(code) => write!(f, "Close({code})"),
             Self::Event(event) => write!(f, "Event({event:?})"),
@@ -70,6 +71,24 @@ pub enum Event {
     Ice(IceUpdate),
     /// A request was refused, or never reached its addressee.
     Refused(Refusal),
+    /// What was asked of the room is carried out, but for what was refused.
+    Done {
+        /// All up to this number.
+        up_to: u64,
+    },
+    /// A newer token is taken.
+    TokenTaken {
+        /// For how long it is good; none: without end.
+        ttl: Option<Duration>,
+    },
+    /// The answer to the question how a link is; its `id` is the number of the question.
+    Diagnosed(Box<Diagnosis>),
+    /// The server will end, and asks its clients to go on elsewhere: connections are to be opened
+    /// there from now on.
+    Moved {
+        /// Where.
+        url: String,
+    },
     /// The connection is lost, or couldn't be opened; another attempt follows.
     Lost {
         /// How.
@@ -98,6 +117,10 @@ impl fmt::Debug for Event {
             Self::Room(event) => write!(f, "Room({event:?})"),
             Self::Ice(ice) => write!(f, "Ice({} servers)", ice.ice_servers.len()),
             Self::Refused(refusal) => write!(f, "Refused({refusal:?})"),
+            Self::Done { up_to } => write!(f, "Done({up_to})"),
+            Self::TokenTaken { ttl } => write!(f, "TokenTaken({ttl:?})"),
+            Self::Diagnosed(diagnosis) => write!(f, "Diagnosed({diagnosis:?})"),
+            Self::Moved { url } => write!(f, "Moved({url})"),
             Self::Lost { loss, pause } => write!(f, "Lost({loss:?}, {pause:?})"),
             Self::Ended(loss) => write!(f, "Ended({loss:?})"),
         }
@@ -165,6 +188,12 @@ pub struct Seat {
     pub members: Vec<Member>,
     /// STUN and TURN servers; none in a resync, where those known before stay in force.
     pub ice: IceUpdate,
+    /// What the client's token says that it is.
+    pub role: Option<String>,
+    /// For how long its token is still good; none: without end.
+    pub token_ttl: Option<Duration>,
+    /// What else there is to know of the room, if it isn't one without rules, host and state.
+    pub about: Option<Box<RoomInfo>>,
 }
 
 /// Another peer, as this client should treat it.
@@ -193,8 +222,10 @@ pub struct Refusal {
     pub text: String,
     /// Whether the same request may succeed later.
     pub retry: bool,
-    /// The number of the signal, if it was one.
+    /// The number of the request, if it has one.
     pub id: Option<u64>,
+    /// The room's state, if that is why.
+    pub state: Option<VersionedState>,
 }
 
 /// How a connection was lost.
@@ -206,6 +237,8 @@ pub enum Loss {
     Silent,
     /// The server refused the seat.
     Refused(Refusal),
+    /// The server ends, and there is another one to go on with.
+    Moved,
     /// What was said on it doesn't fit together; a resume sets it right.
     Confused,
     /// The server said something that isn't of this protocol.
@@ -234,6 +267,9 @@ impl Seat {
             peer: PeerId::parse(&welcome.peer)?,
             members: members.collect::<Result<_, _>>()?,
             ice: IceUpdate { ice_servers: ice_servers.clone(), ice_ttl_s: *ice_ttl_s },
+            role: welcome.role.as_deref().map(str::to_owned),
+            token_ttl: welcome.token_ttl_s.map(Duration::from_secs),
+            about: welcome.about.as_ref().map(RoomInfo::read).transpose()?.map(Box::new),
         })
     }
 }
@@ -277,6 +313,7 @@ impl RoomEvent {
             | ServerFrame::Goaway { .. }
             | ServerFrame::Close { .. }
             | ServerFrame::Pong { .. }
+            | ServerFrame::Diagnosis(_)
             | ServerFrame::Unknown => return Ok(None),
         };
         Ok(Some(event))
@@ -299,7 +336,9 @@ impl Member {
 
 impl Refusal {
     pub(super) fn read(frame: &ErrorFrame<'_>) -> Self {
-        let ErrorFrame { code, text, retry, id, retry_after_ms: _, state: _ } = frame;
-        Self { code: *code, text: text.to_string(), retry: *retry, id: *id }
+        let ErrorFrame { code, text, retry, id, retry_after_ms: _, state } = frame;
+        let state = state
+            .map(|state| VersionedState { version: state.version, value: state.value.to_owned() });
+        Self { code: *code, text: text.to_string(), retry: *retry, id: *id, state }
     }
 }

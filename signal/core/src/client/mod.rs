@@ -2,30 +2,46 @@
 //! acknowledged, and when it connects again.
 //!
 //! - [`Session`]: the state machine; [`Output`] and [`Event`]: what it wants and tells;
+//! - [`Transport`]: what carries it; [`HttpLine`]: how it goes without a WebSocket;
+//! - [`Request`]: what it can ask of the room; [`RoomInfo`]: what it learns of it;
 //! - [`Config`]: its limits.
 
 mod config;
 mod event;
+mod http;
+mod incoming;
+mod ladder;
 mod numbers;
+mod request;
+mod room;
+mod sse;
 
 pub use config::Config;
 pub use event::{Event, Loss, Member, NotTaken, Output, Refusal, RoomEvent, Seat};
 
 use crate::protocol::{
-    ClientFrame, ClientMessage, CloseCode, Entry, ErrorCode, ErrorFrame, Heartbeat, Limits,
-    ServerFrame, ServerMessage, Welcome,
+    ClientFrame, ClientMessage, CloseCode, Entry, Heartbeat, Limits, Link, ServerMessage,
 };
-use crate::{BadId, PeerId, RoomId, Token};
+use crate::{PeerId, RoomId, Token};
 use heliograph_base::Time;
-use numbers::{Backoff, Came, Kept, Turn};
+pub use http::{HttpLine, HttpOutput, HttpRequest};
+use ladder::Ladder;
+pub use ladder::Transport;
+pub use numbers::Backoff;
+use numbers::{Came, Kept, Turn};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::value::RawValue;
+pub use request::{Recipients, Request};
+pub use room::{RoomInfo, VersionedState};
+use serde_json::value::{RawValue, to_raw_value};
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The close code with which a client gives up a connection, but not its session.
 pub const GIVEN_UP: u16 = 4900;
+
+/// The ids of questions outside the row begin here, so that they can't be taken for one in it.
+const FREE_IDS: u64 = 1 << 52;
 
 /// A seat in a room, held over one connection after another.
 ///
@@ -42,15 +58,39 @@ pub struct Session {
     room: RoomId,
     metadata: Option<Box<RawValue>>,
     token: Option<Token>,
+    entry: HeldEntry,
     dice: StdRng,
     state: State,
+    ladder: Ladder,
     backoff: Backoff,
     /// By what the next seat is asked for.
     once: u128,
     /// How often it has asked for a session again.
     attempt: u64,
+    /// How often it has asked for a diagnosis.
+    asked: u64,
+    /// Whether the server knows reports: one that doesn't isn't to be bothered by more of them.
+    takes_reports: bool,
     held: Option<Held>,
+    owed: Option<Owed>,
     outputs: VecDeque<Output>,
+}
+
+/// What a `resumed` says was carried out; but refusals may be among what comes behind it.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    up_to: u64,
+    /// When they would have come.
+    due: Time,
+}
+
+/// What is shown with each `hello` to a room with rules.
+#[derive(Debug, Default)]
+struct HeldEntry {
+    create: Option<Box<RawValue>>,
+    password: Option<String>,
+    /// The number of the last event that the client knows, if it wants those behind it.
+    after: Option<u64>,
 }
 
 /// What is known of the session once there is one.
@@ -103,12 +143,17 @@ impl Session {
             metadata,
             once: dice.random(),
             token: None,
+            entry: HeldEntry::default(),
             dice,
             state: State::Connecting,
+            ladder: Ladder::default(),
             backoff: Backoff::default(),
             attempt: 0,
+            asked: 0,
+            takes_reports: true,
             held: None,
-            outputs: VecDeque::from([Output::Connect]),
+            owed: None,
+            outputs: VecDeque::from([Output::Connect(Transport::WebSocket)]),
         }
     }
 
@@ -119,6 +164,33 @@ impl Session {
             self.send(ClientFrame::Token { token: token.as_str().into() });
         }
         self.token = Some(token);
+    }
+
+    /// Shows this when it asks for a seat: `create`, the room's
+    /// [`RoomOptions`](crate::protocol::RoomOptions) if this makes the room; its password; and
+    /// `after`, to be told what was said behind this event.
+    pub fn set_entry(
+        &mut self,
+        create: Option<Box<RawValue>>,
+        password: Option<String>,
+        after: Option<u64>,
+    ) {
+        self.entry = HeldEntry { create, password, after };
+    }
+
+    /// Goes over these only, in this order; to be said before the first output is taken.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn set_transports(&mut self, transports: &[Transport]) {
+        self.ladder = Ladder::new(transports);
+        self.outputs = VecDeque::from([Output::Connect(self.ladder.current())]);
+    }
+
+    /// Whether there is a transport that wasn't tried yet.
+    #[must_use]
+    pub fn has_untried_transport(&self) -> bool {
+        self.ladder.has_untried()
     }
 
     /// Takes note that the connection is open.
@@ -185,10 +257,12 @@ impl Session {
             return;
         }
         match self.state {
-            State::Waiting { .. } => self.retry_now(),
+            State::Waiting { .. } => self.connect(now),
             State::Asking { .. } => self.give_up(now, Loss::Silent),
             State::Online { since, heard, asked } => {
-                if let Some(ack) = self.due_ack(now) {
+                if let Some(Owed { up_to, .. }) = self.owed.take_if(|owed| owed.due <= now) {
+                    self.tell(Event::Done { up_to });
+                } else if let Some(ack) = self.due_ack(now) {
                     self.outputs.push_back(Output::Send(encode(ClientFrame::Ack, None, Some(ack))));
                 } else if asked.is_some() {
                     self.give_up(now, Loss::Silent);
@@ -213,7 +287,10 @@ impl Session {
                     // Counted from the question: if it is us who slept, the server still has time.
                     Some(asked) => asked + seconds(timeout_s.saturating_sub(interval_s)),
                 };
-                Some(held.came.due().map_or(life, |due| due.min(life)))
+                [held.came.due(), self.owed.map(|owed| owed.due), Some(life)]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
             (State::Online { .. } | State::Connecting | State::Ended, _) => None,
         }
@@ -230,22 +307,77 @@ impl Session {
     /// # Errors
     /// [`NotTaken`] says why it will not be sent.
     pub fn signal(&mut self, to: &PeerId, data: Box<RawValue>) -> Result<u64, NotTaken> {
+        let frame = ClientFrame::Signal { to: to.as_str().into(), data: &data };
+        self.number(frame, data.get().len(), false)
+    }
+
+    /// Asks the room for something, now or as soon as there is a connection again. Once it is
+    /// [carried out](Event::Done) or [refused](Event::Refused), its number is told.
+    ///
+    /// # Errors
+    /// [`NotTaken`] says why it will not be sent.
+    pub fn request(&mut self, request: Request<'_>) -> Result<u64, NotTaken> {
+        let bytes = match request {
+            Request::Broadcast { data, .. } => data.get().len(),
+            Request::State { value, .. } => value.get().len(),
+            Request::Metadata(metadata) => metadata.get().len(),
+            Request::Rules { .. } | Request::Host { .. } | Request::Kick { .. } => 0,
+        };
+        let id = self.number(request.frame(), bytes, true)?;
+        if let Request::Metadata(metadata) = request {
+            self.metadata = Some(metadata.to_owned());
+        }
+        Ok(id)
+    }
+
+    /// Tells the server how the link to another member is; without a connection it is left out.
+    pub fn report(&mut self, peer: &PeerId, link: &Link) {
+        if !self.is_online() || !self.takes_reports {
+            return;
+        }
+        let link = to_raw_value(link).expect("numbers and texts have a JSON form");
+        let frame = ClientFrame::Report { peer: peer.as_str().into(), link: &link };
+        self.outputs.push_back(Output::Send(encode(frame, None, None)));
+    }
+
+    /// Asks the server how the link to another member is, and why. The
+    /// [answer](Event::Diagnosed), or the [refusal](Event::Refused), has the number given back.
+    ///
+    /// # Errors
+    /// [`NotTaken::NoSession`] without a connection.
+    pub fn diagnose(&mut self, peer: &PeerId) -> Result<u64, NotTaken> {
+        if !self.is_online() {
+            return Err(NotTaken::NoSession);
+        }
+        self.asked += 1;
+        let id = FREE_IDS + self.asked;
+        let frame = ClientFrame::Diagnose { peer: peer.as_str().into() };
+        self.outputs.push_back(Output::Send(encode(frame, Some(id), None)));
+        Ok(id)
+    }
+
+    fn number(
+        &mut self,
+        frame: ClientFrame<'_>,
+        bytes: usize,
+        is_awaited: bool,
+    ) -> Result<u64, NotTaken> {
         let Some(held) = self.held.as_mut().filter(|_| self.state != State::Ended) else {
             return Err(NotTaken::NoSession);
         };
-        if data.get().len() + ENVELOPE_BYTES_MAX > held.limits.frame_bytes_max {
+        if bytes + ENVELOPE_BYTES_MAX > held.limits.frame_bytes_max {
             return Err(NotTaken::TooLarge);
         }
         let Config { kept_signals_max, kept_bytes_max, .. } = self.config;
         if held.kept.is_full(kept_signals_max, kept_bytes_max) {
             return Err(NotTaken::Full);
         }
-        let is_online = matches!(self.state, State::Online { .. });
-        let id = held.kept.push(to.clone(), data.clone());
-        if is_online {
-            let frame = ClientFrame::Signal { to: to.as_str().into(), data: &data };
-            let text = encode(frame, Some(id), held.came.news());
-            self.outputs.push_back(Output::Send(text));
+        let id = held.kept.next();
+        let mut message = ClientMessage { id: Some(id), ack: None, frame };
+        held.kept.push(&message.encode(), is_awaited);
+        if matches!(self.state, State::Online { .. }) {
+            message.ack = held.came.news();
+            self.outputs.push_back(Output::Send(message.encode()));
         }
         Ok(id)
     }
@@ -259,11 +391,15 @@ impl Session {
     }
 
     /// Connects at once instead of after the pause, such as when the network is back.
-    pub fn retry_now(&mut self) {
+    pub fn retry_now(&mut self, now: Time) {
         if matches!(self.state, State::Waiting { .. }) {
-            self.state = State::Connecting;
-            self.outputs.push_back(Output::Connect);
+            self.connect(now);
         }
+    }
+
+    fn connect(&mut self, now: Time) {
+        self.state = State::Connecting;
+        self.outputs.push_back(Output::Connect(self.ladder.next(now)));
     }
 
     /// Gives the seat back, also one that was only asked for. Nothing happens afterwards.
@@ -294,162 +430,21 @@ impl Session {
         let (room, metadata) = (self.room.as_str().into(), self.metadata.as_deref());
         let once = Some(format!("{:032x}", self.once).into());
         let token = self.token.as_ref().map_or("", Token::as_str).into();
-        let hello = encode(
-            ClientFrame::Hello { room, metadata, once, token, entry: Entry::default() },
-            None,
-            None,
-        );
+        let HeldEntry { create, password, after } = &self.entry;
+        let (create, password) = (create.as_deref(), password.as_deref().map(Into::into));
+        let entry = Entry { create, password, after: *after };
+        let hello = ClientFrame::Hello { room, metadata, once, token, entry };
+        let hello = encode(hello, None, None);
         self.outputs.push_back(Output::Send(hello));
     }
 
-    fn handle_message(
-        &mut self,
-        now: Time,
-        message: &ServerMessage<'_>,
-        bytes: usize,
-    ) -> Result<(), BadId> {
-        if let (Some(held), Some(ack)) = (&mut self.held, message.ack) {
-            held.kept.ack(ack);
+    /// Takes note of the last event, for when another seat is asked for.
+    fn note(&mut self, event: &RoomEvent) {
+        if let RoomEvent::Broadcast { event: Some(number), .. } = event
+            && let Some(after) = &mut self.entry.after
+        {
+            *after = *number;
         }
-        match (self.state, &message.frame) {
-            (State::Asking { .. }, frame) => self.handle_answer(now, message.seq, frame, bytes),
-            (_, ServerFrame::Resync(state)) => self.resync(now, message.seq, state, bytes),
-            (_, frame) => match self.take_turn(now, message.seq, bytes) {
-                Turn::Next => self.handle_frame(now, frame),
-                Turn::Again => Ok(()),
-                Turn::TooEarly => {
-                    self.give_up(now, Loss::Confused);
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    /// Takes the answer to `hello` or `resume`.
-    fn handle_answer(
-        &mut self,
-        now: Time,
-        seq: Option<u64>,
-        frame: &ServerFrame<'_>,
-        bytes: usize,
-    ) -> Result<(), BadId> {
-        match frame {
-            ServerFrame::Welcome(welcome) => {
-                let came = Came::from(seq.unwrap_or(0), bytes, now + self.config.ack_delay);
-                self.held = Some(held(welcome, came)?);
-                self.once = self.dice.random();
-                self.enter(now);
-                self.tell(Event::Joined(Seat::read(welcome)?));
-            }
-            ServerFrame::Resumed { ack } => {
-                self.enter(now);
-                self.tell(Event::Resumed);
-                self.send_again(*ack);
-            }
-            ServerFrame::Resync(state) => return self.resync(now, seq, state, bytes),
-            ServerFrame::Error(error) => self.handle_refused_entry(now, error),
-            ServerFrame::Close { code, .. } => self.handle_lost(now, Some(*code)),
-            ServerFrame::Ack { .. }
-            | ServerFrame::Token { .. }
-            | ServerFrame::Goaway { .. }
-            | ServerFrame::Waiting { .. }
-            | ServerFrame::Matched { .. }
-            | ServerFrame::Expired { .. }
-            | ServerFrame::Pong { .. }
-            | ServerFrame::Unknown => {}
-            ServerFrame::Joined(_)
-            | ServerFrame::Away { .. }
-            | ServerFrame::Back { .. }
-            | ServerFrame::Left { .. }
-            | ServerFrame::Presence { .. }
-            | ServerFrame::Metadata { .. }
-            | ServerFrame::Host { .. }
-            | ServerFrame::Broadcast { .. }
-            | ServerFrame::State { .. }
-            | ServerFrame::Rules(_)
-            | ServerFrame::Signal { .. }
-            | ServerFrame::Ice(_) => {
-                self.end(Loss::Unreadable("something else came before its answer".to_owned()));
-            }
-        }
-        Ok(())
-    }
-
-    fn handle_refused_entry(&mut self, now: Time, error: &ErrorFrame<'_>) {
-        if error.code == ErrorCode::NoSuchSession && self.held.take().is_some() {
-            self.state = State::Asking { until: now + self.config.answer_timeout };
-            return self.say_hello();
-        }
-        let least = Duration::from_millis(error.retry_after_ms.unwrap_or(0)).min(LONGEST_WAIT);
-        let loss = Loss::Refused(Refusal::read(error));
-        if error.retry {
-            self.outputs.push_back(Output::Close(GIVEN_UP));
-            self.wait(now, loss, least);
-        } else {
-            self.end(loss);
-        }
-    }
-
-    /// The session goes on, but the room is to be learnt anew.
-    fn resync(
-        &mut self,
-        now: Time,
-        seq: Option<u64>,
-        state: &Welcome<'_>,
-        bytes: usize,
-    ) -> Result<(), BadId> {
-        let came = Came::from(seq.unwrap_or(0), bytes, now + self.config.ack_delay);
-        let Some(held) = &mut self.held else { return Ok(()) };
-        held.came = came;
-        let seat = Seat::read(state)?;
-        self.enter(now);
-        self.tell(Event::Resync(seat));
-        self.send_again(state.ack);
-        Ok(())
-    }
-
-    fn handle_frame(&mut self, now: Time, frame: &ServerFrame<'_>) -> Result<(), BadId> {
-        match frame {
-            ServerFrame::Joined(member) => self.tell(Event::PeerJoined(Member::read(member)?)),
-            ServerFrame::Away { peer } => self.tell(Event::PeerAway(PeerId::parse(peer)?)),
-            ServerFrame::Back { peer } => self.tell(Event::PeerBack(PeerId::parse(peer)?)),
-            ServerFrame::Left { peer, reason } => {
-                self.tell(Event::PeerLeft { peer: PeerId::parse(peer)?, reason: *reason });
-            }
-            ServerFrame::Metadata { .. }
-            | ServerFrame::Host { .. }
-            | ServerFrame::Broadcast { .. }
-            | ServerFrame::State { .. }
-            | ServerFrame::Rules(_) => {
-                if let Some(event) = RoomEvent::read(frame)? {
-                    self.tell(Event::Room(event));
-                }
-            }
-            ServerFrame::Presence { changes } => {
-                return changes.iter().try_for_each(|change| self.handle_frame(now, change));
-            }
-            ServerFrame::Signal { from, data } => {
-                let from = PeerId::parse(from)?;
-                self.tell(Event::Signal { from, data: (*data).to_owned() });
-            }
-            ServerFrame::Ice(ice) => self.tell(Event::Ice(ice.clone())),
-            ServerFrame::Error(error) if is_lost(error.code) => self.give_up(now, Loss::Confused),
-            ServerFrame::Error(error) => self.tell(Event::Refused(Refusal::read(error))),
-            ServerFrame::Close { code, .. } => self.handle_lost(now, Some(*code)),
-            ServerFrame::Welcome(_)
-            | ServerFrame::Resumed { .. }
-            | ServerFrame::Resync(_)
-            | ServerFrame::Ack { .. }
-            | ServerFrame::Token { .. }
-            // The connection is closed when it is time, and another one then leads elsewhere.
-            | ServerFrame::Goaway { .. }
-            | ServerFrame::Waiting { .. }
-            | ServerFrame::Matched { .. }
-            | ServerFrame::Expired { .. }
-            | ServerFrame::Pong { .. }
-            | ServerFrame::Unknown => {}
-        }
-        Ok(())
     }
 
     /// Takes note of a frame's number, and acknowledges if much has come.
@@ -470,17 +465,18 @@ impl Session {
     }
 
     fn enter(&mut self, now: Time) {
+        self.ladder.handle_online();
         self.state = State::Online { since: now, heard: now, asked: None };
     }
 
     /// Sends what the server doesn't have.
-    fn send_again(&mut self, ack: u64) {
+    fn send_again(&mut self, now: Time, ack: u64) {
         let Some(held) = &mut self.held else { return };
-        held.kept.ack(ack);
-        for (id, to, data) in held.kept.unacked() {
-            let frame = ClientFrame::Signal { to: to.as_str().into(), data };
-            self.outputs.push_back(Output::Send(encode(frame, Some(id), None)));
+        if held.kept.ack(ack) {
+            self.owed = Some(Owed { up_to: ack, due: now + self.config.refusal_delay });
         }
+        let again = held.kept.unacked().map(|text| Output::Send(text.to_owned()));
+        self.outputs.extend(again);
     }
 
     fn send(&mut self, frame: ClientFrame<'_>) {
@@ -505,6 +501,7 @@ impl Session {
         {
             self.backoff.reset();
         }
+        self.ladder.handle_lost(now);
         let Config { pause_first, pause_max, .. } = self.config;
         let pause = least + self.backoff.next(pause_first, pause_max, self.dice.random());
         self.state = State::Waiting { until: now + pause };
@@ -520,26 +517,6 @@ impl Session {
 
 /// What a signal's frame has beside its data, at most.
 const ENVELOPE_BYTES_MAX: usize = 192;
-
-/// No server may ask for a longer pause.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-
-/// Whether the server has lost track of the session on this connection.
-fn is_lost(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::OutOfOrder | ErrorCode::HelloFirst)
-}
-
-fn held(welcome: &Welcome<'_>, came: Came) -> Result<Held, BadId> {
-    Ok(Held {
-        peer: PeerId::parse(&welcome.peer)?,
-        name: welcome.session.to_string(),
-        key: welcome.key.to_string(),
-        heartbeat: welcome.heartbeat,
-        limits: welcome.limits,
-        kept: Kept::default(),
-        came,
-    })
-}
 
 fn encode(frame: ClientFrame<'_>, id: Option<u64>, ack: Option<u64>) -> String {
     ClientMessage { id, ack, frame }.encode()

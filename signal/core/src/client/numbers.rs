@@ -1,46 +1,60 @@
 //! The two counts of a session as its client has them: what it sent, and what has come.
 
-use crate::PeerId;
 use heliograph_base::Time;
-use serde_json::value::RawValue;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The client's own signals that the server hasn't acknowledged.
+/// The client's own requests that the server hasn't acknowledged.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// The number of the last signal that was acknowledged; 0: none.
+    /// The number of the last one that was acknowledged; 0: none.
     acked: u64,
-    signals: VecDeque<(PeerId, Box<RawValue>)>,
+    requests: VecDeque<KeptRequest>,
     bytes: usize,
 }
 
+/// One of them.
+#[derive(Debug)]
+struct KeptRequest {
+    /// The frame, without an acknowledgement.
+    text: Box<str>,
+    /// Whether the program wants to know that it was carried out.
+    is_awaited: bool,
+}
+
 impl Kept {
-    /// Keeps a signal, and says which number it has.
-    pub(super) fn push(&mut self, to: PeerId, data: Box<RawValue>) -> u64 {
-        self.bytes += data.get().len();
-        self.signals.push_back((to, data));
-        self.acked + self.signals.len() as u64
+    /// The number of the next request.
+    pub(super) fn next(&self) -> u64 {
+        self.acked + self.requests.len() as u64 + 1
+    }
+
+    /// Keeps a request under that number.
+    pub(super) fn push(&mut self, text: &str, is_awaited: bool) {
+        self.bytes += text.len();
+        self.requests.push_back(KeptRequest { text: text.into(), is_awaited });
     }
 
     /// Whether one more is not to be taken.
-    pub(super) fn is_full(&self, signals_max: usize, bytes_max: usize) -> bool {
-        self.signals.len() >= signals_max || self.bytes >= bytes_max
+    pub(super) fn is_full(&self, requests_max: usize, bytes_max: usize) -> bool {
+        self.requests.len() >= requests_max || self.bytes >= bytes_max
     }
 
-    /// Forgets the signals up to this number.
-    pub(super) fn ack(&mut self, id: u64) {
+    /// Forgets the requests up to this number, and says whether one of them is awaited.
+    pub(super) fn ack(&mut self, id: u64) -> bool {
+        let mut is_awaited = false;
         while self.acked < id
-            && let Some((_, data)) = self.signals.pop_front()
+            && let Some(request) = self.requests.pop_front()
         {
-            self.bytes -= data.get().len();
+            self.bytes -= request.text.len();
             self.acked += 1;
+            is_awaited |= request.is_awaited;
         }
+        is_awaited
     }
 
-    /// What isn't acknowledged, with the numbers.
-    pub(super) fn unacked(&self) -> impl Iterator<Item = (u64, &PeerId, &RawValue)> {
-        (self.acked + 1..).zip(&self.signals).map(|(id, (to, data))| (id, to, &**data))
+    /// What isn't acknowledged, as it is to be sent again.
+    pub(super) fn unacked(&self) -> impl Iterator<Item = &str> {
+        self.requests.iter().map(|request| &*request.text)
     }
 }
 
@@ -111,21 +125,21 @@ impl Came {
 
 /// Pauses between attempts to connect: random ones, of which the longest possible doubles, so that
 /// a crowd that has lost its server doesn't come back at once.
-#[derive(Debug, Default)]
-pub(super) struct Backoff {
+#[derive(Clone, Debug, Default)]
+pub struct Backoff {
     attempts: u32,
 }
 
 impl Backoff {
     /// The next pause. `share` is a random number from 0 to 1.
-    pub(super) fn next(&mut self, first: Duration, max: Duration, share: f64) -> Duration {
+    pub fn next(&mut self, first: Duration, max: Duration, share: f64) -> Duration {
         let longest = first.saturating_mul(1 << self.attempts.min(16)).min(max);
         self.attempts = self.attempts.saturating_add(1);
         longest.mul_f64(share.clamp(0.0, 1.0))
     }
 
     /// It worked: begins again with the first pause.
-    pub(super) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.attempts = 0;
     }
 }
@@ -134,22 +148,18 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    fn raw(text: &str) -> Box<RawValue> {
-        RawValue::from_string(text.to_owned()).unwrap()
-    }
-
     #[test]
-    fn signals_are_kept_until_they_are_acknowledged() {
-        let to = || PeerId::parse("bob").unwrap();
+    fn requests_are_kept_until_they_are_acknowledged() {
         let mut kept = Kept::default();
-        let numbers = [kept.push(to(), raw("1")), kept.push(to(), raw("22"))];
-        assert_eq!(numbers, [1, 2]);
+        kept.push("1", false);
+        kept.push("22", true);
+        assert_eq!(kept.next(), 3);
         assert!(kept.is_full(2, 99) && kept.is_full(9, 3) && !kept.is_full(3, 4));
-        kept.ack(1);
-        kept.ack(0);
-        assert_eq!(kept.unacked().map(|(id, ..)| id).collect::<Vec<_>>(), [2]);
-        kept.ack(7);
-        assert_eq!((kept.push(to(), raw("3")), kept.bytes), (3, 1), "there never was a 7");
+        assert!(!kept.ack(1) && !kept.ack(0));
+        assert_eq!(kept.unacked().collect::<Vec<_>>(), ["22"]);
+        assert!(kept.ack(7));
+        kept.push("3", false);
+        assert_eq!((kept.next(), kept.bytes), (4, 1), "there never was a 7");
     }
 
     #[test]

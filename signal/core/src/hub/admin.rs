@@ -1,9 +1,9 @@
 //! What an operator asks of a hub: who is there, and that somebody or everybody goes.
 
-use super::{Happening, Hub, Room};
+use super::{Happening, Hub, PairInfo, Room};
 use crate::protocol::LeaveReason;
 use crate::seat::{Presence, Seat};
-use crate::{PeerId, RoomId};
+use crate::{PeerId, Role, RoomId};
 use heliograph_base::{Time, UnixTime};
 use std::collections::BTreeMap;
 
@@ -18,6 +18,17 @@ pub struct RoomInfo {
     pub since: UnixTime,
 }
 
+/// A room and who is in it, as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomDetails {
+    /// The room.
+    pub info: RoomInfo,
+    /// Its members in the order of their joining.
+    pub members: Vec<MemberInfo>,
+    /// Its pairs of members that say that they are, or are to be, connected.
+    pub pairs: Vec<PairInfo>,
+}
+
 /// A member of a room, as an operator sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberInfo {
@@ -27,6 +38,10 @@ pub struct MemberInfo {
     pub seat: u64,
     /// The size of what it told the others about itself.
     pub metadata_bytes: usize,
+    /// What its token says that it is.
+    pub role: Option<Role>,
+    /// Whether it is the host of the room.
+    pub is_host: bool,
     /// Whether it has no connection at the moment, whether or not the others were told.
     pub is_away: bool,
     /// When it joined.
@@ -64,14 +79,17 @@ impl Hub {
         first.into_iter().map(info).collect()
     }
 
-    /// The members of a room in the order of their joining; nothing if there is no such room.
+    /// A room, its members, and how `pairs_max` of its pairs are connected; nothing if there is no
+    /// such room.
     #[must_use]
-    pub fn member_infos(&self, room: &RoomId) -> Option<(RoomInfo, Vec<MemberInfo>)> {
+    pub fn room_details(&self, room: &RoomId, pairs_max: usize) -> Option<RoomDetails> {
         let there = self.rooms.get(room)?;
+        let host = there.host().map_or(0, |host| host.seat);
         let info =
             RoomInfo { room: room.clone(), members: there.members.len(), since: there.since };
-        let members = there.members.iter().map(|place| member_info(&self.seats[*place]));
-        Some((info, members.collect()))
+        let members = there.members.iter().map(|place| member_info(&self.seats[*place], host));
+        let pairs = self.pair_infos(there, pairs_max);
+        Some(RoomDetails { info, members: members.collect(), pairs })
     }
 
     /// Removes a peer from a room: its session ends with [`LeaveReason::Kicked`], which the others
@@ -102,12 +120,14 @@ impl Hub {
     }
 }
 
-fn member_info(seat: &Seat) -> MemberInfo {
+fn member_info(seat: &Seat, host: u64) -> MemberInfo {
     let (unacked_frames, unacked_bytes) = seat.outgoing.kept();
     MemberInfo {
         peer: seat.peer.clone(),
         seat: seat.number,
         metadata_bytes: seat.metadata.value().get().len(),
+        role: seat.grant.as_ref().and_then(|grant| grant.role.clone()),
+        is_host: seat.number == host,
         is_away: matches!(seat.presence, Presence::Gone { .. }),
         since: seat.since,
         unacked_frames,

@@ -58,6 +58,7 @@ impl Hub {
             Detached::Between => (LeaveReason::Vanished, self.config.heartbeat_timeout),
         };
         seat.presence = Presence::Gone { absence, reason, is_told: false };
+        seat.heard = now;
         let number = seat.number;
         self.timers.set(now + self.config.grace, place, number, Due::Gone { absence });
         if delay.is_zero() {
@@ -138,8 +139,18 @@ impl Hub {
         }
     }
 
+    /// The same for a seat that another one takes the place of: the room stays what it is, even if
+    /// nobody else is in it.
+    pub(super) fn make_way(&mut self, now: Time, place: usize) {
+        let room = self.rooms.get_mut(&self.seats[place].room).expect("a seat is in a room");
+        room.members.retain(|member| *member != place);
+        let members = room.members.len();
+        self.vacate(now, place, LeaveReason::Replaced, members);
+    }
+
     /// The same for a seat that its room no longer lists, where so many others are left.
     pub(super) fn vacate(&mut self, now: Time, place: usize, reason: LeaveReason, members: usize) {
+        self.forget_pairs(place);
         let seat = self.seats.remove(place);
         self.forget_peer(&seat);
         for edge in seat.edge().into_iter().chain(seat.senders.iter().copied()) {

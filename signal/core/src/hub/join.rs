@@ -2,7 +2,7 @@
 
 use super::room::Room;
 use super::{Happening, Hub, renewal_after};
-use crate::protocol::{ErrorCode, LeaveReason, ServerFrame};
+use crate::protocol::{ErrorCode, ServerFrame};
 use crate::seat::{Presence, Seat};
 use crate::session::{Incoming, Outgoing};
 use crate::timers::Due;
@@ -26,17 +26,8 @@ impl Hub {
             let (code, id, retry_after) = (ErrorCode::RateLimited, join.id, Some(wait));
             return self.output(edge, Event::Refused { code, text: None, id, retry_after });
         }
-        // If it was the only one, the room stays what it is.
-        let there = self.rooms.get_mut(&join.room).filter(|there| there.members.len() == 1);
-        let there = there.filter(|_| replaced.is_some());
-        let stays = there.is_some();
-        let kept = there.and_then(|there| there.extras.take());
         if let Some(replaced) = replaced {
-            self.end(now.time, replaced, LeaveReason::Replaced);
-            if stays {
-                // It was closed only to be made anew.
-                self.happenings.pop_back();
-            }
+            self.make_way(now.time, replaced);
         }
         self.counts.joins += 1;
         let (room, create, after) = (join.room.clone(), join.create.take(), join.after);
@@ -44,14 +35,11 @@ impl Hub {
         let (peer, number) = (seat.peer.clone(), seat.number);
         // The newcomer is the one with the higher number, for everybody.
         self.announce(now.time, &room, number, &ServerFrame::Joined(seat.seen_by(0)));
-        if !stays && !self.rooms.contains_key(&room) {
+        if !self.rooms.contains_key(&room) {
             self.happenings.push_back(Happening::RoomOpened(room.clone()));
         }
         let new = || Room::new(now.unix, &self.config, create);
         let there = self.rooms.entry(room.clone()).or_insert_with(new);
-        if let Some(kept) = kept {
-            there.extras = Some(kept);
-        }
         if let Some(extras) = &mut there.extras {
             extras.ends_at = None;
         }
@@ -101,6 +89,7 @@ impl Hub {
             once,
             source,
             attempt: 0,
+            pairs: None,
         }
     }
 

@@ -91,6 +91,14 @@ impl Hub {
         (raw.filter_map(Result::ok).collect(), missed)
     }
 
+    /// Whether a seat is told of a TURN server.
+    pub(super) fn offers_turn(&self, seat: &Seat) -> bool {
+        let IceUrls { turn, others, .. } = &*seat.ice;
+        let others = others.iter().flat_map(|server| &server.urls);
+        (self.turn.is_some() && !turn.is_empty())
+            || others.into_iter().any(|url| url.starts_with("turn"))
+    }
+
     pub(super) fn ice_servers(&self, now: Now, seat: &Seat) -> Vec<IceServer> {
         let IceUrls { stun, turn: urls, others } = &*seat.ice;
         let mut servers = Vec::new();

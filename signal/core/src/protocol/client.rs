@@ -115,6 +115,18 @@ pub enum ClientFrame<'a> {
         /// A ticket, not yet read.
         ticket: &'a RawValue,
     },
+    /// Says how the client's link to another member is. Not answered.
+    Report {
+        /// The other's peer id.
+        peer: Cow<'a, str>,
+        /// A [`Link`](super::Link), not yet read.
+        link: &'a RawValue,
+    },
+    /// Asks how a link is, or why it isn't.
+    Diagnose {
+        /// The other's peer id.
+        peer: Cow<'a, str>,
+    },
     /// Says nothing but its `ack`.
     Ack,
     /// Gives the seat back.
@@ -198,6 +210,8 @@ struct Envelope<'a> {
     once: Option<Cow<'a, str>>,
     #[serde(borrow)]
     ticket: Option<&'a RawValue>,
+    #[serde(borrow)]
+    link: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
     data: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
@@ -260,6 +274,12 @@ impl<'a> Envelope<'a> {
                 Some(ticket) => Ok(ClientFrame::Match { ticket }),
                 None => Err(missing("match", "ticket")),
             },
+            "report" | "diagnose" if self.peer.is_empty() => Err(missing(&self.kind, "peer")),
+            "report" => match self.link {
+                Some(link) => Ok(ClientFrame::Report { peer: self.peer, link }),
+                None => Err(missing("report", "link")),
+            },
+            "diagnose" => Ok(ClientFrame::Diagnose { peer: self.peer }),
             "leave" => Ok(ClientFrame::Leave),
             "ping" => Ok(ClientFrame::Ping),
             _ => self.room_frame(),
@@ -292,7 +312,7 @@ impl<'a> Envelope<'a> {
 }
 
 const TYPES: &str = "this server knows the types hello, resume, match, signal, broadcast, state, \
-     metadata, rules, host, kick, token, ack, leave and ping";
+     metadata, rules, host, kick, token, report, diagnose, ack, leave and ping";
 
 fn missing(frame: &str, field: &str) -> (ErrorCode, String) {
     (ErrorCode::MissingField, format!("{frame} needs the field \"{field}\""))
@@ -355,6 +375,9 @@ mod tests {
             r#"{"type":"kick","peer":"ada"}"#,
             r#"{"type":"token","token":""}"#,
             r#"{"type":"match","queue":"chess","size":2}"#,
+            r#"{"type":"report","link":{}}"#,
+            r#"{"type":"report","peer":"bob"}"#,
+            r#"{"type":"diagnose"}"#,
         ] {
             assert_eq!(code(lacking), ErrorCode::MissingField, "{lacking}");
         }
@@ -377,8 +400,13 @@ mod tests {
         assert_eq!(bare, r#"{"type":"leave"}"#);
         let ack = ClientMessage { id: None, ack: Some(7), frame: ClientFrame::Ack }.encode();
         assert_eq!(ack, r#"{"type":"ack","ack":7}"#);
-        let text = r#"{"type":"match","ticket":{"queue": "chess"},"id":2}"#;
-        assert_eq!(ClientMessage::parse(text).unwrap().encode(), text);
+        for text in [
+            r#"{"type":"match","ticket":{"queue": "chess"},"id":2}"#,
+            r#"{"type":"report","peer":"bob","link":{"state": "failed"}}"#,
+            r#"{"type":"diagnose","peer":"bob","id":7}"#,
+        ] {
+            assert_eq!(ClientMessage::parse(text).unwrap().encode(), text);
+        }
         let (session, key) = ("demo:me".into(), "k".into());
         let resume = ClientFrame::Resume { session, key, seq: 4, attempt: Some(2) };
         let text = ClientMessage { id: None, ack: None, frame: resume }.encode();

@@ -5,11 +5,17 @@
 
 mod client;
 mod code;
+mod diagnosis;
+mod link;
 mod room;
 mod server;
 
 pub use client::{ClientFrame, ClientMessage, Entry};
 pub use code::{CloseCode, ErrorCode, LeaveReason};
+pub use diagnosis::{AtRelay, Diagnosis, SeatAtRelay, Side, TurnReason, TurnRefusal, Verdict};
+pub use link::{
+    BadLink, Candidates, Checks, DtlsState, IceError, Link, LinkState, Mapping, Path, PathKind,
+};
 pub use room::{About, RoomOptions, RoomState, Rules, RulesPatch, Writers};
 pub use server::{
     ErrorFrame, Heartbeat, IceServer, IceUpdate, Limits, Member, ServerFrame, ServerMessage,

@@ -1,6 +1,6 @@
 //! Frames from the server to a client.
 
-use super::{About, ErrorCode, LeaveReason, RoomState, Rules};
+use super::{About, Diagnosis, ErrorCode, LeaveReason, RoomState, Rules};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -151,6 +151,8 @@ pub enum ServerFrame<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
     },
+    /// The answer to `diagnose`.
+    Diagnosis(Box<Diagnosis>),
     /// A type that this version doesn't know; to be ignored.
     #[serde(skip)]
     Unknown,
@@ -383,6 +385,7 @@ impl<'a> ServerFrame<'a> {
                 Self::Matched { room, players, seats: seats.into(), id }
             }
             "expired" => Self::Expired { id: serde_json::from_str::<IdField>(text)?.id },
+            "diagnosis" => Self::Diagnosis(serde_json::from_str(text)?),
             "pong" => Self::Pong { id: serde_json::from_str::<IdField>(text)?.id },
             _ => Self::Unknown,
         })
@@ -418,7 +421,7 @@ impl<'a> ServerFrame<'a> {
                 let members = members.map(|it| JOINED_BYTES + it.metadata.get().len());
                 STATE_BYTES + members.sum::<usize>()
             }
-            Self::Ice(_) => STATE_BYTES,
+            Self::Ice(_) | Self::Diagnosis(_) => STATE_BYTES,
             Self::Resumed { .. }
             | Self::Away { .. }
             | Self::Back { .. }
@@ -574,11 +577,30 @@ fn is_false(value: &bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Writers;
+    use super::super::{
+        AtRelay, Link, SeatAtRelay, Side, TurnReason, TurnRefusal, Verdict, Writers,
+    };
     use super::*;
 
     fn raw(text: &str) -> Box<RawValue> {
         RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    fn diagnosis() -> Diagnosis {
+        let refusal =
+            TurnRefusal { reason: TurnReason::Expired, ago_s: 3, count: 2, expired_s: Some(840) };
+        let theirs = SeatAtRelay { refusals: vec![refusal], ..SeatAtRelay::default() };
+        Diagnosis {
+            id: Some(7),
+            peer: "bob".to_owned(),
+            verdict: Verdict::TurnExpired,
+            side: Some(Side::Theirs),
+            text: "bob: TURN credential expired 14 min ago".to_owned(),
+            advice: "get new ones".into(),
+            yours: Some(Link::default()),
+            theirs: None,
+            relay: Some(AtRelay { yours: None, theirs: Some(theirs) }),
+        }
     }
 
     fn rewritten(text: &str) -> String {
@@ -682,6 +704,7 @@ mod tests {
             },
             ServerFrame::Expired { id: Some(4) },
             ServerFrame::Pong { id: None },
+            ServerFrame::Diagnosis(Box::new(diagnosis())),
         ] {
             let text = frame.encode();
             assert_eq!(rewritten(&text), text);

@@ -347,6 +347,7 @@ impl Session {
             | ServerFrame::Welcome(_)
             | ServerFrame::Resumed { .. }
             | ServerFrame::Pong { .. }
+            | ServerFrame::Diagnosis(_)
             | ServerFrame::Close { .. }
             | ServerFrame::Token { .. }
             | ServerFrame::Goaway { .. }

@@ -163,6 +163,9 @@ impl Ledger {
             Request::Resume(resume) => self.resume(now, edge, resume),
             Request::Renew(_) => unreachable!("the clients here have no tokens"),
             Request::Room(_) => unreachable!("the rooms here have no rules"),
+            Request::Report(_) | Request::Diagnose(_) => {
+                unreachable!("the clients here only signal")
+            }
             Request::Ack(seq) => self.ack(now, edge, *seq),
             Request::Signal(signal) => self.signal(now, edge, signal),
             Request::Unreadable { id, code, .. } => {

@@ -138,6 +138,8 @@ impl Conn {
                 | Request::Resume(_)
                 | Request::Renew(_)
                 | Request::Room(_)
+                | Request::Report(_)
+                | Request::Diagnose(_)
                 | Request::Unreadable { .. }
                 | Request::Leave(_)
                 | Request::Detach(_) => None,
@@ -159,6 +161,7 @@ impl Conn {
         match event {
             Event::Done { ack } if !self.is_cut => self.down.push_back(Down::Answer(ack)),
             Event::Done { .. }
+            | Event::Facts(_)
             | Event::Frame(_)
             | Event::Seated { .. }
             | Event::Refused { .. }

@@ -676,6 +676,7 @@ fn read(event: &Event) -> (Option<u64>, Option<Told>) {
         Event::Done { ack } => return (None, Some(Told::Done(*ack))),
         Event::Close(code) => return (None, Some(Told::Close(*code))),
         Event::Frame(frame) => frame.text(),
+        Event::Facts(_) => unreachable!("the clients here don't ask"),
     };
     let ServerMessage { seq, ack, frame } = ServerMessage::parse(frame.as_str()).unwrap();
     if let ServerFrame::Resumed { ack } = frame {
@@ -711,6 +712,7 @@ fn kind(frame: &ServerFrame<'_>) -> Kind {
         | ServerFrame::Resumed { .. }
         | ServerFrame::Ack { .. }
         | ServerFrame::Pong { .. }
+        | ServerFrame::Diagnosis(_)
         | ServerFrame::Close { .. }
         | ServerFrame::Token { .. }
         | ServerFrame::Goaway { .. }

@@ -219,6 +219,7 @@ pub(crate) fn told(outputs: &[(u64, Event)]) -> Vec<(u64, Value)> {
         Event::Seated { .. } => None,
         Event::Frame(frame) => Some(json(&frame.text())),
         Event::Refused { code, id, .. } => Some(serde_json::json!({"refused": code, "id": id})),
+        Event::Facts(facts) => Some(serde_json::json!({"facts": facts.peer.as_str()})),
         Event::Done { ack } => Some(serde_json::json!({"done": ack})),
         Event::Close(code) => Some(serde_json::json!({"close": code.number()})),
     };

@@ -165,7 +165,10 @@ impl World {
                 self.offline.insert(who, until);
                 self.cut(who, false);
             }
-            77..82 => self.members[who].session.retry_now(),
+            77..82 => {
+                let now = self.now;
+                self.members[who].session.retry_now(now);
+            }
             82..87 => {
                 self.trace.note(self.now, || format!("{who} leaves"));
                 self.members[who].session.leave();
@@ -424,7 +427,7 @@ impl World {
         let now = self.now;
         while let Some(output) = self.members[who].session.poll_output() {
             match output {
-                Output::Connect => {
+                Output::Connect(_) => {
                     self.members[who].conn = None;
                     let after =
                         Duration::from_millis(5) + self.dice.up_to(Duration::from_millis(300));

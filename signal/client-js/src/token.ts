@@ -1,0 +1,90 @@
+// The token that a server wants to see: asked for when it is needed, and renewed before it expires.
+
+import { HeliographError } from "./errors.js";
+
+/** A token, or what gives one: asked anew for each seat, and to renew one before it expires. */
+export type TokenSource = string | (() => string | Promise<string>);
+
+/** What share of a token's time may be over before a newer one is shown. */
+const RENEW_AT = 0.75;
+
+/** How soon to try again if that fails. */
+const AGAIN_MS = 5000;
+
+/** The longest pause that timers can make. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+interface Server {
+  /** Shows the server a newer token; resolves with its answer. */
+  show(token: string): Promise<{ expires_in_s?: number }>;
+  /** There was no newer token to show, or it wasn't taken. */
+  failed(error: HeliographError): void;
+}
+
+/** Has a token at hand. */
+export class TokenKeeper {
+  /** The one that was given last. */
+  last: string | undefined;
+  #source: TokenSource | undefined;
+  #server: Server;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(source: TokenSource | undefined, server: Server) {
+    this.#server = server;
+    this.#source = source;
+    if (typeof source === "string") this.last = source;
+  }
+
+  /** Whether somebody is to be asked for it each time. */
+  get mustAsk(): boolean {
+    return typeof this.#source === "function";
+  }
+
+  /** Asks for a token. */
+  async ask(): Promise<string | undefined> {
+    if (typeof this.#source !== "function") return this.#source;
+    try {
+      this.last = await this.#source();
+    } catch (cause) {
+      throw new HeliographError("unauthorized", `The token couldn't be had: ${String(cause)}`, {
+        cause,
+        retry: true,
+      });
+    }
+    return this.last;
+  }
+
+  /** The server has taken it, for so many seconds if it expires. */
+  shown(forS: number | undefined): void {
+    clearTimeout(this.#timer);
+    if (forS !== undefined && this.mustAsk) this.#renewIn(forS * 1000 * RENEW_AT);
+  }
+
+  /** Takes another source, and shows its token at once if there is a server to see it. */
+  async replace(source: TokenSource, isOnline: boolean): Promise<void> {
+    this.#source = source;
+    const token = await this.ask();
+    this.last = token;
+    if (isOnline && token !== undefined) this.shown((await this.#server.show(token)).expires_in_s);
+  }
+
+  /** Nothing more is to be done. */
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #renewIn(ms: number): void {
+    this.#timer = setTimeout(() => void this.#renew(), Math.min(ms, TIMER_MS_MAX));
+  }
+
+  async #renew(): Promise<void> {
+    try {
+      const token = await this.ask();
+      if (token !== undefined) this.shown((await this.#server.show(token)).expires_in_s);
+    } catch (error) {
+      const known = error as HeliographError;
+      if (known.code !== "offline") this.#server.failed(known);
+      if (known.code !== "ended") this.#renewIn(AGAIN_MS);
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import type { ErrorFrame, RoomStateFrame } from "./frames.js";
+/**
+ * What an error is about: a code of the server (docs/protocol.md, Errors), or one of ours.
+ *
+ * - `aborted`: you asked for it; `ended`: the room is left or lost for good;
+ * - `lost`: the session ended before the server had confirmed the request;
+ * - `offline`: there is no connection to the server at the moment; `timeout`: no answer came;
+ * - `unreachable`: a request by HTTP failed;
+ * - `closed`: the channel or link is closed; `full`: more waits to be sent than may;
+ * - `too_large`: the message is over the limit of the link;
+ * - `too_many`: there are as many channels as one link may have;
+ * - `bad_url`, `bad_option`: what was given is none.
+ */
+export type ErrorCode = ServerErrorCode | "aborted" | "ended" | "lost" | "offline" | "timeout" | "unreachable" | "closed" | "full" | "too_large" | "too_many" | "bad_url" | "bad_option";
+/** The codes of the server's errors; a newer server may have more. */
+export type ServerErrorCode = "bad_frame" | "binary_frame" | "unknown_type" | "missing_field" | "bad_room" | "bad_metadata" | "hello_first" | "already_joined" | "no_such_peer" | "room_full" | "server_full" | "unauthorized" | "forbidden" | "auth_unavailable" | "peer_taken" | "no_such_room" | "room_taken" | "room_sealed" | "wrong_password" | "banned" | "not_host" | "old_term" | "conflict" | "bad_rules" | "busy" | "rate_limited" | "no_such_session" | "out_of_order" | "undelivered" | "bad_ticket" | "no_such_ticket" | (string & {});
+/** What an error knows beside its code and text. */
+export interface ErrorDetails {
+    /** Whether the same may work later. */
+    retry?: boolean | undefined;
+    /** After how many milliseconds, if that is known. */
+    retryAfterMs?: number | undefined;
+    /** With `too_large`: the most bytes of a message; with `full`: the most that may wait. */
+    limit?: number | undefined;
+    /** With `conflict`: the state that is there. */
+    current?: RoomStateFrame | undefined;
+    /** The close code, if the server closed the session. */
+    closeCode?: number | undefined;
+    /** What it comes from. */
+    cause?: unknown;
+}
+/** An error of the SDK. Its `message` says what is wrong and what to do. */
+export declare class HeliographError extends Error {
+    /** What it is about, for programs. */
+    readonly code: ErrorCode;
+    /** Whether the same may work later. */
+    readonly retry: boolean;
+    /** After how many milliseconds, if that is known. */
+    readonly retryAfterMs: number | undefined;
+    /** With `too_large`: the most bytes of a message; with `full`: the most that may wait. */
+    readonly limit: number | undefined;
+    /** With `conflict`: the state that is there. */
+    readonly current: RoomStateFrame | undefined;
+    /** The close code, if the server closed the session. */
+    readonly closeCode: number | undefined;
+    /** Makes one; the SDK does that. */
+    constructor(code: ErrorCode, text: string, details?: ErrorDetails);
+    /** What is wrong and what to do: the same as `message`. */
+    get text(): string;
+}
+/** The error that a frame of the server says. */
+export declare function refusal(frame: ErrorFrame): HeliographError;
+/** What a close code says, in one sentence. */
+export declare function closeText(code: number, text: string): string;

@@ -1,0 +1,52 @@
+import { HeliographError } from "./errors.js";
+/** What a frame's number says: the next one, one that has come before, or others are missing. */
+export type Turn = "next" | "again" | "gap";
+/** The frames that have come. */
+export declare class Came {
+    #private;
+    /** Counts from frame `seq` on, which has come. `bytesMax` may wait to be acknowledged. */
+    constructor(seq?: number, bytesMax?: number);
+    /** What a frame's number says. */
+    take(seq: number, bytes: number): Turn;
+    /** The last number, which the server is told by this. */
+    tell(): number;
+    /** Whether the server doesn't know of all of them. */
+    get news(): boolean;
+    /** Whether so much has come that it is to be told now. */
+    get urgent(): boolean;
+}
+/** A request as it is sent. */
+export interface Numbered {
+    readonly type: string;
+    readonly id: number;
+    readonly [field: string]: unknown;
+}
+/** Who wants to know what becomes of a request. */
+interface Waiter {
+    resolve(): void;
+    reject(error: HeliographError): void;
+}
+/** Our own numbered requests until the server says what became of them. */
+export declare class Kept {
+    #private;
+    /** Those that the server hasn't acknowledged. */
+    get frames(): Numbered[];
+    /** Numbers a request and keeps it; `null` if too many are kept. */
+    push(frame: {
+        type: string;
+    }, waiter?: Waiter | null): Numbered | null;
+    /**
+     * Takes note that the requests up to this number were carried out. `isLast`: a refusal of them
+     * would have come before.
+     */
+    ack(id: number, isLast: boolean): void;
+    /** Takes note that a request was refused; `false` if nobody waits to know. */
+    refuse(id: number, error: HeliographError): boolean;
+    /** Something shows that the first request of this type that isn't settled was carried out. */
+    confirm(type: string): void;
+    /** Settles nothing until the next word of the server: refusals may be missing. */
+    pause(): void;
+    /** Nothing more will be heard of any of them. */
+    fail(error: HeliographError): void;
+}
+export {};

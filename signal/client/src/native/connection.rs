@@ -1,0 +1,368 @@
+//! One `RTCPeerConnection` of crate `webrtc`, set up the way Heliograph's peers agree on.
+
+use super::addresses::LocalAddresses;
+use super::channel::DataChannel;
+use super::config::{CHECK_INTERVAL, CHECKS_MAX, PEER_REFLEXIVE_WAIT, REFLEXIVE_WAIT, RELAY_WAIT};
+use super::runtime::KickRuntime;
+use crate::config::SEND_BUFFER_BYTES;
+use crate::link::{
+    Candidate, ConnectionState, Description, Failed, IceSetup, Kind, Measures, Notice, Notices,
+};
+use crate::{CandidateType, ChannelOptions, Path};
+use async_trait::async_trait;
+use rtc::crypto::SignatureScheme;
+use rtc::ice::mdns::MulticastDnsMode;
+use rtc::peer_connection::certificate::CertificateParams;
+use rtc::peer_connection::transport::RTCDtlsTransportState;
+use signal_core::protocol::{DtlsState, IceServer};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use webrtc::data_channel::RTCDataChannelInit;
+use webrtc::error::{Error, Result};
+use webrtc::peer_connection::{
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCCertificate,
+    RTCConfigurationBuilder, RTCIceCandidate, RTCIceCandidateInit, RTCIceCandidateType,
+    RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnectionIceErrorEvent,
+    RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, RTCStatsReport,
+    RTCStatsReportEntry, SettingEngineBuilder, StatsSelector,
+};
+use webrtc::runtime::{Runtime, TokioRuntime};
+
+type Outcome<T, E = Failed> = std::result::Result<T, E>;
+
+/// Opens the connections of a room, which all show the same certificate.
+#[derive(Clone, Debug)]
+pub(crate) struct Connector {
+    certificate: Option<RTCCertificate>,
+}
+
+impl Connector {
+    pub(crate) fn new() -> Self {
+        let certificate = generate()
+            .inspect_err(|error| tracing::debug!(%error, "each link makes its own certificate"));
+        Self { certificate: certificate.ok() }
+    }
+
+    /// Opens the sockets and starts the driver, which reports to `notices`.
+    pub(crate) async fn open(&self, setup: &IceSetup, notices: Notices) -> Outcome<Connection> {
+        // Browsers hide their addresses behind mDNS names. To ask for them needs multicast, which
+        // not every network has; without it, the peer's checks reveal its address.
+        let is_open = Arc::new(AtomicBool::new(false));
+        let inner = match self.build(setup, &notices, &is_open, MulticastDnsMode::QueryOnly).await {
+            Ok(inner) => inner,
+            Err(error) => {
+                tracing::debug!(%error, "trying without mDNS");
+                self.build(setup, &notices, &is_open, MulticastDnsMode::Disabled).await?
+            }
+        };
+        Ok(Connection { inner, is_open })
+    }
+
+    async fn build(
+        &self,
+        setup: &IceSetup,
+        notices: &Notices,
+        is_open: &Arc<AtomicBool>,
+        mdns: MulticastDnsMode,
+    ) -> Result<Arc<dyn PeerConnection>> {
+        let relay_wait = if setup.relay_only { Duration::ZERO } else { RELAY_WAIT };
+        let settings = SettingEngineBuilder::new()
+            .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS_MAX))
+            .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
+            .with_prflx_acceptance_min_wait(Some(relay_wait.min(PEER_REFLEXIVE_WAIT)))
+            .with_relay_acceptance_min_wait(Some(relay_wait))
+            .with_multicast_dns_mode(mdns)
+            // A restart is for another network: its addresses need sockets of their own.
+            .with_discard_local_candidates_during_ice_restart(true)
+            .build();
+        let certificates = self.certificate.iter().cloned().collect();
+        let inner = PeerConnectionBuilder::new()
+            .with_configuration(configuration(setup).with_certificates(certificates).build())
+            .with_setting_engine(settings)
+            .with_runtime(Arc::new(KickRuntime { is_open: Arc::clone(is_open) }))
+            .with_handler(Arc::new(Handler { notices: notices.clone() }))
+            .with_udp_addrs(vec![LocalAddresses::of(setup)])
+            .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES)
+            .build()
+            .await?;
+        Ok(Arc::new(inner))
+    }
+}
+
+fn generate() -> Outcome<RTCCertificate, Box<dyn std::error::Error>> {
+    let provider = rtc::crypto::default_provider()?;
+    let params = CertificateParams::new(vec!["heliograph".to_owned()])?;
+    let scheme = SignatureScheme::EcdsaP256Sha256;
+    Ok(RTCCertificate::generate(provider.crypto(), scheme, params)?)
+}
+
+/// A peer connection.
+pub(crate) struct Connection {
+    inner: Arc<dyn PeerConnection>,
+    /// Whether channels are open.
+    is_open: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// Makes this end of a channel; the other side makes its own with the same number and options.
+    pub(crate) async fn channel(
+        &self,
+        id: u16,
+        label: &str,
+        options: ChannelOptions,
+    ) -> Outcome<DataChannel> {
+        let ChannelOptions { ordered, max_retransmits, max_packet_life_time_ms } = options;
+        let init = RTCDataChannelInit {
+            negotiated: Some(id),
+            ordered,
+            max_retransmits,
+            max_packet_life_time: max_packet_life_time_ms,
+            ..RTCDataChannelInit::default()
+        };
+        let inner = self.inner.create_data_channel(label, Some(init)).await?;
+        Ok(DataChannel::new(inner, Arc::clone(&self.is_open)))
+    }
+
+    /// Makes an offer and sets it, so that gathering starts; with `restart`, of new credentials.
+    pub(crate) async fn offer(&self, restart: bool) -> Outcome<Description> {
+        if restart {
+            self.inner.restart_ice().await?;
+        }
+        let offer = self.inner.create_offer(None).await?;
+        self.inner.set_local_description(offer.clone()).await?;
+        Ok(Description { kind: Kind::Offer, sdp: offer.sdp })
+    }
+
+    /// Makes an answer and sets it, so that gathering starts.
+    pub(crate) async fn answer(&self) -> Outcome<Description> {
+        let answer = self.inner.create_answer(None).await?;
+        self.inner.set_local_description(answer.clone()).await?;
+        Ok(Description { kind: Kind::Answer, sdp: answer.sdp })
+    }
+
+    /// Takes the own offer back.
+    pub(crate) async fn rollback(&self) -> Outcome<()> {
+        Ok(self.inner.set_local_description(RTCSessionDescription::rollback(None)?).await?)
+    }
+
+    /// Sets the peer's description.
+    pub(crate) async fn accept(&self, description: Description) -> Outcome<()> {
+        let description = match description.kind {
+            Kind::Offer => RTCSessionDescription::offer(description.sdp)?,
+            Kind::Answer => RTCSessionDescription::answer(description.sdp)?,
+            Kind::Rollback => RTCSessionDescription::rollback(None)?,
+        };
+        Ok(self.inner.set_remote_description(description).await?)
+    }
+
+    /// Adds one of the peer's candidates.
+    pub(crate) async fn add(&self, candidate: Candidate) -> Outcome<()> {
+        let init = RTCIceCandidateInit {
+            candidate: candidate.candidate,
+            sdp_mid: candidate.sdp_mid,
+            sdp_mline_index: candidate.sdp_m_line_index,
+            username_fragment: candidate.username_fragment,
+            url: None,
+        };
+        Ok(self.inner.add_ice_candidate(init).await?)
+    }
+
+    /// Takes other servers, for when candidates are gathered again.
+    pub(crate) async fn set_ice(&self, setup: &IceSetup) {
+        if let Err(error) = self.inner.set_configuration(configuration(setup).build()).await {
+            tracing::debug!(%error, "a connection doesn't take new ICE servers");
+        }
+    }
+
+    /// The largest message that the peer takes, once that is known.
+    pub(crate) async fn message_bytes_max(&self) -> Option<usize> {
+        let max = self.inner.sctp().await?.max_message_size().await.ok()?;
+        Some(max as usize)
+    }
+
+    /// The way that the packets take, once there is one.
+    pub(crate) async fn path(&self) -> Option<Path> {
+        let ice = self.inner.sctp().await?.transport().ice_transport();
+        let pair = ice.get_selected_candidate_pair().await.ok()??;
+        let locals = ice.get_local_candidates().await.unwrap_or_default();
+        let remotes = ice.get_remote_candidates().await.unwrap_or_default();
+        Some(Path { local: kind(pair.local(), &locals)?, remote: kind(pair.remote(), &remotes)? })
+    }
+
+    /// What it has counted.
+    pub(crate) async fn measures(&self) -> Measures {
+        let report = self.inner.get_stats(TokioRuntime.now(), StatsSelector::None).await;
+        measures(&report)
+    }
+
+    pub(crate) async fn close(&self) -> Outcome<()> {
+        Ok(self.inner.close().await?)
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Without the certificate: webrtc doesn't take one later, not even the same.
+fn configuration(setup: &IceSetup) -> RTCConfigurationBuilder {
+    let policy = match setup.relay_only {
+        true => RTCIceTransportPolicy::Relay,
+        false => RTCIceTransportPolicy::All,
+    };
+    RTCConfigurationBuilder::default()
+        .with_ice_servers(setup.servers.iter().map(ice_server).collect())
+        .with_ice_transport_policy(policy)
+}
+
+fn ice_server(server: &IceServer) -> RTCIceServer {
+    RTCIceServer {
+        urls: server.urls.clone(),
+        username: server.username.clone().unwrap_or_default(),
+        credential: server.credential.clone().unwrap_or_default(),
+    }
+}
+
+/// Passes the driver's callbacks on. They run on the driver's task, so nothing here may wait.
+struct Handler {
+    notices: Notices,
+}
+
+#[async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        let Ok(init) = event.candidate.to_json() else {
+            return;
+        };
+        // There is one m-section, the data channels': its index names it, whatever its mid is.
+        self.notices.notify(Notice::Candidate(Candidate {
+            candidate: init.candidate,
+            sdp_mid: None,
+            sdp_m_line_index: Some(0),
+            username_fragment: None,
+        }));
+    }
+
+    async fn on_ice_candidate_error(&self, event: RTCPeerConnectionIceErrorEvent) {
+        let RTCPeerConnectionIceErrorEvent { url, error_code: code, error_text: text, .. } = event;
+        self.notices.notify(Notice::CandidateError { url, code, text });
+    }
+
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.notices.notify(Notice::Gathered);
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        self.notices.notify(Notice::State(match state {
+            RTCPeerConnectionState::Connected => ConnectionState::Connected,
+            RTCPeerConnectionState::Disconnected => ConnectionState::Silent,
+            RTCPeerConnectionState::Failed => ConnectionState::Failed,
+            RTCPeerConnectionState::Closed => ConnectionState::Closed,
+            RTCPeerConnectionState::New | RTCPeerConnectionState::Connecting | _ => return,
+        }));
+    }
+}
+
+/// The candidate's type. One that a check revealed before its signal came stays "peer reflexive" in
+/// the pair, though the signal told more since.
+fn kind(candidate: &RTCIceCandidate, known: &[RTCIceCandidate]) -> Option<CandidateType> {
+    let told = known.iter().find(|other| {
+        (&other.address, other.port) == (&candidate.address, candidate.port)
+            && other.typ != RTCIceCandidateType::Prflx
+    });
+    match told.unwrap_or(candidate).typ {
+        RTCIceCandidateType::Host => Some(CandidateType::Host),
+        RTCIceCandidateType::Srflx => Some(CandidateType::ServerReflexive),
+        RTCIceCandidateType::Prflx => Some(CandidateType::PeerReflexive),
+        RTCIceCandidateType::Relay => Some(CandidateType::Relay),
+        RTCIceCandidateType::Unspecified | _ => None,
+    }
+}
+
+fn measures(report: &RTCStatsReport) -> Measures {
+    let mut measures = Measures::default();
+    for entry in report.iter() {
+        if let RTCStatsReportEntry::Transport(transport) = entry {
+            measures.dtls = dtls(transport.dtls_state);
+        }
+        let RTCStatsReportEntry::IceCandidatePair(pair) = entry else { continue };
+        measures.checks.sent += pair.requests_sent;
+        measures.checks.answered += pair.responses_received;
+        measures.checks.heard += pair.requests_received;
+        if pair.nominated {
+            let seconds = pair.current_round_trip_time;
+            measures.round_trip = (seconds > 0.0).then(|| Duration::from_secs_f64(seconds));
+            measures.bytes_sent = pair.bytes_sent;
+            measures.bytes_received = pair.bytes_received;
+        }
+    }
+    measures
+}
+
+fn dtls(state: RTCDtlsTransportState) -> Option<DtlsState> {
+    match state {
+        RTCDtlsTransportState::New => Some(DtlsState::New),
+        RTCDtlsTransportState::Connecting => Some(DtlsState::Connecting),
+        RTCDtlsTransportState::Connected => Some(DtlsState::Connected),
+        RTCDtlsTransportState::Failed => Some(DtlsState::Failed),
+        RTCDtlsTransportState::Closed | RTCDtlsTransportState::Unspecified | _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::notices;
+
+    fn setup(username: &str) -> IceSetup {
+        let turn = IceServer {
+            urls: vec!["turn:127.0.0.1:9?transport=udp".to_owned()],
+            username: Some(username.to_owned()),
+            credential: Some("secret".to_owned()),
+        };
+        IceSetup { servers: vec![turn], relay_only: true, server_is_local: true }
+    }
+
+    #[tokio::test]
+    async fn an_open_connection_takes_new_servers_and_keeps_its_certificate() {
+        let (notices, _inputs) = notices();
+        let connector = Connector::new();
+        let one = connector.open(&setup("old"), notices.clone()).await.unwrap();
+        let other = connector.open(&setup("old"), notices).await.unwrap();
+        one.set_ice(&setup("new")).await;
+        let configuration = one.inner.get_configuration().await;
+        assert_eq!(configuration.ice_servers()[0].username, "new");
+        let mut fingerprints = Vec::new();
+        for connection in [&one, &other] {
+            connection.channel(0, "reliable", ChannelOptions::RELIABLE).await.unwrap();
+            let sdp = connection.offer(false).await.unwrap().sdp;
+            let line = sdp.lines().find(|line| line.starts_with("a=fingerprint:"));
+            fingerprints.push(line.expect("a certificate").to_owned());
+            connection.close().await.unwrap();
+        }
+        assert_eq!(fingerprints[0], fingerprints[1]);
+    }
+
+    #[test]
+    fn a_signalled_type_beats_peer_reflexive() {
+        let candidate = |typ, port| RTCIceCandidate {
+            address: "192.0.2.1".to_owned(),
+            port,
+            typ,
+            ..RTCIceCandidate::default()
+        };
+        let seen = candidate(RTCIceCandidateType::Prflx, 9);
+        let known = [
+            candidate(RTCIceCandidateType::Host, 8),
+            seen.clone(),
+            candidate(RTCIceCandidateType::Relay, 9),
+        ];
+        assert_eq!(kind(&seen, &known), Some(CandidateType::Relay));
+        assert_eq!(kind(&seen, &known[..2]), Some(CandidateType::PeerReflexive));
+    }
+}
