@@ -1,5 +1,5 @@
-//! Two peers with real ICE, DTLS and data channels (str0m) in the virtual world: they meet in a room
-//! of our hub, and get through by our relay where they must.
+//! Two peers with real ICE, DTLS and data channels (str0m) in the virtual world: they meet in a
+//! room of our hub, and get through by our relay where they must.
 //!
 //! str0m rolls its own dice, so a meeting isn't the same to the last packet again.
 
