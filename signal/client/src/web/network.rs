@@ -38,7 +38,7 @@ fn connection(page: &EventTarget) -> Option<EventTarget> {
     Reflect::get(&navigator, &"connection".into()).ok()?.dyn_into().ok()
 }
 
-/// Tells of another kind of network, such as `wifi` after `cellular`. The browser's event also comes
+/// Tells of another kind of network, such as `wifi` after `cellular`. The browser's event comes
 /// for other figures of the same network.
 fn on_other_kind(connection: EventTarget, changed: Rc<Notify>) -> Listener {
     let target = connection.clone();

@@ -60,7 +60,7 @@ impl Signaling {
             while let Some(output) = session.poll_output() {
                 is_busy = true;
                 match output {
-                    Output::Connect => session.handle_opened(now.time),
+                    Output::Connect(_) => session.handle_opened(now.time),
                     Output::Send(text) => edge.handle_text(now.time, &text),
                     Output::Event(event) => events.push((who, event)),
                     Output::Close(code) => panic!("closed with {code}"),

@@ -155,7 +155,11 @@ impl World {
                 let sdp = serde_json::from_str(data.get()).expect("a text");
                 peer.handle_description(self.now, sdp);
             }
+            Event::Done { .. } => {}
             Event::Resumed
+            | Event::TokenTaken { .. }
+            | Event::Diagnosed(_)
+            | Event::Moved { .. }
             | Event::Resync(_)
             | Event::PeerAway(_)
             | Event::PeerBack(_)

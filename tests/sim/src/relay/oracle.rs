@@ -1,8 +1,8 @@
 //! What a relay may do and must do, told by what goes in and comes out at its door.
 //!
 //! It knows who may ask (names and passwords), reads all answers, and keeps what they promise: an
-//! allocation until its lifetime is over, a permission for 300 seconds, a channel for 600. So for
-//! each datagram it knows what has to leave: exactly one datagram, or none.
+//! allocation until its lifetime is over, a permission for 300 seconds, a channel for 600. From
+//! that follows for each datagram what has to leave: exactly one datagram, or none.
 
 use super::stun::{self, Class, Key, Stun, Transaction};
 use heliograph_base::{Now, SeatName, Secret, Time, UnixTime, Username, password};

@@ -105,7 +105,11 @@ impl Member {
             | Event::Signal { .. }
             | Event::Room(_)
             | Event::Ice(_)
-            | Event::Refused(_) => self.lives.last_mut().expect("it has a seat").note(event),
+            | Event::Refused(_)
+            | Event::Done { .. }
+            | Event::TokenTaken { .. }
+            | Event::Diagnosed(_)
+            | Event::Moved { .. } => self.lives.last_mut().expect("it has a seat").note(event),
         }
     }
 }
@@ -162,13 +166,16 @@ impl Life {
                 assert!(last.is_none_or(|(last, _)| *last < term), "terms count up");
                 self.hosts.insert(term, peer);
             }
-            Event::Ice(_) => {}
+            Event::Ice(_) | Event::Done { .. } => {}
             Event::Joined(_)
             | Event::Resumed
             | Event::Resync(_)
             | Event::Lost { .. }
             | Event::Ended(_)
-            | Event::Room(_) => panic!("nobody asked for it: {event:?}"),
+            | Event::Room(_)
+            | Event::TokenTaken { .. }
+            | Event::Diagnosed(_)
+            | Event::Moved { .. } => panic!("nobody asked for it: {event:?}"),
         }
     }
 
