@@ -97,8 +97,7 @@ impl Config {
         random: [u8; 32],
     ) -> Result<Self, String> {
         let signaling = Signaling::of(&settings, halves)?;
-        let admin = AdminConfig::of(&settings)?;
-        let traces = Traces::of(&settings)?;
+        let (admin, traces) = (AdminConfig::of(&settings)?, Traces::of(&settings)?);
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let http_default = halves.signal().then(|| SocketAddr::new(loopback, HTTP_PORT));
         let (http, https) = (settings.http.or(http_default), settings.https);
