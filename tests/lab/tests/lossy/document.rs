@@ -1,7 +1,6 @@
 //! docs/lossy.md and its picture, made of what was measured.
 
-use crate::{Arrival, LOSSES, Latencies, MESSAGES};
-use heliograph_client::Channel;
+use crate::{Arrival, Class, LOSSES, Latencies, MESSAGES};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -46,9 +45,9 @@ fn picture(arrivals: &[Arrival]) -> String {
             );
         }
         // The lossy ones on top: they are what this is about.
-        for (channel, class) in [(Channel::Reliable, "reliable"), (Channel::Lossy, "lossy")] {
+        for (kind, class) in [(Class::Reliable, "reliable"), (Class::Lossy, "lossy")] {
             let mut points = String::new();
-            for it in arrivals.iter().filter(|it| (it.round, it.channel) == (round, channel)) {
+            for it in arrivals.iter().filter(|it| (it.round, it.class) == (round, kind)) {
                 let x = LEFT + (WIDTH - LEFT) * it.number as usize / MESSAGES as usize;
                 let y = bottom as f64 - it.latency.as_secs_f64() * 1000.0 * HEIGHT_PER_MS;
                 let _ = write!(points, "M{x} {y:.1}h0");

@@ -9,7 +9,7 @@
 mod document;
 
 use heliograph_base::{Clock, Time};
-use heliograph_client::{Channel, Data, Event, Options, Peer, Room, join};
+use heliograph_client::{Data, Event, Options, Peer, Room, join};
 use heliograph_lab::{Family, Host, Impairment, World};
 use std::time::Duration;
 use tokio::runtime::Builder;
@@ -41,8 +41,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Arrival {
     round: usize,
     number: u32,
-    channel: Channel,
+    class: Class,
     latency: Duration,
+}
+
+/// Over which channel a message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Lossy,
+    Reliable,
 }
 
 /// How long the messages of one channel took in one round, sorted.
@@ -62,9 +69,9 @@ fn a_lossy_channel_keeps_its_latency_where_a_reliable_one_stalls() {
         scope.spawn(|| within(&near, send(&near, clock, &set_loss)));
         scope.spawn(|| within(&far, receive(&far, clock))).join().unwrap()
     });
-    let of = |round, channel| Latencies::of(&arrivals, round, channel);
+    let of = |round, class| Latencies::of(&arrivals, round, class);
     let rounds: Vec<_> = (0..LOSSES.len())
-        .map(|round| (of(round, Channel::Lossy), of(round, Channel::Reliable)))
+        .map(|round| (of(round, Class::Lossy), of(round, Class::Reliable)))
         .collect();
     for (percent, (lossy, reliable)) in LOSSES.iter().zip(&rounds) {
         println!("{percent} %: lossy {lossy}; reliable {reliable}");
@@ -120,8 +127,9 @@ async fn receive(host: &Host, clock: Clock) -> Vec<Arrival> {
     loop {
         let event = timeout(PATIENCE, room.next()).await.unwrap();
         let Some(Event::Message { channel, data, .. }) = event else { continue };
+        let class = if channel.is_lossy() { Class::Lossy } else { Class::Reliable };
         match data {
-            Data::Binary(bytes) => arrivals.push(decode(&bytes, channel, clock.now().time)),
+            Data::Binary(bytes) => arrivals.push(decode(&bytes, class, clock.now().time)),
             Data::Text(_) => return arrivals,
         }
     }
@@ -143,17 +151,17 @@ fn encode(round: u8, number: u32, now: Time) -> Vec<u8> {
     [&[round][..], &number.to_be_bytes(), &now.as_nanos().to_be_bytes()].concat()
 }
 
-fn decode(bytes: &[u8], channel: Channel, now: Time) -> Arrival {
+fn decode(bytes: &[u8], class: Class, now: Time) -> Arrival {
     let round = bytes[0].into();
     let number = u32::from_be_bytes(bytes[1..5].try_into().unwrap());
     let sent = u64::from_be_bytes(bytes[5..13].try_into().unwrap());
     let latency = Duration::from_nanos(now.as_nanos() - sent);
-    Arrival { round, number, channel, latency }
+    Arrival { round, number, class, latency }
 }
 
 impl Latencies {
-    fn of(arrivals: &[Arrival], round: usize, channel: Channel) -> Self {
-        let of_it = |it: &&Arrival| it.round == round && it.channel == channel;
+    fn of(arrivals: &[Arrival], round: usize, class: Class) -> Self {
+        let of_it = |it: &&Arrival| it.round == round && it.class == class;
         let mut latencies: Vec<_> = arrivals.iter().filter(of_it).map(|it| it.latency).collect();
         latencies.sort_unstable();
         Self(latencies)
