@@ -5,7 +5,7 @@ use heliograph_sim::{relay, run_seeds};
 
 #[test]
 fn nothing_is_relayed_that_may_not_be_and_everything_that_may() {
-    let worlds = run_seeds("relay", 2500, relay::run);
+    let worlds = run_seeds("relay", 1000, relay::run);
     let has_seen = |what: fn(&Seen) -> u64| worlds.iter().filter(|seen| what(seen) > 0).count();
     let seen = [
         has_seen(|seen| seen.relayed),

@@ -5,7 +5,7 @@ use heliograph_sim::{run_seeds, signal};
 
 #[test]
 fn rosters_agree_and_signals_come_once_when_the_weather_clears() {
-    let worlds = run_seeds("signal", 2500, signal::run);
+    let worlds = run_seeds("signal", 500, signal::run);
     let has_seen = |what: fn(&Seen) -> u64| worlds.iter().filter(|seen| what(seen) > 0).count();
     let seen = [
         has_seen(|seen| seen.joins),
