@@ -94,13 +94,18 @@ async fn a_server_that_is_not_there_or_no_websocket_server_is_told_apart() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let http = tokio::spawn(async move {
-        let (mut tcp, _) = listener.accept().await.unwrap();
-        tcp.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-        tcp
+        let mut connections = Vec::new();
+        loop {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+            tcp.write_all(answer).await.unwrap();
+            connections.push(tcp);
+        }
     });
     let error = join(&url, "demo", Options::default()).await.unwrap_err();
     assert!(matches!(error, Error::NotHeliograph { .. }), "{error}");
-    drop(http.await.unwrap());
+    http.abort();
+    let _ = http.await;
     let error = join(&url, "demo", Options::default()).await.unwrap_err();
     let Error::Unreachable { reason, .. } = &error else { panic!("{error}") };
     assert_eq!(reason.kind(), ErrorKind::ConnectionRefused);
