@@ -86,6 +86,32 @@ async fn what_was_sent_before_a_channel_is_closed_arrives() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_is_closed_can_be_opened_anew_at_once() -> Outcome {
+    const ROUNDS: usize = 4;
+    let server = Server::start(Behaviour::default()).await;
+    let ((_ada, to_bob), (mut bob, _)) = pair(&server).await;
+    for round in 0..ROUNDS {
+        let files = to_bob.channel("files", ChannelOptions::RELIABLE);
+        files.send(vec![round as u8; 16_000]).await?;
+        files.opened().await?;
+        files.send("last").await?;
+        files.close();
+    }
+    let (mut opened, mut rounds, mut last) = (0, Vec::new(), 0);
+    while (opened, rounds.len(), last) != (ROUNDS, ROUNDS, ROUNDS) {
+        match next(&mut bob).await {
+            Event::ChannelOpened { .. } => opened += 1,
+            Event::Message { data: Data::Binary(bytes), .. } => rounds.push(bytes[0] as usize),
+            Event::Message { data: Data::Text(_), .. } => last += 1,
+            event => panic!("{event:?}"),
+        }
+    }
+    rounds.sort_unstable();
+    assert_eq!(rounds, [0, 1, 2, 3]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn both_may_open_the_same_channel_at_once_even_before_they_are_connected() -> Outcome {
     let server = Server::start(Behaviour::default()).await;
     let mut ada = join_as(&server, "ada").await;

@@ -145,10 +145,11 @@ impl Attempt {
         self.obey(steps).await
     }
 
-    /// Opens the channels that the program wants to have.
+    /// Opens the channels that the program wants to have. One whose label another one still has
+    /// waits until that is closed.
     pub(super) async fn open_wanted(&mut self) -> Result<(), Closed> {
         for channel in self.setting.peer.wanted() {
-            if !self.channels.has(&channel) {
+            if !self.channels.has(&channel) && !self.channels.holds(channel.label()) {
                 let steps = self.channels.open(&channel);
                 self.obey(steps).await?;
             }

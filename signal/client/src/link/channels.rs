@@ -71,7 +71,15 @@ impl Channels {
         self.entries.values().any(|entry| entry.channel == *channel)
     }
 
-    /// The program wants a channel.
+    /// Whether one of this label is still there for the other side, which would refuse another.
+    pub(super) fn holds(&self, label: &str) -> bool {
+        self.entries.values().any(|entry| {
+            let is_there = matches!(entry.phase, Phase::Asked | Phase::Cancelled | Phase::Open);
+            is_there && entry.channel.label() == label
+        })
+    }
+
+    /// The program wants a channel, and [none of its label](Self::holds) is there.
     pub(super) fn open(&mut self, channel: &Channel) -> Vec<Step> {
         let Some(id) = self.free() else {
             tracing::warn!("a channel isn't opened: a link has at most {CHANNELS_MAX}");

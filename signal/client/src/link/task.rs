@@ -401,9 +401,17 @@ impl Link {
                 } else if self.attempt.as_ref().is_some_and(|attempt| !attempt.is_open()) {
                     return self.handle_lost(Trouble::Closed).await;
                 }
+                // One of the same label may have waited for its end.
+                self.open_wanted().await?;
             }
-            Notice::Drained { id } => attempt.handle_drained(id).await?,
-            Notice::Control(data) => self.handle_control(&data).await?,
+            Notice::Drained { id } => {
+                attempt.handle_drained(id).await?;
+                self.open_wanted().await?;
+            }
+            Notice::Control(data) => {
+                self.handle_control(&data).await?;
+                self.open_wanted().await?;
+            }
         }
         Ok(None)
     }
