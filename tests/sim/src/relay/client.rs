@@ -14,6 +14,10 @@ const SENT_MAX: u32 = 7;
 /// A permission lasts 300 s, a channel 600 s; they are renewed this long before.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// So long a request may still be on its way, sent again. An Allocate that comes after the end of
+/// what it has got begins another allocation, of which its client never hears.
+const DOUBT: Duration = Duration::from_secs(60);
+
 /// With what a client signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
@@ -75,6 +79,10 @@ pub struct TurnClient {
     challenge: Option<Challenge>,
     pending: Vec<Pending>,
     held: Option<Held>,
+    /// Until when an Allocate may come.
+    asks_until: Time,
+    /// Until when the end of an allocation may come.
+    ends_until: Time,
     transmits: VecDeque<Vec<u8>>,
     events: VecDeque<TurnEvent>,
 }
@@ -102,6 +110,7 @@ struct Pending {
 #[derive(Debug)]
 struct Held {
     relayed: SocketAddr,
+    since: Time,
     expires: Time,
     renew_at: Time,
     /// When each permission is to be renewed.
@@ -127,6 +136,8 @@ impl TurnClient {
             challenge: None,
             pending: Vec::new(),
             held: None,
+            asks_until: Time::START,
+            ends_until: Time::START,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -144,8 +155,25 @@ impl TurnClient {
         self.held.as_ref().filter(|_| !is_asking).map(|held| held.relayed)
     }
 
+    /// The relayed address, if it can be no other one by anything that is under way.
+    #[must_use]
+    pub fn relayed_for_sure(&self, now: Time) -> Option<SocketAddr> {
+        let has_one = |held: &Held| self.asks_until <= now && self.ends_until <= held.since;
+        self.relayed().filter(|_| self.held.as_ref().is_some_and(has_one))
+    }
+
+    /// Takes note that its port was another client's until now.
+    pub fn handle_used_port(&mut self, now: Time) {
+        self.ends_until = now + DOUBT;
+    }
+
     /// Asks for something.
     pub fn ask(&mut self, now: Time, ask: Ask) {
+        match ask {
+            Ask::Allocate(_) => self.asks_until = now + DOUBT,
+            Ask::Refresh(Some(0)) => self.ends_until = now + DOUBT,
+            Ask::Binding | Ask::Refresh(_) | Ask::Permit(_) | Ask::Bind(..) => {}
+        }
         let challenged = 0;
         self.begin(now, ask, challenged);
     }
@@ -326,11 +354,14 @@ impl TurnClient {
                 self.challenge = Some(Challenge { realm, nonce, key });
                 self.begin(now, ask, challenged + 1);
             }
-            (Some(437), _) if !matches!(ask, Ask::Allocate(_)) => {
-                self.events.push_back(TurnEvent::Refused(ask, Some(437)));
-                self.lose();
+            (Some(code), _) => {
+                // An Allocate is refused if it has another one than it thinks.
+                let is_lost = code == 437 || matches!(ask, Ask::Allocate(_));
+                self.events.push_back(TurnEvent::Refused(ask, Some(code)));
+                if is_lost {
+                    self.lose();
+                }
             }
-            (Some(code), _) => self.events.push_back(TurnEvent::Refused(ask, Some(code))),
             (None, _) => {
                 let is_signed = key.is_some_and(|key| answer.is_signed_with(&key));
                 assert!(is_signed || ask == Ask::Binding, "a success is signed");
@@ -349,6 +380,7 @@ impl TurnClient {
                 let lifetime = lifetime.expect("a lifetime");
                 *held = Some(Held {
                     relayed,
+                    since: now,
                     expires: now + lifetime,
                     renew_at: now + lifetime.saturating_sub(MARGIN),
                     permitted: BTreeMap::new(),

@@ -204,7 +204,7 @@ impl World {
     /// A client sends to somebody, whether it may or not.
     fn send(&mut self, who: usize) {
         let to = self.target(who);
-        let own = self.clients[who].turn.relayed();
+        let own = self.clients[who].turn.relayed_for_sure(self.now);
         let bytes = self.mail.write(own, to);
         self.trace.note(self.now, || format!("{who} sends to {to} as {own:?}"));
         self.clients[who].turn.send(to, &bytes);
@@ -264,6 +264,7 @@ impl World {
         self.clients[who] = self.client(host);
         if self.dice.chance(300) {
             self.clients[who].port = port;
+            self.clients[who].turn.handle_used_port(self.now);
         }
         self.ask(who, Ask::Allocate(None));
     }
