@@ -442,6 +442,7 @@ var NAMED_MAX = 64;
 var LABEL_LENGTH_MAX = 128;
 var WAITING_MAX = 2 * NAMED_MAX;
 var TEXT_LENGTH_MAX2 = 4096;
+var LAST_MESSAGES_MS = 5e3;
 var TWICE = "twice";
 var Switchboard = class {
   #control;
@@ -482,12 +483,15 @@ var Switchboard = class {
   /** All channels are closed, with the link. */
   end() {
     this.#control.onopen = this.#control.onmessage = null;
-    for (const { channel } of this.#lines.values()) channel.ended();
+    for (const { channel, timer } of this.#lines.values()) {
+      clearTimeout(timer);
+      channel.ended();
+    }
     this.#lines.clear();
   }
   #named(label) {
     return [...this.#lines.values()].find(
-      ({ channel }) => channel.label === label && channel.state !== "closed"
+      ({ channel, state }) => channel.label === label && channel.state !== "closed" && state !== "ending"
     );
   }
   #freeId() {
@@ -502,12 +506,16 @@ var Switchboard = class {
   #attach(channel, id, init) {
     const rtc = this.#board.make(channel.label, id, init);
     channel.attach(rtc, init, () => this.#board.messageMax());
-    rtc.onclose = () => channel.ended();
+    rtc.onclose = () => {
+      channel.ended();
+      if (this.#lines.get(id)?.state === "ending") this.#gone(id);
+    };
   }
   #close(channel) {
     const line = [...this.#lines.values()].find((one) => one.channel === channel);
     channel.ended();
     if (!line || line.state === "closing") return;
+    if (line.state === "ending") return this.#gone(line.id);
     line.state = "closing";
     this.#say({ close: line.id });
   }
@@ -555,8 +563,16 @@ var Switchboard = class {
     this.#lines.delete(id);
     line.channel.ended();
   }
+  /** What is said of a channel may overtake what was sent over it. */
   #closing(id) {
     const line = this.#lines.get(id);
+    if (line?.state !== "open" || line.channel.state === "closed") return this.#gone(id);
+    line.state = "ending";
+    line.timer = setTimeout(() => this.#gone(id), LAST_MESSAGES_MS);
+  }
+  #gone(id) {
+    const line = this.#lines.get(id);
+    clearTimeout(line?.timer);
     this.#lines.delete(id);
     line?.channel.ended();
     this.#say({ closed: id });

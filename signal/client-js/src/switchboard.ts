@@ -27,6 +27,9 @@ const WAITING_MAX = 2 * NAMED_MAX;
 /** Control messages are short: longer ones aren't read. */
 const TEXT_LENGTH_MAX = 4096;
 
+/** For how long what was sent before a channel was closed there may still come. */
+const LAST_MESSAGES_MS = 5000;
+
 /** Said where both sides have opened a channel of the same label: the other one is used. */
 const TWICE = "twice";
 
@@ -45,8 +48,13 @@ export interface Board {
 interface Line {
   id: number;
   channel: Channel;
-  /** `asked`: opened here, not yet there; `closing`: closed here, not yet there. */
-  state: "asked" | "open" | "closing";
+  /**
+   * `asked`: opened here, not yet there; `closing`: closed here, not yet there; `ending`: closed
+   * there, but what was sent before may still come.
+   */
+  state: "asked" | "open" | "closing" | "ending";
+  /** Ends it, if the connection doesn't. */
+  timer?: ReturnType<typeof setTimeout>;
 }
 
 /** Opens and closes named channels. */
@@ -93,13 +101,17 @@ export class Switchboard {
   /** All channels are closed, with the link. */
   end(): void {
     this.#control.onopen = this.#control.onmessage = null;
-    for (const { channel } of this.#lines.values()) channel.ended();
+    for (const { channel, timer } of this.#lines.values()) {
+      clearTimeout(timer);
+      channel.ended();
+    }
     this.#lines.clear();
   }
 
   #named(label: string): Line | undefined {
     return [...this.#lines.values()].find(
-      ({ channel }) => channel.label === label && channel.state !== "closed",
+      ({ channel, state }) =>
+        channel.label === label && channel.state !== "closed" && state !== "ending",
     );
   }
 
@@ -116,14 +128,18 @@ export class Switchboard {
   #attach(channel: Channel, id: number, init: ChannelInit): void {
     const rtc = this.#board.make(channel.label, id, init);
     channel.attach(rtc, init, () => this.#board.messageMax());
-    // The other side closes its end before it says so.
-    rtc.onclose = () => channel.ended();
+    // The connection closes an end behind the last message, before or after the other side says so.
+    rtc.onclose = () => {
+      channel.ended();
+      if (this.#lines.get(id)?.state === "ending") this.#gone(id);
+    };
   }
 
   #close(channel: Channel): void {
     const line = [...this.#lines.values()].find((one) => one.channel === channel);
     channel.ended();
     if (!line || line.state === "closing") return;
+    if (line.state === "ending") return this.#gone(line.id);
     line.state = "closing";
     this.#say({ close: line.id });
   }
@@ -177,8 +193,17 @@ export class Switchboard {
     line.channel.ended();
   }
 
+  /** What is said of a channel may overtake what was sent over it. */
   #closing(id: number): void {
     const line = this.#lines.get(id);
+    if (line?.state !== "open" || line.channel.state === "closed") return this.#gone(id);
+    line.state = "ending";
+    line.timer = setTimeout(() => this.#gone(id), LAST_MESSAGES_MS);
+  }
+
+  #gone(id: number): void {
+    const line = this.#lines.get(id);
+    clearTimeout(line?.timer);
     this.#lines.delete(id);
     line?.channel.ended();
     this.#say({ closed: id });

@@ -85,9 +85,29 @@ test("a closed channel is closed on both ends, and its number used again", () =>
   assert.notEqual(even.board.open("file", {}), channel, "another one");
   assert.ok(even.made.has(6), "the other side may still use the number");
   carry();
-  assert.equal(odd.told[0].state, "closed");
+  odd.made.get(4).onclose();
+  assert.deepEqual(
+    odd.told.map(({ label, state }) => [label, state]),
+    [["file", "closed"], ["file", "open"]],
+  );
+  carry();
   even.board.open("again", {});
   assert.equal(even.made.get(4).label, "again");
+});
+
+test("what was sent before a channel was closed comes, though it is said first that it was", () => {
+  const { even, odd, carry } = pair();
+  const channel = even.board.open("file", {});
+  carry();
+  const came = [];
+  odd.told[0].on("message", (data) => came.push(data));
+  channel.close();
+  carry();
+  odd.made.get(4).onmessage({ data: "the last piece" });
+  odd.made.get(4).onclose();
+  assert.deepEqual(came, ["the last piece"]);
+  assert.equal(odd.told[0].state, "closed");
+  odd.board.end();
 });
 
 test("numbers of the wrong side, and more channels than a link may have, are refused", () => {
