@@ -21,13 +21,13 @@ mod cable;
 pub mod line;
 mod meeting;
 mod namespace;
-pub mod nat;
 mod probe;
 mod program;
 mod rules;
 mod sys;
 mod world;
 
+pub use heliograph_sim::nat;
 pub use line::{Bandwidth, Impairment};
 pub use meeting::{Client, Meeting, meet};
 pub use namespace::Namespace;
