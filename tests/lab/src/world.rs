@@ -197,6 +197,18 @@ impl World {
         self.host(name, &network, kind.family())
     }
 
+    /// Takes a machine out of its network and puts it into another, as when somebody leaves the
+    /// house with a telephone.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn relocate(&self, host: &mut Host, network: &Network) -> Result<()> {
+        host.space.ip(&["link del eth0"])?;
+        let number = network.plug_veth(&host.space, "eth0")?;
+        host.ip = network.settle(&host.space, "eth0", number, Family::V4)?;
+        Ok(())
+    }
+
     /// A network behind new routers of this kind; the internet if there are none.
     ///
     /// # Errors

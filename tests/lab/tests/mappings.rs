@@ -1,4 +1,4 @@
-//! Networks that forget an open connection.
+//! Networks that forget an open connection, or are left under it.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -38,4 +38,20 @@ fn a_connection_outlives_mappings_that_are_forgotten_after_five_seconds() {
     sleep(Duration::from_secs(5));
     assert!(received(&bob) > before + 100, "{}", bob.output());
     assert!(!ada.output().contains("not connected"), "{}", ada.output());
+}
+
+#[test]
+fn who_leaves_the_house_is_connected_again_from_the_next_network() {
+    let mut world = World::new().unwrap();
+    let _server = world.serve(&[]).unwrap();
+    let mut ada_host = world.peer("ada", Kind::PortRestricted).unwrap();
+    let bob_host = world.peer("bob", Kind::PortRestricted).unwrap();
+    let (ada, bob) = (join(&ada_host, "ada"), join(&bob_host, "bob"));
+    bob.line(" connected: direct", PATIENCE).unwrap();
+    let elsewhere = world.internet();
+    world.relocate(&mut ada_host, &elsewhere).unwrap();
+    sleep(Duration::from_secs(45));
+    let before = received(&bob);
+    sleep(Duration::from_secs(5));
+    assert!(received(&bob) > before + 100, "{}{}", ada.output(), bob.output());
 }
