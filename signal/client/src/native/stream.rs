@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::config::STEP_TIMEOUT;
 use crate::place::Place;
+use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -15,7 +16,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 /// Connects, and says whether the server is on this machine.
 pub(super) async fn connect(place: &Place) -> Result<(Box<dyn Io>, bool), Error> {
     let unreachable = |reason| Error::Unreachable { address: place.address(), reason };
-    let tcp = step(place, TcpStream::connect((&*place.host, place.port))).await?;
+    // Where not even TCP gets, no other transport does.
+    let silence = || format!("no answer within {STEP_TIMEOUT:?}");
+    let tcp = timeout(STEP_TIMEOUT, TcpStream::connect((&*place.host, place.port)))
+        .await
+        .map_err(|_| unreachable(io::Error::new(io::ErrorKind::TimedOut, silence())))?;
     let tcp = tcp.map_err(unreachable)?;
     tcp.set_nodelay(true).map_err(unreachable)?;
     let is_local = tcp.peer_addr().map_err(unreachable)?.ip().is_loopback();

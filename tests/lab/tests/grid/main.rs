@@ -126,7 +126,7 @@ fn a_rust_peer_behind_a_firewall_for_the_web_only_is_told_that_it_cannot_reach_t
     let _server = world.serve(&[]).unwrap();
     let ada = world.peer("ada", Kind::Only443).unwrap();
     let ada = ada.join("ada", &["--room", "blocked"]).unwrap();
-    ada.line("no answer from 203.0.113.10:8080", PATIENCE).unwrap();
+    ada.line("can't reach 203.0.113.10:8080: no answer within", PATIENCE).unwrap();
 }
 
 /// Cells with Chromium: those of the grid that are most different, and where only it gets through.
