@@ -2,7 +2,7 @@
 
 use super::addresses::LocalAddresses;
 use super::channel::DataChannel;
-use super::config::{CHECK_INTERVAL, CHECKS_MAX, PEER_REFLEXIVE_WAIT, REFLEXIVE_WAIT, RELAY_WAIT};
+use super::config::{CHECK_INTERVAL, CHECKS_MAX, REFLEXIVE_WAIT, RELAY_WAIT};
 use super::runtime::KickRuntime;
 use crate::config::SEND_BUFFER_BYTES;
 use crate::link::{
@@ -16,7 +16,6 @@ use rtc::peer_connection::certificate::CertificateParams;
 use rtc::peer_connection::transport::RTCDtlsTransportState;
 use signal_core::protocol::{DtlsState, IceServer};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use webrtc::data_channel::RTCDataChannelInit;
 use webrtc::error::{Error, Result};
@@ -48,29 +47,29 @@ impl Connector {
     pub(crate) async fn open(&self, setup: &IceSetup, notices: Notices) -> Outcome<Connection> {
         // Browsers hide their addresses behind mDNS names. To ask for them needs multicast, which
         // not every network has; without it, the peer's checks reveal its address.
-        let is_open = Arc::new(AtomicBool::new(false));
-        let inner = match self.build(setup, &notices, &is_open, MulticastDnsMode::QueryOnly).await {
+        let runtime = KickRuntime::default();
+        let inner = match self.build(setup, &notices, &runtime, MulticastDnsMode::QueryOnly).await {
             Ok(inner) => inner,
             Err(error) => {
                 tracing::debug!(%error, "trying without mDNS");
-                self.build(setup, &notices, &is_open, MulticastDnsMode::Disabled).await?
+                self.build(setup, &notices, &runtime, MulticastDnsMode::Disabled).await?
             }
         };
-        Ok(Connection { inner, is_open })
+        Ok(Connection { inner, runtime })
     }
 
     async fn build(
         &self,
         setup: &IceSetup,
         notices: &Notices,
-        is_open: &Arc<AtomicBool>,
+        runtime: &KickRuntime,
         mdns: MulticastDnsMode,
     ) -> Result<Arc<dyn PeerConnection>> {
         let relay_wait = if setup.relay_only { Duration::ZERO } else { RELAY_WAIT };
         let settings = SettingEngineBuilder::new()
             .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS_MAX))
             .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
-            .with_prflx_acceptance_min_wait(Some(relay_wait.min(PEER_REFLEXIVE_WAIT)))
+            .with_prflx_acceptance_min_wait(Some(relay_wait.min(REFLEXIVE_WAIT)))
             .with_relay_acceptance_min_wait(Some(relay_wait))
             .with_multicast_dns_mode(mdns)
             // A restart is for another network: its addresses need sockets of their own.
@@ -80,7 +79,7 @@ impl Connector {
         let inner = PeerConnectionBuilder::new()
             .with_configuration(configuration(setup).with_certificates(certificates).build())
             .with_setting_engine(settings)
-            .with_runtime(Arc::new(KickRuntime { is_open: Arc::clone(is_open) }))
+            .with_runtime(Arc::new(runtime.clone()))
             .with_handler(Arc::new(Handler { notices: notices.clone() }))
             .with_udp_addrs(vec![LocalAddresses::of(setup)])
             .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES)
@@ -100,8 +99,7 @@ fn generate() -> Outcome<RTCCertificate, Box<dyn std::error::Error>> {
 /// A peer connection.
 pub(crate) struct Connection {
     inner: Arc<dyn PeerConnection>,
-    /// Whether channels are open.
-    is_open: Arc<AtomicBool>,
+    runtime: KickRuntime,
 }
 
 impl Connection {
@@ -121,7 +119,7 @@ impl Connection {
             ..RTCDataChannelInit::default()
         };
         let inner = self.inner.create_data_channel(label, Some(init)).await?;
-        Ok(DataChannel::new(inner, Arc::clone(&self.is_open)))
+        Ok(DataChannel::new(inner, Arc::clone(&self.runtime.is_open)))
     }
 
     /// Makes an offer and sets it, so that gathering starts; with `restart`, of new credentials.
@@ -148,24 +146,31 @@ impl Connection {
 
     /// Sets the peer's description.
     pub(crate) async fn accept(&self, description: Description) -> Outcome<()> {
-        let description = match description.kind {
-            Kind::Offer => RTCSessionDescription::offer(description.sdp)?,
-            Kind::Answer => RTCSessionDescription::answer(description.sdp)?,
+        let Description { kind, sdp } = description;
+        let description = match kind {
+            Kind::Offer => RTCSessionDescription::offer(sdp.clone())?,
+            Kind::Answer => RTCSessionDescription::answer(sdp.clone())?,
             Kind::Rollback => RTCSessionDescription::rollback(None)?,
         };
-        Ok(self.inner.set_remote_description(description).await?)
+        self.inner.set_remote_description(description).await?;
+        for candidate in sdp.lines().filter(|line| line.starts_with("a=candidate:")) {
+            self.runtime.strangers.introduce(candidate);
+        }
+        Ok(())
     }
 
     /// Adds one of the peer's candidates.
     pub(crate) async fn add(&self, candidate: Candidate) -> Outcome<()> {
         let init = RTCIceCandidateInit {
-            candidate: candidate.candidate,
+            candidate: candidate.candidate.clone(),
             sdp_mid: candidate.sdp_mid,
             sdp_mline_index: candidate.sdp_m_line_index,
             username_fragment: candidate.username_fragment,
             url: None,
         };
-        Ok(self.inner.add_ice_candidate(init).await?)
+        self.inner.add_ice_candidate(init).await?;
+        self.runtime.strangers.introduce(&candidate.candidate);
+        Ok(())
     }
 
     /// Takes other servers, for when candidates are gathered again.

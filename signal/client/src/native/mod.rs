@@ -10,6 +10,7 @@ mod http;
 mod network;
 mod runtime;
 mod socket;
+mod strangers;
 mod stream;
 
 pub(crate) use channel::DataChannel;

@@ -9,7 +9,11 @@
 //! It also reads a burst of datagrams before it takes note of what the first of them has done. If
 //! that one completes the SCTP handshake, a message in the next one finds no channel yet and is
 //! lost, though it was acknowledged. So until channels are open, each pass reads one datagram.
+//!
+//! Its sockets also keep back the checks of strangers (see there).
 
+use super::now;
+use super::strangers::Strangers;
 use std::cell::Cell;
 use std::future::{Future, ready};
 use std::io::{self, IoSliceMut};
@@ -36,10 +40,11 @@ task_local! {
 }
 
 /// Tokio, but the sleeps of a driver's task end early now and then. One for each connection.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct KickRuntime {
     /// Whether the connection's channels are open.
     pub(super) is_open: Arc<AtomicBool>,
+    pub(super) strangers: Arc<Strangers>,
 }
 
 impl Runtime for KickRuntime {
@@ -58,8 +63,7 @@ impl Runtime for KickRuntime {
 
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
-        let is_open = Arc::clone(&self.is_open);
-        Ok(Arc::new(SteppedSocket { inner, is_open, rests: AtomicBool::new(false) }))
+        Ok(Arc::new(SteppedSocket { inner, runtime: self.clone(), rests: AtomicBool::new(false) }))
     }
 
     fn wrap_tcp_listener(&self, listener: TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -99,9 +103,32 @@ impl Runtime for KickRuntime {
 #[derive(Debug)]
 struct SteppedSocket {
     inner: Arc<dyn AsyncUdpSocket>,
-    is_open: Arc<AtomicBool>,
+    runtime: KickRuntime,
     /// Whether a datagram was read, and the driver hasn't asked for the next one since.
     rests: AtomicBool,
+}
+
+impl SteppedSocket {
+    /// Reads what ICE is to see. The driver has one buffer: for a datagram, or a burst of one
+    /// sender's.
+    fn poll_let_in(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let received = self.inner.poll_recv(cx, bufs, meta);
+            let (Poll::Ready(Ok(1)), [buf, ..], [meta, ..]) = (&received, &*bufs, &*meta) else {
+                return received;
+            };
+            let datagram = buf.get(..meta.len).unwrap_or_default();
+            if self.runtime.strangers.let_in(meta.addr, datagram, now()) {
+                return received;
+            }
+            tracing::trace!(from = %meta.addr, "a stranger's check is kept back");
+        }
+    }
 }
 
 impl AsyncUdpSocket for SteppedSocket {
@@ -119,14 +146,14 @@ impl AsyncUdpSocket for SteppedSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        if self.is_open.load(Ordering::Relaxed) {
-            return self.inner.poll_recv(cx, bufs, meta);
+        if self.runtime.is_open.load(Ordering::Relaxed) {
+            return self.poll_let_in(cx, bufs, meta);
         }
         if self.rests.swap(false, Ordering::Relaxed) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let received = self.inner.poll_recv(cx, bufs, meta);
+        let received = self.poll_let_in(cx, bufs, meta);
         self.rests.store(received.is_ready(), Ordering::Relaxed);
         received
     }
@@ -145,7 +172,7 @@ mod tests {
     use super::*;
 
     fn runtime(is_open: bool) -> KickRuntime {
-        KickRuntime { is_open: Arc::new(AtomicBool::new(is_open)) }
+        KickRuntime { is_open: Arc::new(AtomicBool::new(is_open)), ..KickRuntime::default() }
     }
 
     #[tokio::test]
