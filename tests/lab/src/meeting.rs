@@ -9,6 +9,9 @@ use std::time::Duration;
 /// For so long two may try to connect, and then to exchange messages.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// For so long a client may take to start and get into the room: browsers on a busy machine do.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Lossy messages that each gets from the other.
 const MESSAGES: &str = "30";
 
@@ -38,9 +41,9 @@ pub struct Meeting {
 /// If they don't connect, or hear nothing of each other; with what they said.
 pub fn meet(room: &str, [first, second]: [(&Host, Client); 2]) -> Result<Meeting> {
     let mut ada = start(room, "ada", first)?;
-    ada.line("in room", PATIENCE)?;
+    ada.line("in room", START_PATIENCE)?;
     let mut bob = start(room, "bob", second)?;
-    let (joined, _) = bob.line("in room", PATIENCE)?;
+    let (joined, _) = bob.line("in room", START_PATIENCE)?;
     let (connected, line) = bob.line(" connected: ", PATIENCE)?;
     let (_, other_line) = ada.line(" connected: ", PATIENCE)?;
     for (name, program) in [("ada", &mut ada), ("bob", &mut bob)] {

@@ -108,7 +108,7 @@ All 480 messages of the reliable channel came each time.
 
 The line is two TAP interfaces in network namespaces, with a program between that delays and loses
 (`tests/lab/src/cable.rs`); debug builds on a machine with two cores. A test
-(`tests/lab/tests/lossy`) does this in `HELIOGRAPH_LAB=1 tests/all.sh`, fails where the lossy
+(`tests/lab/tests/lossy`) does this in `tests/all.sh`, fails where the lossy
 channel is held up too, and with `HELIOGRAPH_WRITE=1` writes this page. To try your own
 program on such a line:
 
