@@ -153,6 +153,7 @@ export class Room extends Emitter<RoomEvents> {
   #iceServers: RTCIceServer[] = [];
   #certificates: RTCCertificate[] = [];
   #metadata: JsonObject;
+  #relayOnly: boolean;
   #state: RoomState = NO_STATE;
   #host: string | null = null;
   #term: number | null = null;
@@ -169,6 +170,7 @@ export class Room extends Emitter<RoomEvents> {
     this.id = id;
     this.#options = options;
     this.#metadata = options.metadata ?? {};
+    this.#relayOnly = options.relayOnly ?? false;
     const { metadata, token, password, create, after, transports, open } = options;
     const endpoint = new Endpoint(url);
     this.#session = new Session({
@@ -235,7 +237,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Whether only paths by the relay are used. */
   get relayOnly(): boolean {
-    return this.#options.relayOnly ?? false;
+    return this.#relayOnly;
   }
 
   /**
@@ -260,9 +262,19 @@ export class Room extends Emitter<RoomEvents> {
   setMetadata(metadata: JsonObject): Promise<void> {
     this.#metadata = metadata;
     this.#session.metadata = metadata;
-    // Without a seat it is told with the next one.
-    if (!this.#session.seat) return Promise.resolve();
+    // Without a seat it is told with the next one, if there will be one.
+    if (!this.#session.seat && !this.#session.isEnded) return Promise.resolve();
     return this.#session.request({ type: "metadata", metadata });
+  }
+
+  /**
+   * Uses only paths by the relay from now on, or any again. Open links are made anew for it, as soon as
+   * there is a connection to the server: `reliable` and `lossy` go on over the new ones, named channels
+   * are closed, and what is on the way is lost.
+   */
+  setRelayOnly(relayOnly: boolean): void {
+    this.#relayOnly = relayOnly;
+    if (this.#session.isOnline) this.#renewLinks();
   }
 
   /** Changes the room's rules, as its host. */
@@ -360,6 +372,8 @@ export class Room extends Emitter<RoomEvents> {
 
   #connectionChanged(connection: Connection): void {
     this.emit("connection", connection);
+    // Behind the welcome, if this is one: who sits where is known then.
+    if (connection.name === "online") queueMicrotask(() => this.#renewLinks());
     if (connection.name !== "ended" || connection.error === null) return;
     this.#unlisten();
     this.#roster.close();
@@ -374,6 +388,10 @@ export class Room extends Emitter<RoomEvents> {
     this.#roster.welcome(frame.peer, frame.members);
     this.#hearAbout(frame);
     if (before !== null && before !== frame.peer) this.emit("rejoined", { peer: null, before });
+  }
+
+  #renewLinks(): void {
+    for (const peer of this.peers.values()) peer.renew();
   }
 
   #resync(frame: WelcomeFrame): void {
@@ -450,7 +468,6 @@ export class Room extends Emitter<RoomEvents> {
 
   #rosterHost() {
     return {
-      relayOnly: this.relayOnly,
       linksMax: this.#options.linksMax ?? LINKS_MAX,
       rtc: () => this.#rtc(),
       signal: (to: string, data: object) => this.#session.post({ type: "signal", to, data }),
