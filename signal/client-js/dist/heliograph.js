@@ -2176,7 +2176,7 @@ var Session = class extends Emitter {
   /** Gives the seat back, even if the page ends now. Nothing happens afterwards. */
   close() {
     this.#leave();
-    this.#end(LEFT, "", null);
+    this.#end(LEFT, closeText(LEFT, ""), null);
   }
   #leave() {
     const news = this.#came.news ? { ack: this.#came.tell() } : {};

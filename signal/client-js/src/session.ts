@@ -233,7 +233,7 @@ export class Session extends Emitter<SessionEvents> {
   /** Gives the seat back, even if the page ends now. Nothing happens afterwards. */
   close(): void {
     this.#leave();
-    this.#end(LEFT, "", null);
+    this.#end(LEFT, closeText(LEFT, ""), null);
   }
 
   #leave(): void {
