@@ -75,7 +75,7 @@ function meet(peer) {
   crowd.set(peer, person);
   peer.on("state", () => follow(person));
   peer.on("unseated", () => setTimeout(() => noteLostSeat(person), RETURN_MS));
-  for (const news of ["away", "metadata", "rejoined"]) peer.on(news, showPeople);
+  for (const news of ["away", "unseated", "rejoined", "metadata"]) peer.on(news, showPeople);
   peer.reliable.on("message", (data) => hear(person, data));
   peer.lossy.on("message", (data) => look(person, data));
   showPeople();
