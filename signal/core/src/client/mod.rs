@@ -4,6 +4,8 @@
 //! - [`Session`]: the state machine; [`Output`] and [`Event`]: what it wants and tells;
 //! - [`Transport`]: what carries it; [`HttpLine`]: how it goes without a WebSocket;
 //! - [`Request`]: what it can ask of the room; [`RoomInfo`]: what it learns of it;
+//! - [`RoomSearch`], [`MakeRoom`], [`Ticket`]: what can be asked for without a seat, by a
+//!   [`Question`];
 //! - [`Config`]: its limits.
 
 mod config;
@@ -11,10 +13,12 @@ mod event;
 mod http;
 mod incoming;
 mod ladder;
+mod lobby;
 mod numbers;
 mod request;
 mod room;
 mod sse;
+mod ticket;
 
 pub use config::Config;
 pub use event::{Event, Loss, Member, NotTaken, Output, Refusal, RoomEvent, Seat};
@@ -24,18 +28,20 @@ use crate::protocol::{
 };
 use crate::{PeerId, RoomId, Token};
 use heliograph_base::Time;
-pub use http::{HttpLine, HttpOutput, HttpRequest};
+pub use http::{HttpLine, HttpOutput, HttpRequest, Method};
 use ladder::Ladder;
 pub use ladder::Transport;
+pub use lobby::{BadAnswer, History, MakeRoom, PublicRoom, Question, RoomSearch};
 pub use numbers::Backoff;
 use numbers::{Came, Kept, Turn};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 pub use request::{Recipients, Request};
-pub use room::{RoomInfo, VersionedState};
+pub use room::{RoomInfo, RoomState, VersionedState};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::VecDeque;
 use std::time::Duration;
+pub use ticket::{Condition, Match, PostedTicket, Property, Relax, Ticket, TicketStatus, Wish};
 
 /// The close code with which a client gives up a connection, but not its session.
 pub const GIVEN_UP: u16 = 4900;
@@ -354,6 +360,17 @@ impl Session {
         let frame = ClientFrame::Diagnose { peer: peer.as_str().into() };
         self.outputs.push_back(Output::Send(encode(frame, Some(id), None)));
         Ok(id)
+    }
+
+    /// Asks by a request of its own what was said in the room behind the event `after`, where that
+    /// is kept: `limit` of them at most, 256 without it.
+    ///
+    /// # Errors
+    /// [`NotTaken::NoSession`] if there is no seat.
+    pub fn history(&self, after: u64, limit: Option<usize>) -> Result<Question<History>, NotTaken> {
+        let held = self.held.as_ref().filter(|_| self.state != State::Ended);
+        let Held { name, key, .. } = held.ok_or(NotTaken::NoSession)?;
+        Ok(History::question(&self.room, (name, key), after, limit))
     }
 
     fn number(
