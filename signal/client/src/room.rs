@@ -4,16 +4,16 @@ mod asked;
 mod command;
 mod task;
 
-pub use asked::RoomState;
 pub(crate) use command::Command;
 pub use command::{To, TokenSource};
 
-use crate::config::COMMANDS_MAX;
+use crate::config::{ANSWER_TIMEOUT, COMMANDS_MAX};
 use crate::inbox::Inbox;
+use crate::lobby;
 use crate::place::Place;
 use crate::platform::{Task, spawn};
 use crate::signaling::{Hello, Signaling};
-use crate::{Error, Event, Rules, RulesPatch, Transport};
+use crate::{Error, Event, History, RoomState, Rules, RulesPatch, Transport};
 use asked::Known;
 use command::Ask;
 use serde::Serialize;
@@ -220,6 +220,21 @@ impl Room {
     /// As [`set_rules`](Self::set_rules).
     pub async fn kick(&self, peer: &PeerId, ban: bool) -> Result<(), Error> {
         self.ask(Ask::Kick { peer: peer.clone(), ban }).await
+    }
+
+    /// Reads what was said to all behind the event `after` (0: from the first on), in a room that
+    /// keeps it: a page of `limit` at most, 256 without it. The next page is behind the last event
+    /// of this one.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::SeatLost`], [`Error::Unreachable`], [`Error::Lost`] and
+    /// [`Error::Timeout`].
+    pub async fn history(&self, after: u64, limit: Option<usize>) -> Result<History, Error> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::History { after, limit, answer };
+        self.commands.send(command).await.map_err(|_| Error::SeatLost)?;
+        let (place, question) = answered.await.unwrap_or(Err(Error::SeatLost))?;
+        lobby::ask(&place, question, ANSWER_TIMEOUT).await
     }
 
     /// Shows another token from now on, before the one that was shown expires. A refusal comes as

@@ -1,22 +1,12 @@
 //! What is known of the room beside its members, and what the server was asked for.
 
 use crate::{Diagnosis, Error};
-use serde_json::Value;
 use signal_core::PeerId;
-use signal_core::client::{Refusal, RoomEvent, RoomInfo, VersionedState};
+use signal_core::client::{Refusal, RoomEvent, RoomInfo, RoomState, VersionedState};
 use signal_core::protocol::Rules;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
-
-/// A room's state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RoomState {
-    /// How often it was set.
-    pub version: u64,
-    /// What it is.
-    pub value: Value,
-}
 
 /// What is known of the room, for the program at any time.
 #[derive(Debug, Default)]
@@ -55,7 +45,7 @@ impl Known {
             host: about.host.clone(),
             term: about.term,
             rules: Some(about.rules),
-            state: about.state.as_ref().map(RoomState::read),
+            state: about.state.as_ref().map(RoomState::from),
         });
         *self.lock() = inner.unwrap_or_default();
     }
@@ -70,7 +60,7 @@ impl Known {
             }
             RoomEvent::State { version, value, .. } => {
                 let (version, value) = (*version, value.clone());
-                inner.state = Some(RoomState::read(&VersionedState { version, value }));
+                inner.state = Some((&VersionedState { version, value }).into());
             }
             RoomEvent::Rules(rules) => inner.rules = Some(*rules),
             RoomEvent::Metadata { .. } | RoomEvent::Broadcast { .. } => {}
@@ -79,13 +69,6 @@ impl Known {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl RoomState {
-    fn read(state: &VersionedState) -> Self {
-        let value = serde_json::from_str(state.value.get()).unwrap_or_default();
-        Self { version: state.version, value }
     }
 }
 

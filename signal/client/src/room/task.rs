@@ -441,6 +441,10 @@ impl RoomTask {
         let Some(signaling) = signaling else { return };
         match command {
             Command::Ask(ask, answer) => self.ask(signaling, &ask, answer),
+            Command::History { after, limit, answer } => {
+                // Who asked may have gone on.
+                let _ = answer.send(signaling.history(after, limit).map_err(Error::from));
+            }
             Command::SetToken(token) => signaling.set_token(token),
             Command::Retry => signaling.retry_now(),
         }
