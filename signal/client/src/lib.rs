@@ -58,7 +58,7 @@ use web as platform;
 pub use channel::{Channel, ChannelOptions, ChannelState, Messages};
 pub use error::{Error, SendError, Trouble};
 pub use event::{Data, Event};
-pub use link::{CandidateType, Path};
+pub use link::{CandidateType, Path, Protocol};
 pub use lobby::{MatchOptions, find_match, find_room, list_rooms, make_room};
 pub use peer::Peer;
 pub use room::{Options, Room, To, TokenSource, join};

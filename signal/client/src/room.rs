@@ -13,7 +13,7 @@ use crate::lobby;
 use crate::place::Place;
 use crate::platform::{Task, spawn};
 use crate::signaling::{Hello, Signaling};
-use crate::{Error, Event, History, RoomState, Rules, RulesPatch, Transport};
+use crate::{Error, Event, History, Peer, RoomState, Rules, RulesPatch, Transport};
 use asked::Known;
 use command::Ask;
 use serde::Serialize;
@@ -60,6 +60,7 @@ pub struct Options {
 pub struct Room {
     id: RoomId,
     peer_id: PeerId,
+    peers: Vec<Peer>,
     inbox: Arc<Inbox>,
     known: Arc<Known>,
     commands: mpsc::Sender<Command>,
@@ -96,11 +97,12 @@ pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error
     let peer_id = seat.peer.clone();
     let inbox = Arc::new(Inbox::default());
     let known = Arc::new(Known::default());
-    known.learn(seat.about.as_deref());
+    known.sit_down(&seat);
     let (commands, asked) = mpsc::channel(COMMANDS_MAX);
     let task = RoomTask::new(relay_only, tokens, Arc::clone(&inbox), Arc::clone(&known));
     let task = spawn(task.run(signaling, seat, asked));
-    Ok(Room { id, peer_id, inbox, known, commands, task: Some(task) })
+    let (peers, task) = (Vec::new(), Some(task));
+    Ok(Room { id, peer_id, peers, inbox, known, commands, task })
 }
 
 impl Room {
@@ -114,6 +116,19 @@ impl Room {
     #[must_use]
     pub fn peer_id(&self) -> &PeerId {
         &self.peer_id
+    }
+
+    /// What this client's token says that it is.
+    #[must_use]
+    pub fn role(&self) -> Option<String> {
+        self.known.role()
+    }
+
+    /// Everybody else, in the order of their coming: those whose [`Event::PeerJoined`] was taken, up
+    /// to their [`Event::PeerLeft`].
+    #[must_use]
+    pub fn peers(&self) -> &[Peer] {
+        &self.peers
     }
 
     /// Waits for the next event. Cancel safe.
@@ -267,6 +282,10 @@ impl Room {
     fn note(&mut self, event: &Event) {
         if let Event::SignalingRejoined { peer_id } = event {
             self.peer_id = peer_id.clone();
+        } else if let Event::PeerJoined(peer) = event {
+            self.peers.push(peer.clone());
+        } else if let Event::PeerLeft { peer, .. } = event {
+            self.peers.retain(|other| other != peer);
         }
     }
 }

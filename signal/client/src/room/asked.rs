@@ -2,7 +2,7 @@
 
 use crate::{Diagnosis, Error};
 use signal_core::PeerId;
-use signal_core::client::{Refusal, RoomEvent, RoomInfo, RoomState, VersionedState};
+use signal_core::client::{Refusal, RoomEvent, RoomState, Seat, VersionedState};
 use signal_core::protocol::Rules;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,7 @@ pub(crate) struct Known {
 
 #[derive(Debug, Default)]
 struct Inner {
+    role: Option<String>,
     host: Option<PeerId>,
     term: Option<u64>,
     rules: Option<Rules>,
@@ -23,6 +24,10 @@ struct Inner {
 }
 
 impl Known {
+    pub(crate) fn role(&self) -> Option<String> {
+        self.lock().role.clone()
+    }
+
     pub(crate) fn host(&self) -> Option<PeerId> {
         self.lock().host.clone()
     }
@@ -39,15 +44,16 @@ impl Known {
         self.lock().state.clone()
     }
 
-    /// This is the room now.
-    pub(crate) fn learn(&self, about: Option<&RoomInfo>) {
-        let inner = about.map(|about| Inner {
-            host: about.host.clone(),
-            term: about.term,
-            rules: Some(about.rules),
-            state: about.state.as_ref().map(RoomState::from),
-        });
-        *self.lock() = inner.unwrap_or_default();
+    /// This is the seat now, and the room.
+    pub(crate) fn sit_down(&self, seat: &Seat) {
+        let about = seat.about.as_deref();
+        *self.lock() = Inner {
+            role: seat.role.clone(),
+            host: about.and_then(|about| about.host.clone()),
+            term: about.and_then(|about| about.term),
+            rules: about.map(|about| about.rules),
+            state: about.and_then(|about| about.state.as_ref()).map(RoomState::from),
+        };
     }
 
     /// This happened in it.
