@@ -78,16 +78,7 @@ pub struct Session {
     /// Whether the server knows reports: one that doesn't isn't to be bothered by more of them.
     takes_reports: bool,
     held: Option<Held>,
-    owed: Option<Owed>,
     outputs: VecDeque<Output>,
-}
-
-/// What a `resumed` says was carried out; but refusals may be among what comes behind it.
-#[derive(Clone, Copy, Debug)]
-struct Owed {
-    up_to: u64,
-    /// When they would have come.
-    due: Time,
 }
 
 /// What is shown with each `hello` to a room with rules.
@@ -158,7 +149,6 @@ impl Session {
             asked: 0,
             takes_reports: true,
             held: None,
-            owed: None,
             outputs: VecDeque::from([Output::Connect(Transport::WebSocket)]),
         }
     }
@@ -266,9 +256,7 @@ impl Session {
             State::Waiting { .. } => self.connect(now),
             State::Asking { .. } => self.give_up(now, Loss::Silent),
             State::Online { since, heard, asked } => {
-                if let Some(Owed { up_to, .. }) = self.owed.take_if(|owed| owed.due <= now) {
-                    self.tell(Event::Done { up_to });
-                } else if let Some(ack) = self.due_ack(now) {
+                if let Some(ack) = self.due_ack(now) {
                     self.outputs.push_back(Output::Send(encode(ClientFrame::Ack, None, Some(ack))));
                 } else if asked.is_some() {
                     self.give_up(now, Loss::Silent);
@@ -293,10 +281,7 @@ impl Session {
                     // Counted from the question: if it is us who slept, the server still has time.
                     Some(asked) => asked + seconds(timeout_s.saturating_sub(interval_s)),
                 };
-                [held.came.due(), self.owed.map(|owed| owed.due), Some(life)]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                held.came.due().into_iter().chain([life]).min()
             }
             (State::Online { .. } | State::Connecting | State::Ended, _) => None,
         }
@@ -487,11 +472,9 @@ impl Session {
     }
 
     /// Sends what the server doesn't have.
-    fn send_again(&mut self, now: Time, ack: u64) {
+    fn send_again(&mut self, ack: u64) {
         let Some(held) = &mut self.held else { return };
-        if held.kept.ack(ack) {
-            self.owed = Some(Owed { up_to: ack, due: now + self.config.refusal_delay });
-        }
+        held.kept.spare(ack);
         let again = held.kept.unacked().map(|text| Output::Send(text.to_owned()));
         self.outputs.extend(again);
     }
