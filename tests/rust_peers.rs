@@ -5,7 +5,8 @@
 mod support;
 
 use heliograph_client::{
-    CandidateType, ChannelOptions, Event, LeaveReason, Options, Path, Peer, Room, Verdict, join,
+    CandidateType, ChannelOptions, Event, LeaveReason, Options, Path, Peer, Protocol, Room,
+    Verdict, join,
 };
 use serde_json::json;
 use std::net::SocketAddr;
@@ -27,7 +28,7 @@ async fn relay_only_peers_exchange_a_thousand_lossy_messages() {
     let server = start();
     let ((mut ada, to_bob, path), (mut bob, to_ada, _)) = pair(&server, true).await;
     let relay = CandidateType::Relay;
-    assert_eq!(path, Path { local: relay, remote: relay });
+    assert_eq!(path, Path { local: relay, remote: relay, protocol: Protocol::Udp });
     exchange(&to_bob, &mut bob).await;
     assert!(to_ada.stats().await.is_some_and(|stats| stats.path.is_relayed()));
     // Without the remedy in the client's runtime, each of them waits for a timer of 200 ms.

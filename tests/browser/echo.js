@@ -12,10 +12,10 @@ const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "applic
 const PATIENCE_MS = 30_000;
 
 /**
- * Opens the page in a browser window of its own; it joins the room under this name. With
- * `webSockets: false` the network lets none through.
+ * Opens the page in a browser window of its own; it joins the room under this name, or one that it
+ * finds in the queue `match`. With `webSockets: false` the network lets none through.
  */
-export async function visitEcho(stage, room, name, { webSockets = true } = {}) {
+export async function visitEcho(stage, room, name, { webSockets = true, match } = {}) {
   stage.files ??= stage.add(await serve(BUILT));
   const context = await stage.browser.newContext();
   const page = await context.newPage();
@@ -23,6 +23,7 @@ export async function visitEcho(stage, room, name, { webSockets = true } = {}) {
   await page.addInitScript(keepConnections);
   if (!webSockets) await page.addInitScript(blockWebSockets);
   const query = new URLSearchParams({ server: stage.server.page, room, name });
+  if (match) query.set("match", match);
   await page.goto(`${stage.files.page}index.html?${query}`);
   return echo;
 }

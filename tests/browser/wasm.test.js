@@ -62,6 +62,13 @@ scenario("a Rust program in a page does without WebSockets", async (stage) => {
   await bob.reads(/^Ada is gone: left$/);
 });
 
+scenario("Rust programs in pages find each other by tickets", async (stage) => {
+  const ada = await visitEcho(stage, "", "Ada", { match: "echo-1" });
+  const bob = await visitEcho(stage, "", "Bob", { match: "echo-1", webSockets: false });
+  await ada.reads(/^Bob echoes: /);
+  await bob.reads(/^Ada echoes: /);
+});
+
 scenario("a Rust program in a page that finds no server says so", async (stage) => {
   await stage.server.end("SIGKILL");
   const ada = await visitEcho(stage, "wasm-nobody", "Ada");

@@ -7,11 +7,15 @@
 //! ```
 //!
 //! Then open `http://127.0.0.1:8000/?room=demo`, beside the server's own page,
-//! `cargo run --example data_channel`, or another one of the same.
+//! `cargo run --example data_channel`, or another one of the same. With `match=QUEUE` in place of
+//! the room two pages find each other.
 
 #![cfg(target_arch = "wasm32")]
 
-use heliograph_client::{Channel, ChannelOptions, Data, Event, Options, Peer, Room, join};
+use heliograph_client::{
+    Channel, ChannelOptions, Data, Event, MatchOptions, Options, Peer, Room, Ticket, find_match,
+    join,
+};
 use js_sys::Function;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -35,6 +39,14 @@ struct Echo {
     peers: Rc<RefCell<Vec<Peer>>>,
     /// Shows a line.
     show: Function,
+}
+
+/// Finds somebody else who looks for company in this queue: the room to meet in, or none if nobody
+/// comes in time.
+#[wasm_bindgen]
+pub async fn find_company(server: String, queue: String) -> Result<Option<String>, JsError> {
+    let found = find_match(&server, &Ticket::new(queue, 2..=2), MatchOptions::default()).await?;
+    Ok(found.map(|found| found.room.to_string()))
 }
 
 /// Takes a seat in a room. From then on `show` is called with a line for whatever happens.

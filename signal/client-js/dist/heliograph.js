@@ -970,6 +970,7 @@ async function reportOn(link) {
   const path = readPath(stats);
   const dtls = readDtls(stats);
   const found = countFound(stats);
+  const mapping = mappingOf(candidates.varies, path);
   return {
     state: link.state,
     for_s: Math.round((performance.now() - link.begunAt) / 100) / 10,
@@ -979,7 +980,7 @@ async function reportOn(link) {
     local: candidates.local,
     remote: found > 0 ? { ...candidates.remote, prflx: found } : candidates.remote,
     gathered: pc.iceGatheringState === "complete",
-    ...candidates.varies && { mapping: "varies" },
+    ...mapping && { mapping },
     checks: readChecks(stats),
     ...dtls !== void 0 && { dtls },
     errors: candidates.errors,
@@ -987,6 +988,10 @@ async function reportOn(link) {
     restarts: link.restarts,
     ...link.connectedInMs !== null && { connected_in_ms: Math.round(link.connectedInMs) }
   };
+}
+function mappingOf(varies, path) {
+  if (varies) return "varies";
+  return path?.local === "srflx" ? "same" : void 0;
 }
 function pathOf({ rttMs, ...path }) {
   return rttMs === null ? path : { ...path, rtt_ms: rttMs };
@@ -1632,7 +1637,6 @@ var Ladder = class {
 // src/numbers.ts
 var ACK_EVERY = 32;
 var KEPT_MAX = 1024;
-var SETTLE_MS = 1e3;
 var Came = class {
   #last;
   #told = 0;
@@ -1669,9 +1673,8 @@ var Came = class {
 var Kept = class {
   #acked = 0;
   #entries = [];
-  /** Carried out, but a refusal may still be on the way. */
-  #unsettled = [];
-  #timer;
+  /** Need not be sent again, but what came of them isn't known. */
+  #spared = [];
   /** Those that the server hasn't acknowledged. */
   get frames() {
     return this.#entries.map(({ frame }) => frame);
@@ -1683,17 +1686,17 @@ var Kept = class {
     this.#entries.push({ frame: numbered, waiter });
     return numbered;
   }
-  /**
-   * Takes note that the requests up to this number were carried out. `isLast`: a refusal of them
-   * would have come before.
-   */
-  ack(id, isLast) {
+  /** Takes note that the requests up to this number need not be sent again. */
+  spare(id) {
     const count2 = Math.min(Math.max(0, id - this.#acked), this.#entries.length);
-    const done = this.#entries.splice(0, count2);
-    this.#unsettled.push(...done.filter(({ waiter }) => waiter));
+    this.#spared.push(...this.#entries.splice(0, count2).filter(({ waiter }) => waiter));
     this.#acked += count2;
-    if (isLast) this.#settle(id);
-    else if (this.#unsettled.length > 0) this.#settleLater();
+  }
+  /** Takes note that the requests up to this number were carried out: refusals came before. */
+  ack(id) {
+    this.spare(id);
+    const isDone = ({ frame }) => frame.id <= id;
+    for (const entry of this.#spared.filter(isDone)) this.#take(entry)?.resolve();
   }
   /** Takes note that a request was refused; `false` if nobody waits to know. */
   refuse(id, error) {
@@ -1701,38 +1704,20 @@ var Kept = class {
     this.#take(entry)?.reject(error);
     return entry !== void 0;
   }
-  /** Something shows that the first request of this type that isn't settled was carried out. */
-  confirm(type) {
-    this.#take(this.#waiting().find(({ frame }) => frame.type === type))?.resolve();
-  }
-  /** Settles nothing until the next word of the server: refusals may be missing. */
-  pause() {
-    clearTimeout(this.#timer);
-  }
   /** Nothing more will be heard of any of them. */
   fail(error) {
-    this.pause();
     for (const entry of this.#waiting()) this.#take(entry)?.reject(error);
     this.#entries = [];
   }
   #waiting() {
-    return [...this.#unsettled, ...this.#entries].filter(({ waiter }) => waiter);
+    return [...this.#spared, ...this.#entries].filter(({ waiter }) => waiter);
   }
   #take(entry) {
     if (!entry) return null;
     const { waiter } = entry;
     entry.waiter = null;
-    this.#unsettled = this.#unsettled.filter((other) => other !== entry);
+    this.#spared = this.#spared.filter((other) => other !== entry);
     return waiter;
-  }
-  #settle(id) {
-    for (const entry of this.#unsettled.filter(({ frame }) => frame.id <= id))
-      this.#take(entry)?.resolve();
-  }
-  #settleLater() {
-    clearTimeout(this.#timer);
-    const id = this.#acked;
-    this.#timer = setTimeout(() => this.#settle(id), SETTLE_MS);
   }
 };
 
@@ -1848,14 +1833,14 @@ var HttpTransport = class {
     const url = this.carried.endpoint.at(path, { session, ...rest, ...query });
     return fetch(url, { headers: { authorization: `Bearer ${key}` }, cache: "no-store", signal });
   }
-  /** Passes the frames of an answer on; whether it was a list of frames. */
-  async take(answer, signal, inOrder) {
+  /** Passes the frames of an answer on, or some of them; whether it was a list of frames. */
+  async take(answer, signal, isWanted = () => true) {
     const said = await answer.json();
     const frames = Array.isArray(said) ? said : isError(said) ? [said] : null;
     if (frames === null) throw new Error(`the answer was ${answer.status}`);
-    for (const frame of frames) {
+    for (const frame of frames.filter(isWanted)) {
       if (signal.aborted) break;
-      this.carried.received(JSON.stringify(frame), inOrder);
+      this.carried.received(JSON.stringify(frame));
     }
     return Array.isArray(said);
   }
@@ -1872,7 +1857,7 @@ var HttpTransport = class {
     const { signal } = this.#ending;
     try {
       const answer = await this.#post(JSON.stringify(hello), null);
-      await this.take(answer, signal, true);
+      await this.take(answer, signal);
       if (this.isOpen && this.carried.cursor()) this.#listen();
     } catch (error) {
       this.#broke(String(error));
@@ -1904,7 +1889,7 @@ var HttpTransport = class {
     this.#queue.splice(0, texts.length);
     const { signal } = this.#ending;
     if (!answer.ok) throw new Error(`the answer was ${answer.status}`);
-    await this.take(answer, signal, false);
+    await this.take(answer, signal, (frame) => frame.type !== "ack");
   }
   async #post(body, cursor) {
     const url = this.carried.endpoint.at("send", { session: cursor?.session });
@@ -1952,7 +1937,7 @@ var EventsTransport = class extends HttpTransport {
     const answer = await this.ask("events", signal);
     const type = answer.headers.get("content-type") ?? "";
     if (!answer.ok || !answer.body || !type.startsWith("text/event-stream")) {
-      await this.take(answer, signal, true);
+      await this.take(answer, signal);
       return;
     }
     const reader = answer.body.getReader();
@@ -1963,7 +1948,7 @@ var EventsTransport = class extends HttpTransport {
       if (done || signal.aborted) return;
       for (const data of events.read(decoder.decode(value, { stream: true }))) {
         if (signal.aborted) return;
-        this.carried.received(data, true);
+        this.carried.received(data);
       }
     }
   }
@@ -1994,11 +1979,9 @@ var PollTransport = class extends HttpTransport {
     super(carried);
   }
   async receive(signal) {
-    let wait_s = 1;
     while (!signal.aborted) {
-      const answer = await this.ask("poll", signal, { wait_s });
-      if (!await this.take(answer, signal, true) && !signal.aborted) return;
-      wait_s = WAIT_S;
+      const answer = await this.ask("poll", signal, { wait_s: WAIT_S });
+      if (!await this.take(answer, signal) && !signal.aborted) return;
     }
   }
 };
@@ -2014,7 +1997,7 @@ var SocketTransport = class {
   constructor(carried) {
     const socket = new WebSocket(carried.endpoint.socket, SUBPROTOCOL);
     socket.onopen = () => carried.opened();
-    socket.onmessage = ({ data }) => carried.received(String(data), true);
+    socket.onmessage = ({ data }) => carried.received(String(data));
     socket.onclose = ({ code, reason }) => carried.closed(code, reason);
     this.#socket = socket;
   }
@@ -2214,8 +2197,8 @@ var Session = class extends Emitter {
       endpoint: this.endpoint,
       cursor: () => this.#cursor(),
       opened: () => current() && this.#ask(),
-      received: (text2, inOrder) => {
-        if (current()) this.#receive(text2, inOrder);
+      received: (text2) => {
+        if (current()) this.#receive(text2);
       },
       closed: (code, text2) => {
         if (current()) this.#lost(code, text2);
@@ -2244,24 +2227,19 @@ var Session = class extends Emitter {
   #await() {
     this.#set("answer", ANSWER_TIMEOUT_MS, () => this.#lost(0, ""));
   }
-  #receive(text2, inOrder) {
+  #receive(text2) {
     const frame = readFrame(text2);
     if (!frame) return;
     this.#heard();
     if (!this.isOnline) this.#answered(frame);
     else if (frame.type === "resync") this.#resync(frame);
-    else this.#take(frame, text2.length, inOrder);
+    else this.#take(frame, text2.length);
   }
-  #take(frame, length, inOrder) {
+  #take(frame, length) {
     if (frame.type === "close") return this.#lost(frame.code, frame.text);
     const isNew = this.#takes(frame, length);
     if (isNew && frame.type === "error" && this.#refused(frame)) return this.#lost(0, "");
-    if (isNew && frame.type === "state" && frame.by === this.seat?.peer)
-      this.#kept.confirm("state");
-    if (typeof frame.ack === "number") {
-      const isLast = inOrder && frame.type !== "resumed";
-      this.#kept.ack(frame.ack, isLast);
-    }
+    if (typeof frame.ack === "number" && frame.type !== "resumed") this.#kept.ack(frame.ack);
     if (isNew) this.#pass(frame);
   }
   #pass(frame) {
@@ -2312,7 +2290,7 @@ var Session = class extends Emitter {
         return this.#resync(frame);
       case "resumed":
         this.#online();
-        this.#kept.ack(frame.ack, false);
+        this.#kept.spare(frame.ack);
         return this.#sendAgain();
       case "error":
         return this.#refusedEntry(frame);
@@ -2328,8 +2306,8 @@ var Session = class extends Emitter {
   }
   #resync(frame) {
     this.#seatAs({ ...frame, key: frame.key ?? this.seat?.key });
-    this.#kept.ack(frame.ack ?? 0, false);
     this.emit("resync", frame);
+    this.#kept.ack(frame.ack ?? 0);
     this.#sendAgain();
   }
   #refusedEntry(frame) {
@@ -2428,7 +2406,6 @@ var Session = class extends Emitter {
   #drop(code) {
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
-    this.#kept.pause();
     this.#calls.failAll(this.#offline());
     this.#turn += 1;
     const transport = this.#transport;
@@ -2835,6 +2812,16 @@ async function listRooms(url, search = {}) {
   const { rooms } = await endpoint.ask(address, signal ? { signal } : {});
   return rooms;
 }
+async function findRoom(url, room, { signal } = {}) {
+  const endpoint = new Endpoint(url);
+  const address = endpoint.at(`rooms/${encodeURIComponent(room)}`);
+  try {
+    return await endpoint.ask(address, signal ? { signal } : {});
+  } catch (error) {
+    if (error.code === "no_such_room") return null;
+    throw error;
+  }
+}
 async function makeRoom(url, make = {}) {
   const { room, options, idleS: idle_s, token, signal } = make;
   const body = JSON.stringify({ room, options, idle_s, token });
@@ -2920,6 +2907,7 @@ async function join(url, room, options = {}) {
 export {
   HeliographError,
   Room,
+  findRoom,
   join,
   listRooms,
   makeRoom,

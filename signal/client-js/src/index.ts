@@ -47,7 +47,7 @@ export type {
   RoomStateFrame,
   Rules,
 } from "./frames.js";
-export { listRooms, makeRoom, match } from "./lobby.js";
+export { findRoom, listRooms, makeRoom, match } from "./lobby.js";
 export type {
   Condition,
   MakeRoom,

@@ -49,6 +49,22 @@ export async function listRooms(url: string | URL, search: RoomSearch = {}): Pro
   return rooms;
 }
 
+/** One public room of a server; `null` if there is no public one of this name. */
+export async function findRoom(
+  url: string | URL,
+  room: string,
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<PublicRoom | null> {
+  const endpoint = new Endpoint(url);
+  const address = endpoint.at(`rooms/${encodeURIComponent(room)}`);
+  try {
+    return await endpoint.ask<PublicRoom>(address, signal ? { signal } : {});
+  } catch (error) {
+    if ((error as HeliographError).code === "no_such_room") return null;
+    throw error;
+  }
+}
+
 /** How a room is made before anybody is there. */
 export interface MakeRoom {
   /** Its id; without it one that nobody can guess. */

@@ -9,12 +9,6 @@ const ACK_EVERY = 32;
 /** How many requests are kept for the server to acknowledge: what some dozen new links need. */
 const KEPT_MAX = 1024;
 
-/**
- * For how long a request that was carried out may still turn out to be refused, where the word of it
- * and the refusal come by different ways: after a resume, and over HTTP.
- */
-const SETTLE_MS = 1000;
-
 /** What a frame's number says: the next one, one that has come before, or others are missing. */
 export type Turn = "next" | "again" | "gap";
 
@@ -80,9 +74,8 @@ interface Entry {
 export class Kept {
   #acked = 0;
   #entries: Entry[] = [];
-  /** Carried out, but a refusal may still be on the way. */
-  #unsettled: Entry[] = [];
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Need not be sent again, but what came of them isn't known. */
+  #spared: Entry[] = [];
 
   /** Those that the server hasn't acknowledged. */
   get frames(): Numbered[] {
@@ -97,17 +90,18 @@ export class Kept {
     return numbered;
   }
 
-  /**
-   * Takes note that the requests up to this number were carried out. `isLast`: a refusal of them
-   * would have come before.
-   */
-  ack(id: number, isLast: boolean): void {
+  /** Takes note that the requests up to this number need not be sent again. */
+  spare(id: number): void {
     const count = Math.min(Math.max(0, id - this.#acked), this.#entries.length);
-    const done = this.#entries.splice(0, count);
-    this.#unsettled.push(...done.filter(({ waiter }) => waiter));
+    this.#spared.push(...this.#entries.splice(0, count).filter(({ waiter }) => waiter));
     this.#acked += count;
-    if (isLast) this.#settle(id);
-    else if (this.#unsettled.length > 0) this.#settleLater();
+  }
+
+  /** Takes note that the requests up to this number were carried out: refusals came before. */
+  ack(id: number): void {
+    this.spare(id);
+    const isDone = ({ frame }: Entry) => frame.id <= id;
+    for (const entry of this.#spared.filter(isDone)) this.#take(entry)?.resolve();
   }
 
   /** Takes note that a request was refused; `false` if nobody waits to know. */
@@ -117,43 +111,21 @@ export class Kept {
     return entry !== undefined;
   }
 
-  /** Something shows that the first request of this type that isn't settled was carried out. */
-  confirm(type: string): void {
-    this.#take(this.#waiting().find(({ frame }) => frame.type === type))?.resolve();
-  }
-
-  /** Settles nothing until the next word of the server: refusals may be missing. */
-  pause(): void {
-    clearTimeout(this.#timer);
-  }
-
   /** Nothing more will be heard of any of them. */
   fail(error: HeliographError): void {
-    this.pause();
     for (const entry of this.#waiting()) this.#take(entry)?.reject(error);
     this.#entries = [];
   }
 
   #waiting(): Entry[] {
-    return [...this.#unsettled, ...this.#entries].filter(({ waiter }) => waiter);
+    return [...this.#spared, ...this.#entries].filter(({ waiter }) => waiter);
   }
 
   #take(entry: Entry | undefined): Waiter | null {
     if (!entry) return null;
     const { waiter } = entry;
     entry.waiter = null;
-    this.#unsettled = this.#unsettled.filter((other) => other !== entry);
+    this.#spared = this.#spared.filter((other) => other !== entry);
     return waiter;
-  }
-
-  #settle(id: number): void {
-    for (const entry of this.#unsettled.filter(({ frame }) => frame.id <= id))
-      this.#take(entry)?.resolve();
-  }
-
-  #settleLater(): void {
-    clearTimeout(this.#timer);
-    const id = this.#acked;
-    this.#timer = setTimeout(() => this.#settle(id), SETTLE_MS);
   }
 }

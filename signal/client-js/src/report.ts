@@ -23,7 +23,7 @@ export interface LinkReport {
   remote?: Counts;
   /** Whether all own candidates are there. */
   gathered?: boolean;
-  /** `varies`: one socket is seen at several outside addresses (a symmetric NAT). */
+  /** `varies`: one socket is seen at several outside addresses (a symmetric NAT); `same`: it isn't. */
   mapping?: "same" | "varies";
   /** Connectivity checks: sent, answered, and heard from the other side. */
   checks?: { sent: number; answered: number; heard: number };
@@ -64,6 +64,7 @@ export async function reportOn(link: Link): Promise<LinkReport> {
   const path = readPath(stats);
   const dtls = readDtls(stats);
   const found = countFound(stats);
+  const mapping = mappingOf(candidates.varies, path);
   return {
     state: link.state,
     for_s: Math.round((performance.now() - link.begunAt) / 100) / 10,
@@ -73,7 +74,7 @@ export async function reportOn(link: Link): Promise<LinkReport> {
     local: candidates.local,
     remote: found > 0 ? { ...candidates.remote, prflx: found } : candidates.remote,
     gathered: pc.iceGatheringState === "complete",
-    ...(candidates.varies && { mapping: "varies" }),
+    ...(mapping && { mapping }),
     checks: readChecks(stats),
     ...(dtls !== undefined && { dtls }),
     errors: candidates.errors,
@@ -81,6 +82,15 @@ export async function reportOn(link: Link): Promise<LinkReport> {
     restarts: link.restarts,
     ...(link.connectedInMs !== null && { connected_in_ms: Math.round(link.connectedInMs) }),
   };
+}
+
+/**
+ * What is known of the own NAT. That the peer sees the address that a STUN server saw shows that it
+ * is the same for both (RFC 8445 §7.2.5.3.1); one server alone shows nothing.
+ */
+function mappingOf(varies: boolean, path: Path | null): LinkReport["mapping"] {
+  if (varies) return "varies";
+  return path?.local === "srflx" ? "same" : undefined;
 }
 
 function pathOf({ rttMs, ...path }: Path): Omit<Path, "rttMs"> & { rtt_ms?: number } {

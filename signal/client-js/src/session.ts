@@ -274,8 +274,8 @@ export class Session extends Emitter<SessionEvents> {
       endpoint: this.endpoint,
       cursor: () => this.#cursor(),
       opened: () => current() && this.#ask(),
-      received: (text, inOrder) => {
-        if (current()) this.#receive(text, inOrder);
+      received: (text) => {
+        if (current()) this.#receive(text);
       },
       closed: (code, text) => {
         if (current()) this.#lost(code, text);
@@ -308,26 +308,21 @@ export class Session extends Emitter<SessionEvents> {
     this.#set("answer", ANSWER_TIMEOUT_MS, () => this.#lost(0, ""));
   }
 
-  #receive(text: string, inOrder: boolean): void {
+  #receive(text: string): void {
     const frame = readFrame(text);
     if (!frame) return;
     this.#heard();
     if (!this.isOnline) this.#answered(frame);
     else if (frame.type === "resync") this.#resync(frame);
-    else this.#take(frame, text.length, inOrder);
+    else this.#take(frame, text.length);
   }
 
-  #take(frame: ServerFrame, length: number, inOrder: boolean): void {
+  #take(frame: ServerFrame, length: number): void {
     if (frame.type === "close") return this.#lost(frame.code, frame.text);
     const isNew = this.#takes(frame, length);
     // A refusal settles its request before the word that comes with it settles those up to there.
     if (isNew && frame.type === "error" && this.#refused(frame)) return this.#lost(0, "");
-    if (isNew && frame.type === "state" && frame.by === this.seat?.peer)
-      this.#kept.confirm("state");
-    if (typeof frame.ack === "number") {
-      const isLast = inOrder && frame.type !== "resumed";
-      this.#kept.ack(frame.ack, isLast);
-    }
+    if (typeof frame.ack === "number" && frame.type !== "resumed") this.#kept.ack(frame.ack);
     if (isNew) this.#pass(frame);
   }
 
@@ -383,7 +378,8 @@ export class Session extends Emitter<SessionEvents> {
         return this.#resync(frame);
       case "resumed":
         this.#online();
-        this.#kept.ack(frame.ack, false);
+        // What came of them is said behind what was missed.
+        this.#kept.spare(frame.ack);
         return this.#sendAgain();
       case "error":
         return this.#refusedEntry(frame);
@@ -401,8 +397,8 @@ export class Session extends Emitter<SessionEvents> {
 
   #resync(frame: WelcomeFrame): void {
     this.#seatAs({ ...frame, key: frame.key ?? this.seat?.key });
-    this.#kept.ack(frame.ack ?? 0, false);
     this.emit("resync", frame);
+    this.#kept.ack(frame.ack ?? 0);
     this.#sendAgain();
   }
 
@@ -517,7 +513,6 @@ export class Session extends Emitter<SessionEvents> {
   #drop(code: number): void {
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
-    this.#kept.pause();
     this.#calls.failAll(this.#offline());
     this.#turn += 1;
     const transport = this.#transport;

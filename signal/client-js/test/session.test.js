@@ -285,7 +285,7 @@ test("a request is settled by what shows that it was carried out, or refused", a
       .map(({ id }) => id),
     [1, 2, 3],
   );
-  last().says({ seq: 2, type: "state", by: "me", version: 1, value: 1 });
+  last().says({ seq: 2, ack: 1, type: "state", by: "me", version: 1, value: 1 });
   await settle();
   assert.deepEqual(settled, ["set"]);
   const current = { version: 1, value: 1 };
@@ -312,8 +312,13 @@ test("after a resume a refusal that was on the way still counts", async () => {
   const [one, two] = [1, 2].map((data) => session.request({ type: "broadcast", data }));
   last().breaks();
   await reconnect();
+  assert.equal(last().take()[0].type, "resume");
+  let isSettled = false;
+  one.then(() => (isSettled = true));
   last().says({ type: "resumed", ack: 2 });
-  await pass(500);
+  assert.deepEqual(last().take(), [], "they need not be sent again");
+  await settle();
+  assert.equal(isSettled, false);
   last().says({
     seq: 2,
     type: "error",
@@ -323,8 +328,8 @@ test("after a resume a refusal that was on the way still counts", async () => {
     retry_after_ms: 9,
     id: 2,
   });
+  last().says({ type: "ack", ack: 2 });
   await assert.rejects(two, { code: "rate_limited", retry: true, retryAfterMs: 9 });
-  await pass(500);
   await one;
 });
 

@@ -31,7 +31,7 @@ export type { Emitter, Listener } from "./emitter.js";
 export { HeliographError } from "./errors.js";
 export type { ErrorCode, ServerErrorCode } from "./errors.js";
 export type { BroadcastFrame, Json, JsonObject, LeaveReason, RoomStateFrame, Rules, } from "./frames.js";
-export { listRooms, makeRoom, match } from "./lobby.js";
+export { findRoom, listRooms, makeRoom, match } from "./lobby.js";
 export type { Condition, MakeRoom, Match, MatchOptions, PublicRoom, RoomSearch, Ticket, } from "./lobby.js";
 export type { RemoteTrack } from "./media.js";
 export type { Peer, PeerEvents, PeerState } from "./peer.js";

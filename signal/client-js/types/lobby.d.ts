@@ -34,6 +34,10 @@ export interface RoomSearch {
 }
 /** The public rooms of a server. */
 export declare function listRooms(url: string | URL, search?: RoomSearch): Promise<PublicRoom[]>;
+/** One public room of a server; `null` if there is no public one of this name. */
+export declare function findRoom(url: string | URL, room: string, { signal }?: {
+    signal?: AbortSignal;
+}): Promise<PublicRoom | null>;
 /** How a room is made before anybody is there. */
 export interface MakeRoom {
     /** Its id; without it one that nobody can guess. */

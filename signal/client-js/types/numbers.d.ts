@@ -35,17 +35,12 @@ export declare class Kept {
     push(frame: {
         type: string;
     }, waiter?: Waiter | null): Numbered | null;
-    /**
-     * Takes note that the requests up to this number were carried out. `isLast`: a refusal of them
-     * would have come before.
-     */
-    ack(id: number, isLast: boolean): void;
+    /** Takes note that the requests up to this number need not be sent again. */
+    spare(id: number): void;
+    /** Takes note that the requests up to this number were carried out: refusals came before. */
+    ack(id: number): void;
     /** Takes note that a request was refused; `false` if nobody waits to know. */
     refuse(id: number, error: HeliographError): boolean;
-    /** Something shows that the first request of this type that isn't settled was carried out. */
-    confirm(type: string): void;
-    /** Settles nothing until the next word of the server: refusals may be missing. */
-    pause(): void;
     /** Nothing more will be heard of any of them. */
     fail(error: HeliographError): void;
 }

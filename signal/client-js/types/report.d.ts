@@ -19,7 +19,7 @@ export interface LinkReport {
     remote?: Counts;
     /** Whether all own candidates are there. */
     gathered?: boolean;
-    /** `varies`: one socket is seen at several outside addresses (a symmetric NAT). */
+    /** `varies`: one socket is seen at several outside addresses (a symmetric NAT); `same`: it isn't. */
     mapping?: "same" | "varies";
     /** Connectivity checks: sent, answered, and heard from the other side. */
     checks?: {

@@ -28,8 +28,8 @@ export interface Carried {
     cursor(): Cursor | null;
     /** Frames may be sent: first a `hello` or `resume`. */
     opened(): void;
-    /** A text frame has come. `inOrder`: in its place in the row of the server's frames. */
-    received(text: string, inOrder: boolean): void;
+    /** A text frame has come. */
+    received(text: string): void;
     /** The connection is over. */
     closed(code: number, text: string): void;
 }

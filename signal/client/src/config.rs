@@ -5,6 +5,19 @@ use std::time::Duration;
 /// To reach the server, and to upgrade to a WebSocket: each may take so long.
 pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// To answer a request that stands for itself.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// To answer a request that waits until something has become of a ticket: what the server takes at
+/// most (25 s), and time on the way.
+pub(crate) const TICKET_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// How often the server is asked over a WebSocket whether it is still there, while a ticket waits.
+pub(crate) const TICKET_PING: Duration = Duration::from_secs(4);
+
+/// For how long nothing may have come by then.
+pub(crate) const TICKET_SILENCE_MAX: Duration = Duration::from_secs(9);
+
 /// For how long a leaving client waits for the server's close frame.
 pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 

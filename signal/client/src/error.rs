@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 use signal_core::BadId;
-use signal_core::client::{NotTaken, Refusal, VersionedState};
+use signal_core::client::{NotTaken, Refusal, RoomState};
 use signal_core::protocol::{CloseCode, ErrorCode};
 use std::io;
 use std::time::Duration;
 
-/// Why a room could not be joined, or why its signaling connection ended.
+/// Why a room could not be joined, why its signaling connection ended, or why the server didn't do
+/// what it was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -55,6 +56,8 @@ pub enum Error {
         text: String,
         /// Whether the same request may succeed later.
         retry: bool,
+        /// After how long, if the server knows.
+        retry_after: Option<Duration>,
     },
     /// The room's state is another one than was thought.
     #[error("the room's state has version {version} by now: look at it, and set it anew")]
@@ -116,13 +119,12 @@ impl Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { code, text, retry, id: _, state } = refusal;
-        match state {
-            Some(VersionedState { version, value }) if code == ErrorCode::Conflict => {
-                let value = serde_json::from_str(value.get()).unwrap_or_default();
+        let Refusal { code, text, retry, retry_after, id: _, state } = refusal;
+        match state.as_ref().map(RoomState::from) {
+            Some(RoomState { version, value }) if code == ErrorCode::Conflict => {
                 Self::Conflict { version, value }
             }
-            Some(_) | None => Self::Refused { code, text, retry },
+            Some(_) | None => Self::Refused { code, text, retry, retry_after },
         }
     }
 }
@@ -195,8 +197,8 @@ mod tests {
         let closed = |code| Error::Closed { code, text: String::new() }.retry();
         assert!(closed(4003) && closed(1006));
         assert!(!closed(4100) && !closed(1000));
-        let refused =
-            |retry| Error::Refused { code: ErrorCode::RoomFull, text: String::new(), retry };
+        let (code, text) = (ErrorCode::RoomFull, String::new);
+        let refused = |retry| Error::Refused { code, text: text(), retry, retry_after: None };
         assert!(refused(true).retry() && !refused(false).retry());
         assert!(!Error::BadMetadata.retry());
     }

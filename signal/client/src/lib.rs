@@ -38,6 +38,7 @@ mod event;
 mod inbox;
 mod line;
 mod link;
+mod lobby;
 mod peer;
 mod place;
 mod room;
@@ -57,10 +58,14 @@ use web as platform;
 pub use channel::{Channel, ChannelOptions, ChannelState, Messages};
 pub use error::{Error, SendError, Trouble};
 pub use event::{Data, Event};
-pub use link::{CandidateType, Path};
+pub use link::{CandidateType, Path, Protocol};
+pub use lobby::{MatchOptions, find_match, find_room, list_rooms, make_room};
 pub use peer::Peer;
-pub use room::{Options, Room, RoomState, To, TokenSource, join};
-pub use signal_core::client::{RoomEvent, Transport};
+pub use room::{Options, Room, To, TokenSource, join};
+pub use signal_core::client::{
+    Condition, History, MakeRoom, Match, Property, PublicRoom, Relax, RoomEvent, RoomSearch,
+    RoomState, Ticket, Transport, Wish,
+};
 pub use signal_core::protocol::{
     Diagnosis, ErrorCode, LeaveReason, Rules, RulesPatch, Side, Verdict, Writers,
 };

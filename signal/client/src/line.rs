@@ -90,7 +90,8 @@ impl Requests {
             while let Some(output) = self.line.poll_output() {
                 match output {
                     HttpOutput::Send(request) => {
-                        self.sending = Some(Box::pin(whole(self.http.clone(), request)));
+                        let http = self.http.clone();
+                        self.sending = Some(Box::pin(async move { whole(http, &request).await }));
                     }
                     HttpOutput::Listen(request) => {
                         self.heard.clear();
@@ -179,9 +180,9 @@ async fn next_part(mut answer: Answer) -> Result<Heard, Error> {
     Ok((answer, part))
 }
 
-/// Makes a request, and takes the whole answer.
-async fn whole(http: Http, request: HttpRequest) -> Result<(u16, String), Error> {
-    let mut answer = http.fetch(&request).await?;
+/// Makes a request, and takes the whole answer: its status and its body.
+pub(crate) async fn whole(http: Http, request: &HttpRequest) -> Result<(u16, String), Error> {
+    let mut answer = http.fetch(request).await?;
     let mut body = Vec::new();
     while let Some(part) = answer.part().await? {
         body.extend_from_slice(&part);

@@ -138,6 +138,20 @@ impl Peer {
         self.shared.reliable.send(data).await
     }
 
+    /// Looks for another path; what is open stays open. Makes another connection if either side has
+    /// closed the last one.
+    pub async fn restart(&self) {
+        // A link that is gone has ended with the peer's stay.
+        let _ = self.shared.link.send(Input::Restart).await;
+    }
+
+    /// Closes the connection, and with it the channels; the peer stays a member of the room. It is
+    /// told [`Trouble::Closed`](crate::Trouble), and nothing that it sends makes another one: only
+    /// [`restart`](Self::restart) does.
+    pub async fn close(&self) {
+        let _ = self.shared.link.send(Input::Close).await;
+    }
+
     /// How the connection is doing; `None` while there is none.
     pub async fn stats(&self) -> Option<Stats> {
         let (ask, answer) = oneshot::channel();

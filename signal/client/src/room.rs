@@ -4,16 +4,16 @@ mod asked;
 mod command;
 mod task;
 
-pub use asked::RoomState;
 pub(crate) use command::Command;
 pub use command::{To, TokenSource};
 
-use crate::config::COMMANDS_MAX;
+use crate::config::{ANSWER_TIMEOUT, COMMANDS_MAX};
 use crate::inbox::Inbox;
+use crate::lobby;
 use crate::place::Place;
 use crate::platform::{Task, spawn};
 use crate::signaling::{Hello, Signaling};
-use crate::{Error, Event, Rules, RulesPatch, Transport};
+use crate::{Error, Event, History, Peer, RoomState, Rules, RulesPatch, Transport};
 use asked::Known;
 use command::Ask;
 use serde::Serialize;
@@ -60,6 +60,7 @@ pub struct Options {
 pub struct Room {
     id: RoomId,
     peer_id: PeerId,
+    peers: Vec<Peer>,
     inbox: Arc<Inbox>,
     known: Arc<Known>,
     commands: mpsc::Sender<Command>,
@@ -96,11 +97,12 @@ pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error
     let peer_id = seat.peer.clone();
     let inbox = Arc::new(Inbox::default());
     let known = Arc::new(Known::default());
-    known.learn(seat.about.as_deref());
+    known.sit_down(&seat);
     let (commands, asked) = mpsc::channel(COMMANDS_MAX);
     let task = RoomTask::new(relay_only, tokens, Arc::clone(&inbox), Arc::clone(&known));
     let task = spawn(task.run(signaling, seat, asked));
-    Ok(Room { id, peer_id, inbox, known, commands, task: Some(task) })
+    let (peers, task) = (Vec::new(), Some(task));
+    Ok(Room { id, peer_id, peers, inbox, known, commands, task })
 }
 
 impl Room {
@@ -114,6 +116,19 @@ impl Room {
     #[must_use]
     pub fn peer_id(&self) -> &PeerId {
         &self.peer_id
+    }
+
+    /// What this client's token says that it is.
+    #[must_use]
+    pub fn role(&self) -> Option<String> {
+        self.known.role()
+    }
+
+    /// Everybody else, in the order of their coming: those whose [`Event::PeerJoined`] was taken, up
+    /// to their [`Event::PeerLeft`].
+    #[must_use]
+    pub fn peers(&self) -> &[Peer] {
+        &self.peers
     }
 
     /// Waits for the next event. Cancel safe.
@@ -222,6 +237,21 @@ impl Room {
         self.ask(Ask::Kick { peer: peer.clone(), ban }).await
     }
 
+    /// Reads what was said to all behind the event `after` (0: from the first on), in a room that
+    /// keeps it: a page of `limit` at most, 256 without it. The next page is behind the last event
+    /// of this one.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::SeatLost`], [`Error::Unreachable`], [`Error::Lost`] and
+    /// [`Error::Timeout`].
+    pub async fn history(&self, after: u64, limit: Option<usize>) -> Result<History, Error> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::History { after, limit, answer };
+        self.commands.send(command).await.map_err(|_| Error::SeatLost)?;
+        let (place, question) = answered.await.unwrap_or(Err(Error::SeatLost))?;
+        lobby::ask(&place, question, ANSWER_TIMEOUT).await
+    }
+
     /// Shows another token from now on, before the one that was shown expires. A refusal comes as
     /// the end of the session, when that one does.
     pub async fn set_token(&self, token: Token) {
@@ -252,6 +282,10 @@ impl Room {
     fn note(&mut self, event: &Event) {
         if let Event::SignalingRejoined { peer_id } = event {
             self.peer_id = peer_id.clone();
+        } else if let Event::PeerJoined(peer) = event {
+            self.peers.push(peer.clone());
+        } else if let Event::PeerLeft { peer, .. } = event {
+            self.peers.retain(|other| other != peer);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::platform::{Socket, now, random, sleep_until};
 use heliograph_base::Time;
 use serde_json::value::RawValue;
 use signal_core::client::{
-    Config, Event, Loss, NotTaken, Output, Request, Seat, Session, Transport,
+    Config, Event, History, Loss, NotTaken, Output, Question, Request, Seat, Session, Transport,
 };
 use signal_core::protocol::Link;
 use signal_core::{PeerId, RoomId, Token};
@@ -126,6 +126,15 @@ impl Signaling {
     /// Asks the room for something; the number of the request.
     pub(crate) fn request(&mut self, request: Request<'_>) -> Result<u64, NotTaken> {
         self.session.request(request)
+    }
+
+    /// Where and how to ask for what was said in the room.
+    pub(crate) fn history(
+        &self,
+        after: u64,
+        limit: Option<usize>,
+    ) -> Result<(Place, Question<History>), NotTaken> {
+        Ok((self.place.clone(), self.session.history(after, limit)?))
     }
 
     /// Tells the server how the link to another member is.

@@ -21,6 +21,8 @@ pub struct Stats {
     pub bytes_received: u64,
     /// How often another path was looked for, since the one in use failed or the network changed.
     pub restarts: u32,
+    /// How long it took to connect; `None` before.
+    pub connected_in: Option<Duration>,
     /// Messages over the reliable channel.
     pub reliable: Counts,
     /// Messages over the lossy channel.

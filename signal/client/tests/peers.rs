@@ -4,7 +4,9 @@
 
 mod support;
 
-use heliograph_client::{Data, Event, LeaveReason, Options, SendError, Trouble, join};
+use heliograph_client::{
+    ChannelState, Data, Event, LeaveReason, Options, Room, SendError, Trouble, join,
+};
 use signal_core::protocol::IceServer;
 use std::time::Duration;
 use support::{Behaviour, PATIENCE, Server, connected, join_as, message, next, pair};
@@ -110,6 +112,42 @@ async fn who_leaves_is_announced_and_torn_down() {
     assert_eq!(to_bob.send_reliable("late").await, Err(SendError::NotConnected));
     assert!(ada.try_next().is_none());
     timeout(PATIENCE, ada.close()).await.expect("closed in time");
+}
+
+/// Waits until the peer is told to have closed the connection.
+async fn closed(room: &mut Room) {
+    let event = next(room).await;
+    assert!(matches!(&event, Event::Disconnected { trouble: Trouble::Closed, .. }), "{event:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_connection_stays_so_until_who_closed_it_begins_another_one() -> Outcome {
+    let server = Server::start(Behaviour::default()).await;
+    let ((mut ada, to_bob), (mut bob, to_ada)) = pair(&server).await;
+    to_bob.close().await;
+    closed(&mut bob).await;
+    assert_eq!(to_bob.stats().await, None);
+    assert_eq!(to_bob.reliable().state(), ChannelState::Connecting);
+    assert_eq!((ada.peers(), bob.peers()), (&[to_bob.clone()][..], &[to_ada.clone()][..]));
+    to_bob.send_reliable("kept").await?;
+    to_bob.restart().await;
+    tokio::join!(connected(&mut ada), connected(&mut bob));
+    assert_eq!(message(&mut bob).await.1, Data::from("kept"));
+
+    to_ada.close().await;
+    closed(&mut ada).await;
+    // What this sends is not heard there.
+    to_bob.restart().await;
+    assert_eq!(to_ada.stats().await, None);
+    to_ada.restart().await;
+    tokio::join!(connected(&mut ada), connected(&mut bob));
+    to_ada.send_reliable("back").await?;
+    assert_eq!(message(&mut ada).await.1, Data::from("back"));
+    assert!(to_ada.stats().await.is_some_and(|stats| stats.connected_in.is_some()));
+    bob.close().await;
+    while !matches!(next(&mut ada).await, Event::PeerLeft { .. }) {}
+    assert!(ada.peers().is_empty());
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

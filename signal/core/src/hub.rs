@@ -254,11 +254,13 @@ impl Hub {
         if let Some(seq) = signal.ack {
             self.ack(edge, place, seq);
         }
-        if let Some(id) = signal.id
-            && !self.take_turn(now, (edge, place), id)
-        {
-            return;
+        if signal.id.is_none_or(|id| self.take_turn(now, (edge, place), id)) {
+            self.pass_on(edge, place, signal);
+            self.tell_if_many(place);
         }
+    }
+
+    fn pass_on(&mut self, edge: EdgeId, place: usize, signal: &Signal) {
         let from = &self.seats[place];
         let to = self.seated(&from.room, &signal.to);
         let Some(to) = to.filter(|to| *to != place) else {
@@ -283,6 +285,7 @@ impl Hub {
         };
         if self.take_turn(now, (edge, place), id) {
             self.send_error(place, id, what);
+            self.tell_if_many(place);
         }
     }
 
@@ -294,19 +297,38 @@ impl Hub {
             self.refuse(edge, ErrorCode::OutOfOrder, Some(id));
             return false;
         }
-        if seat.incoming.untold() >= self.config.ack_every {
-            self.tell_ack(place);
-        } else if !seat.incoming.is_due && seat.incoming.untold() > 0 {
+        if turn == Turn::Again {
+            self.tell_if_many(place);
+        }
+        let seat = &mut self.seats[place];
+        if !seat.incoming.is_due && seat.incoming.untold() > 0 {
             seat.incoming.is_due = true;
             self.timers.set(now + self.config.ack_delay, place, seat.number, Due::Ack);
         }
         turn == Turn::Next
     }
 
+    /// Tells the client which requests were carried out, if there are many that it doesn't know of.
+    ///
+    /// To be called behind the last of them: an acknowledgement follows what it is about, so that a
+    /// client has seen by then whether it was refused, and what has come of it.
+    fn tell_if_many(&mut self, place: usize) {
+        if self.seats[place].incoming.untold() >= self.config.ack_every {
+            self.tell_ack(place);
+        }
+    }
+
     /// Tells the client which requests were carried out, if it doesn't know.
     fn tell_ack(&mut self, place: usize) {
+        if self.seats[place].incoming.untold() > 0 {
+            self.acknowledge(place);
+        }
+    }
+
+    /// Tells the client which requests were carried out.
+    fn acknowledge(&mut self, place: usize) {
         let seat = &mut self.seats[place];
-        let (Some(edge), true) = (seat.edge(), seat.incoming.untold() > 0) else { return };
+        let Some(edge) = seat.edge() else { return };
         let frame = FrameText::encode(&ServerFrame::Ack { ack: seat.incoming.tell() });
         self.output(edge, Event::Frame(Numbered { seq: None, ack: None, frame }));
     }

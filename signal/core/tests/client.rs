@@ -456,13 +456,16 @@ fn what_is_asked_of_the_room_is_numbered_with_signals_sent_again_and_answered_on
     let state = refusal.state.expect("the state that is there");
     assert_eq!((refusal.id, state.version, state.value.get()), (Some(2), 4, "1"));
     assert!(matches!(ada.event(), Event::Done { up_to: 2 }), "behind the refusal");
-    // A refusal may come behind the answer to a resume that says that all was carried out.
+    // The answer to a resume says only what needn't be sent again.
     ada.reconnect();
     ada.sent();
     ada.text(&json!({"type": "resumed", "ack": 3}));
     assert!(matches!(ada.event(), Event::Resumed));
     ada.silent();
-    ada.at(ada.now.since_start().as_millis() as u64 + 1001);
+    ada.text(&json!({"seq": 3, "type": "error", "code": "no_such_peer", "text": "", "id": 3}));
+    let Event::Refused(refusal) = ada.event() else { panic!("refused") };
+    assert_eq!(refusal.id, Some(3));
+    ada.text(&json!({"type": "ack", "ack": 3}));
     assert!(matches!(ada.event(), Event::Done { up_to: 3 }));
 }
 

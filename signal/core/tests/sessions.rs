@@ -103,7 +103,8 @@ fn an_attempt_that_comes_late_changes_nothing() {
     };
     let resumed = |edge: u64| (edge, "resumed".to_owned());
     let closed = |edge: u64| (edge, json!({"close": 4101}).to_string());
-    assert_eq!(kinds(&attempt(4, Some(2))), [closed(2), resumed(4)]);
+    let ack = (4, "ack".to_owned());
+    assert_eq!(kinds(&attempt(4, Some(2))), [closed(2), resumed(4), ack]);
     assert_eq!(kinds(&attempt(3, Some(1))), [closed(3)], "the client has given it up");
     assert_eq!(kinds(&attempt(5, Some(2))), [closed(4), resumed(5)], "such as an EventSource");
     assert_eq!(kinds(&attempt(6, None)), [closed(5), resumed(6)], "who doesn't count is the last");
@@ -202,7 +203,60 @@ fn a_client_that_resumes_learns_what_was_carried_out() {
     desk.numbered_signal(1, &bob.peer, "2", Some(2));
     desk.detach(1, Detached::Lost);
     let resumed = json!({"type": "resumed", "ack": 2});
-    assert_eq!(told(&desk.resume(3, &ada, 2)), [(3, resumed)]);
+    let ack = json!({"type": "ack", "ack": 2});
+    assert_eq!(told(&desk.resume(3, &ada, 2)), [(3, resumed.clone()), (3, ack)]);
+    assert_eq!(told(&desk.resume(4, &ada, 2))[1..], [(4, resumed)], "it was told");
+}
+
+#[test]
+fn an_acknowledgement_comes_behind_the_refusal_of_what_it_is_about() {
+    let nobody = signal_core::PeerId::parse("nobody").unwrap();
+    let (mut desk, ada, bob) = pair();
+    for id in 1..32 {
+        desk.numbered_signal(1, &bob.peer, "1", Some(id));
+    }
+    let refused = |outputs: &[(u64, Event)]| -> Vec<_> {
+        let of_ada = told(outputs).into_iter().filter(|(to, _)| *to != 2);
+        of_ada.map(|(_, told)| (told["type"].clone(), told["ack"].clone())).collect()
+    };
+    // The one after which it is told of all at once.
+    let outputs = desk.numbered_signal(1, &nobody, "1", Some(32));
+    assert_eq!(refused(&outputs), [(json!("error"), json!(32))]);
+
+    // By requests: it is told where it listens, and at once.
+    desk.resume_as(3, &ada, Purpose::Send);
+    let outputs = desk.numbered_signal(3, &nobody, "1", Some(33));
+    assert_eq!(refused(&outputs), [(json!("error"), json!(33))]);
+    desk.numbered_signal(3, &bob.peer, "1", Some(34));
+    let outputs = told(&desk.detach(3, Detached::Between));
+    let ack = |to: u64, ack: u64| (to, json!({"type": "ack", "ack": ack}));
+    assert_eq!(outputs, [ack(1, 34), (3, json!({"done": 34}))]);
+
+    // After a resume: behind what it missed, and again if that was lost with its connection.
+    desk.detach(1, Detached::Lost);
+    for edge in [4, 5] {
+        let (name, key) = (ada.name.clone(), ada.key);
+        let purpose = Purpose::Listen { seq: 3, ice: support::ice(), is_oneway: false };
+        let attempt = Some(edge);
+        let resume = Resume { name, key, attempt, purpose, id: None };
+        let outputs = desk.handle(edge, Request::Resume(Box::new(resume)));
+        let frames = told(&outputs).into_iter().filter(|(to, _)| *to == edge);
+        let frames: Vec<_> =
+            frames.map(|(_, told)| (told["type"].clone(), told["id"].clone())).collect();
+        let of = |kind: &str, id: Value| (json!(kind), id);
+        let (none, late) = (Value::Null, json!(33));
+        assert_eq!(frames, [of("resumed", none.clone()), of("error", late), of("ack", none)]);
+        desk.detach(edge, Detached::Lost);
+    }
+}
+
+#[test]
+fn who_polls_is_told_all_that_there_is_when_a_poll_ends() {
+    let (mut desk, ada, bob) = pair();
+    desk.resume(3, &ada, 2);
+    desk.numbered_signal(3, &bob.peer, "1", Some(1));
+    let ack = json!({"type": "ack", "ack": 1});
+    assert_eq!(told(&desk.detach(3, Detached::Between)), [(3, ack), (3, json!({"done": 1}))]);
 }
 
 #[test]
@@ -368,9 +422,9 @@ fn a_connection_may_only_send() {
     assert!(told(&desk.resume_as(3, &ada, Purpose::Send)).is_empty());
     let told = told(&desk.numbered_signal(3, &bob.peer, "1", Some(1)));
     assert_eq!(told[0].1["data"], 1);
-    let goodbye = [(3, json!({"done": 1}))];
+    let goodbye = [(1, json!({"type": "ack", "ack": 1})), (3, json!({"done": 1}))];
     assert_eq!(support::told(&desk.detach(3, Detached::Between)), goodbye);
-    assert_eq!(kinds(&desk.at(ms(40_000))), [(1, "ack".to_owned())], "the session goes on");
+    assert!(desk.at(ms(40_000)).is_empty(), "the session goes on");
     desk.resume_as(4, &ada, Purpose::Send);
     let outputs = desk.leave(4, LeaveReason::Left);
     assert_eq!(kinds(&outputs), [(1, json!({"close": 1000}).to_string()), (2, "left".to_owned())]);
@@ -381,9 +435,9 @@ fn who_only_sends_is_answered_and_the_listener_too_since_the_answer_may_get_lost
     let (mut desk, ada, bob) = pair();
     desk.resume_as(3, &ada, Purpose::Send);
     desk.numbered_signal(3, &bob.peer, "1", Some(1));
-    assert_eq!(told(&desk.detach(3, Detached::Lost)), [(3, json!({"done": 1}))]);
     let ack = json!({"type": "ack", "ack": 1});
-    assert_eq!(told(&desk.at(ms(2000))), [(1, ack)]);
+    assert_eq!(told(&desk.detach(3, Detached::Lost)), [(1, ack), (3, json!({"done": 1}))]);
+    assert!(desk.at(ms(2000)).is_empty(), "it knows");
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub(crate) async fn poll(State(edges): State<Arc<Edges>>, asked: Asked) -> Respo
         if ties.edge.ended().is_some() || gathered.refused.is_some() {
             break;
         }
-        if gathered.has_numbered {
+        if gathered.has_news() {
             match ties.try_event() {
                 Some(event) => ties.handle_event(event),
                 None => break,
@@ -68,6 +68,9 @@ pub(crate) async fn poll(State(edges): State<Arc<Edges>>, asked: Asked) -> Respo
     let end = ties.edge.ended();
     ties.edge.handle_done();
     ties.pass_requests().await;
+    if end.is_none() && gathered.refused.is_none() {
+        gathered.take_goodbye(&mut ties).await;
+    }
     gathered.answer(end)
 }
 
@@ -142,7 +145,8 @@ async fn carry_out(
     ties.edge.handle_done();
     ties.pass_requests().await;
     if has_session && end.is_none() && gathered.refused.is_none() {
-        gathered.take_goodbye(ties).await;
+        let ack = gathered.take_goodbye(ties).await;
+        gathered.frames.extend(ack.map(|ack| FrameText::encode(&ServerFrame::Ack { ack })));
     }
     (gathered, end)
 }
@@ -208,8 +212,14 @@ impl Gathered {
         }
     }
 
-    /// Waits until the hub has carried out all that was sent, and says so.
-    async fn take_goodbye(&mut self, ties: &mut Ties) {
+    /// Whether more has come than the first frame, which says that the session is there.
+    fn has_news(&self) -> bool {
+        self.has_numbered || self.frames.len() > 1
+    }
+
+    /// Takes what else there is, until the hub has carried out all that was sent: up to which
+    /// request that is, unless the session ended before.
+    async fn take_goodbye(&mut self, ties: &mut Ties) -> Option<u64> {
         loop {
             match ties.event(true).await {
                 Event::Facts(facts) => ties.handle_facts(*facts),
@@ -219,9 +229,12 @@ impl Gathered {
                             self.frames.push(frame.text());
                         }
                     }
-                    return self.frames.push(FrameText::encode(&ServerFrame::Ack { ack }));
+                    return Some(ack);
                 }
-                Event::Close(code) => return self.frames.push(close_frame(code)),
+                Event::Close(code) => {
+                    self.frames.push(close_frame(code));
+                    return None;
+                }
                 Event::Frame(frame) => self.frames.push(frame.text()),
                 Event::Refused { code, text, id, retry_after } => {
                     let text = text.map_or(code.advice().into(), |text| String::from(text).into());

@@ -197,6 +197,34 @@ async fn a_poll_waits_until_there_is_something() {
 }
 
 #[tokio::test]
+async fn a_poll_is_answered_with_what_became_of_requests_behind_their_refusals() {
+    let server = server().await;
+    let (_bob, welcome) = server.join("demo").await;
+    let ada = Web::join(&server, "demo").await;
+    let polled = async |seq: u64, more: &str| {
+        let url = ada.url("/v1/poll", &format!("&seq={seq}{more}"));
+        let (_, answer) = request(&server, "GET", &url, &ada.bearer(), "").await;
+        let kind = |frame: &Value| (frame["type"].clone(), frame["ack"].clone());
+        answer.as_array().unwrap().iter().map(kind).collect::<Vec<_>>()
+    };
+    let (resumed, error, ack) = (json!("resumed"), json!("error"), json!("ack"));
+    let first = polled(1, "&attempt=1").await;
+    assert_eq!(first, [(resumed.clone(), json!(0)), (ack.clone(), json!(0))], "there is a session");
+
+    // While a poll waits: nothing else would end it.
+    let said = signal(&welcome["peer"], 1, 1);
+    let (frames, _) = tokio::join!(polled(1, "&attempt=1"), ada.send(said));
+    assert_eq!(frames.last(), Some(&(ack.clone(), json!(1))));
+
+    // Between two polls.
+    ada.send(json!([signal(&json!("nobody"), 1, 2), signal(&welcome["peer"], 2, 3)])).await;
+    let frames = polled(1, "&attempt=1").await;
+    assert_eq!(frames[0], (resumed.clone(), json!(3)), "they need not be sent again");
+    assert_eq!(frames[1].0, error);
+    assert_eq!(frames[2..], [(ack, json!(3))]);
+}
+
+#[tokio::test]
 async fn events_come_with_their_numbers_and_go_on_behind_the_last_one() {
     let server = server().await;
     let (mut bob, _) = server.join("demo").await;

@@ -21,7 +21,7 @@ export class EventsTransport extends HttpTransport {
     const answer = await this.ask("events", signal);
     const type = answer.headers.get("content-type") ?? "";
     if (!answer.ok || !answer.body || !type.startsWith("text/event-stream")) {
-      await this.take(answer, signal, true);
+      await this.take(answer, signal);
       return;
     }
     const reader = answer.body.getReader();
@@ -32,7 +32,7 @@ export class EventsTransport extends HttpTransport {
       if (done || signal.aborted) return;
       for (const data of events.read(decoder.decode(value, { stream: true }))) {
         if (signal.aborted) return;
-        this.carried.received(data, true);
+        this.carried.received(data);
       }
     }
   }

@@ -73,14 +73,18 @@ export abstract class HttpTransport implements Transport {
     return fetch(url, { headers: { authorization: `Bearer ${key}` }, cache: "no-store", signal });
   }
 
-  /** Passes the frames of an answer on; whether it was a list of frames. */
-  protected async take(answer: Response, signal: AbortSignal, inOrder: boolean): Promise<boolean> {
+  /** Passes the frames of an answer on, or some of them; whether it was a list of frames. */
+  protected async take(
+    answer: Response,
+    signal: AbortSignal,
+    isWanted: (frame: Frame) => boolean = () => true,
+  ): Promise<boolean> {
     const said: unknown = await answer.json();
     const frames = Array.isArray(said) ? said : isError(said) ? [said] : null;
     if (frames === null) throw new Error(`the answer was ${answer.status}`);
-    for (const frame of frames) {
+    for (const frame of frames.filter(isWanted)) {
       if (signal.aborted) break;
-      this.carried.received(JSON.stringify(frame), inOrder);
+      this.carried.received(JSON.stringify(frame));
     }
     return Array.isArray(said);
   }
@@ -99,7 +103,7 @@ export abstract class HttpTransport implements Transport {
     const { signal } = this.#ending;
     try {
       const answer = await this.#post(JSON.stringify(hello), null);
-      await this.take(answer, signal, true);
+      await this.take(answer, signal);
       if (this.isOpen && this.carried.cursor()) this.#listen();
     } catch (error) {
       this.#broke(String(error));
@@ -133,7 +137,8 @@ export abstract class HttpTransport implements Transport {
     this.#queue.splice(0, texts.length);
     const { signal } = this.#ending;
     if (!answer.ok) throw new Error(`the answer was ${answer.status}`);
-    await this.take(answer, signal, false);
+    // What was carried out is said where refusals are too: by what is listened to.
+    await this.take(answer, signal, (frame) => frame.type !== "ack");
   }
 
   async #post(body: string, cursor: Cursor | null): Promise<Response> {

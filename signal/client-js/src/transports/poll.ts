@@ -17,12 +17,9 @@ export class PollTransport extends HttpTransport {
   }
 
   protected async receive(signal: AbortSignal): Promise<void> {
-    // The first answer comes soon: it says whether the session is there.
-    let wait_s = 1;
     while (!signal.aborted) {
-      const answer = await this.ask("poll", signal, { wait_s });
-      if (!(await this.take(answer, signal, true)) && !signal.aborted) return;
-      wait_s = WAIT_S;
+      const answer = await this.ask("poll", signal, { wait_s: WAIT_S });
+      if (!(await this.take(answer, signal)) && !signal.aborted) return;
     }
   }
 }

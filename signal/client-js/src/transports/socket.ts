@@ -15,7 +15,7 @@ export class SocketTransport implements Transport {
   constructor(carried: Carried) {
     const socket = new WebSocket(carried.endpoint.socket, SUBPROTOCOL);
     socket.onopen = () => carried.opened();
-    socket.onmessage = ({ data }) => carried.received(String(data), true);
+    socket.onmessage = ({ data }) => carried.received(String(data));
     socket.onclose = ({ code, reason }) => carried.closed(code, reason);
     this.#socket = socket;
   }

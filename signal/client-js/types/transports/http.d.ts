@@ -18,8 +18,8 @@ export declare abstract class HttpTransport implements Transport {
     protected abstract receive(signal: AbortSignal): Promise<void>;
     /** Asks for the session's frames. */
     protected ask(path: string, signal: AbortSignal, query?: {}): Promise<Response>;
-    /** Passes the frames of an answer on; whether it was a list of frames. */
-    protected take(answer: Response, signal: AbortSignal, inOrder: boolean): Promise<boolean>;
+    /** Passes the frames of an answer on, or some of them; whether it was a list of frames. */
+    protected take(answer: Response, signal: AbortSignal, isWanted?: (frame: Frame) => boolean): Promise<boolean>;
 }
 /** Sends frames although the page may end now: by a request that goes on without it. */
 export declare function sayGoodbye(carried: Pick<Carried, "endpoint">, cursor: Cursor, texts: string[]): void;

@@ -19,7 +19,7 @@ mod signal;
 mod task;
 mod watch;
 
-pub use path::{CandidateType, Path};
+pub use path::{CandidateType, Path, Protocol};
 pub(crate) use signal::{Candidate, Description, Kind};
 
 use crate::config::LINK_INPUTS_MAX;
@@ -159,6 +159,10 @@ pub(crate) enum Input {
     NetworkChanged,
     /// The program wants another channel.
     Channels,
+    /// The program wants no connection, until it asks for a restart.
+    Close,
+    /// The program wants another way, or another connection if there is none.
+    Restart,
     /// The program wants to know how the connection is doing.
     Stats(oneshot::Sender<Stats>),
     /// The program wants to know why the connection is as it is.

@@ -85,10 +85,9 @@ impl Facts {
             kind: Some(if path.is_relayed() { PathKind::Relayed } else { PathKind::Direct }),
             local: path.local.as_str().to_owned(),
             remote: path.remote.as_str().to_owned(),
+            protocol: path.protocol.as_str().to_owned(),
             rtt_ms: facts.round_trip.map(|rtt| (rtt.as_secs_f64() * 1e4).round() / 10.0),
-            ..protocol::Path::default()
         });
-        let varies = self.mapped.values().any(|outsides| outsides.len() > 1);
         Link {
             state: Some(self.state()),
             for_s: Some(now.since(self.begun).as_millis() as f64 / 1e3),
@@ -98,7 +97,7 @@ impl Facts {
             local: Some(self.local),
             remote: Some(self.remote),
             gathered: Some(self.gathered),
-            mapping: varies.then_some(Mapping::Varies),
+            mapping: self.mapping(facts.path),
             checks: Some(facts.checks),
             dtls: facts.dtls,
             errors: self.errors.iter().cloned().collect(),
@@ -106,6 +105,16 @@ impl Facts {
             restarts: Some(facts.restarts),
             connected_in_ms: self.connected_in.map(|time| time.as_millis() as u64),
         }
+    }
+
+    /// What is known of the own NAT. That the peer sees the address that a STUN server saw shows that
+    /// it is the same for both (RFC 8445 §7.2.5.3.1); one server alone shows nothing.
+    fn mapping(&self, path: Option<Path>) -> Option<Mapping> {
+        if self.mapped.values().any(|outsides| outsides.len() > 1) {
+            return Some(Mapping::Varies);
+        }
+        let is_same = path.is_some_and(|path| path.local == CandidateType::ServerReflexive);
+        is_same.then_some(Mapping::Same)
     }
 
     fn state(&self) -> LinkState {
@@ -132,6 +141,7 @@ fn count(candidates: &mut Candidates, candidate: &Candidate) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Protocol;
     use serde_json::{Value, json};
 
     fn candidate(text: &str) -> Candidate {
@@ -164,12 +174,31 @@ mod tests {
         facts.mark_connected(Time::START + Duration::from_millis(350));
         let (local, remote) = (CandidateType::Host, CandidateType::Relay);
         let round_trip = Some(Duration::from_micros(1234));
-        let link = LinkFacts { path: Some(Path { local, remote }), round_trip, ..link };
+        let path = Some(Path { local, remote, protocol: Protocol::Tls });
+        let link = LinkFacts { path, round_trip, ..link };
         let report = report(&facts, 2000, &link);
         assert_eq!((&report["state"], &report["mapping"]), (&json!("connected"), &json!("varies")));
         assert_eq!(report["connected_in_ms"], 350);
-        let path = json!({"kind": "relayed", "local": "host", "remote": "relay", "rtt_ms": 1.2});
+        let path = json!({
+            "kind": "relayed", "local": "host", "remote": "relay", "protocol": "tls", "rtt_ms": 1.2,
+        });
         assert_eq!(report["path"], path);
+    }
+
+    #[test]
+    fn a_nat_is_said_to_be_the_same_for_all_only_where_the_peer_has_seen_so() {
+        let mut facts = Facts::new(Time::START);
+        facts.add_local(&candidate("198.51.100.1 7 typ srflx raddr 10.0.0.1 rport 5"));
+        let mapping = |facts: &Facts, local| {
+            let (remote, protocol) = (CandidateType::Host, Protocol::Udp);
+            let path = Some(Path { local, remote, protocol });
+            report(facts, 0, &LinkFacts { path, ..LinkFacts::default() })["mapping"].clone()
+        };
+        assert_eq!(report(&facts, 0, &LinkFacts::default())["mapping"], Value::Null);
+        assert_eq!(mapping(&facts, CandidateType::PeerReflexive), Value::Null);
+        assert_eq!(mapping(&facts, CandidateType::ServerReflexive), "same");
+        facts.add_local(&candidate("198.51.100.1 8 typ srflx raddr 10.0.0.1 rport 5"));
+        assert_eq!(mapping(&facts, CandidateType::ServerReflexive), "varies");
     }
 
     #[test]

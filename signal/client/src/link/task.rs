@@ -79,6 +79,8 @@ pub(super) struct Link {
     claim: Option<PeerId>,
     /// Whether the peer has a seat no more, and then what to tell the program at the end.
     unseated: Option<End>,
+    /// Whether the program wants no connection.
+    is_closed: bool,
     /// Whether there is any local candidate.
     candidates: bool,
     /// The last word to the program: whether the peer is connected.
@@ -112,6 +114,7 @@ impl Link {
             aside: VecDeque::new(),
             claim: None,
             unseated: None,
+            is_closed: false,
             candidates: false,
             is_connected: false,
             slow: None,
@@ -168,7 +171,10 @@ impl Link {
                 self.claim = Some(seat);
                 self.say_claim();
             }
+            Input::NetworkChanged if self.is_closed => {}
             Input::NetworkChanged => self.restart = Some(now()),
+            Input::Close => self.close().await?,
+            Input::Restart => self.begin_anew().await?,
             Input::Channels => self.open_wanted().await?,
             Input::Stats(asked) => self.answer_stats(asked).await,
             Input::Diagnose(answer) => {
@@ -222,6 +228,37 @@ impl Link {
         if offers { self.offer(false).await } else { Ok(()) }
     }
 
+    /// Closes the connection, for as long as the program wants to have none.
+    async fn close(&mut self) -> Result<(), Closed> {
+        self.is_closed = true;
+        self.is_connected = false;
+        (self.slow, self.restart, self.measure) = (None, None, None);
+        self.aside.clear();
+        self.mark_open(false);
+        if let Some(attempt) = &mut self.attempt {
+            attempt.facts.state = Some(ConnectionState::Closed);
+        }
+        self.send_report().await?;
+        if let Some(attempt) = self.attempt.take() {
+            attempt.close().await;
+        }
+        Ok(())
+    }
+
+    /// Looks for another way; begins with another connection where one side has closed the last.
+    async fn begin_anew(&mut self) -> Result<(), Closed> {
+        self.is_closed = false;
+        let closed = Some(ConnectionState::Closed);
+        if self.attempt.as_ref().is_some_and(|attempt| attempt.facts.state != closed) {
+            return self.restart().await;
+        }
+        if self.unseated.is_some() {
+            return Ok(()); // There is nobody to negotiate with.
+        }
+        self.stale = self.remote.take();
+        self.begin(true).await
+    }
+
     async fn offer(&mut self, restart: bool) -> Result<(), Closed> {
         let Some(attempt) = &mut self.attempt else { return Ok(()) };
         match attempt.connection.offer(restart).await {
@@ -272,6 +309,9 @@ impl Link {
         self.roles = roles;
         // A connection that the peer has begun to its new seat meanwhile is in vain.
         self.aside.clear();
+        if self.is_closed {
+            return Ok(());
+        }
         match &mut self.attempt {
             Some(attempt) if attempt.is_open() => {
                 attempt.negotiation.set_polite(roles.polite);
@@ -295,6 +335,9 @@ impl Link {
                 return Ok(());
             }
         };
+        if self.is_closed {
+            return Ok(());
+        }
         if signal.link.is_none() || signal.link == self.remote {
             return self.negotiate(signal).await;
         }
@@ -432,6 +475,10 @@ impl Link {
     /// The connection doesn't come back by itself.
     async fn handle_lost(&mut self, trouble: Trouble) -> Result<Option<End>, Closed> {
         self.mark_open(false);
+        if let Some(attempt) = self.attempt.as_mut().filter(|_| trouble == Trouble::Closed) {
+            attempt.facts.state = Some(ConnectionState::Closed);
+            self.schedule_report();
+        }
         let no_path = trouble == Trouble::NoPath;
         // A peer that leaves by this is only said to leave.
         let is_end = self.unseated.is_some_and(|reason| reason.is_some());

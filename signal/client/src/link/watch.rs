@@ -24,6 +24,7 @@ impl Link {
             bytes_sent: measures.bytes_sent,
             bytes_received: measures.bytes_received,
             restarts: self.restarts,
+            connected_in: attempt.facts.connected_in,
             reliable: peer.reliable().counts(),
             lossy: peer.lossy().counts(),
         });

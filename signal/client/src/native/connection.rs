@@ -8,7 +8,7 @@ use crate::config::SEND_BUFFER_BYTES;
 use crate::link::{
     Candidate, ConnectionState, Description, Failed, IceSetup, Kind, Measures, Notice, Notices,
 };
-use crate::{CandidateType, ChannelOptions, Path};
+use crate::{CandidateType, ChannelOptions, Path, Protocol};
 use async_trait::async_trait;
 use rtc::crypto::SignatureScheme;
 use rtc::ice::mdns::MulticastDnsMode;
@@ -192,7 +192,9 @@ impl Connection {
         let pair = ice.get_selected_candidate_pair().await.ok()??;
         let locals = ice.get_local_candidates().await.unwrap_or_default();
         let remotes = ice.get_remote_candidates().await.unwrap_or_default();
-        Some(Path { local: kind(pair.local(), &locals)?, remote: kind(pair.remote(), &remotes)? })
+        let (local, remote) = (kind(pair.local(), &locals)?, kind(pair.remote(), &remotes)?);
+        // webrtc has nothing else, to a relay neither.
+        Some(Path { local, remote, protocol: Protocol::Udp })
     }
 
     /// What it has counted.

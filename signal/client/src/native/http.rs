@@ -59,10 +59,9 @@ impl Http {
         mut connection: Connection,
         request: &HttpRequest,
     ) -> Result<Answer, hyper::Error> {
-        let HttpRequest { path, key, body } = request;
-        let method = if body.is_some() { "POST" } else { "GET" };
+        let HttpRequest { method, path, key, body } = request;
         let mut head = Request::builder()
-            .method(method)
+            .method(method.as_str())
             .uri(format!("{}/{path}", self.place.prefix))
             .header(header::HOST, self.place.authority())
             .header(header::CONTENT_TYPE, "application/json");

@@ -56,6 +56,13 @@ pub(crate) fn spawn<T: Send + 'static>(
     Task { handle: Some(tokio::spawn(future)) }
 }
 
+/// Runs a last word that nobody waits for, unless the runtime has ended before.
+pub(crate) fn spawn_last(future: impl Future<Output = ()> + Send + 'static) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        drop(runtime.spawn(future));
+    }
+}
+
 /// What runs beside. As a future it gives the result; none if it was ended or panicked. Dropped, it
 /// is ended.
 #[derive(Debug)]

@@ -1,22 +1,12 @@
 //! What is known of the room beside its members, and what the server was asked for.
 
 use crate::{Diagnosis, Error};
-use serde_json::Value;
 use signal_core::PeerId;
-use signal_core::client::{Refusal, RoomEvent, RoomInfo, VersionedState};
+use signal_core::client::{Refusal, RoomEvent, RoomState, Seat, VersionedState};
 use signal_core::protocol::Rules;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
-
-/// A room's state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RoomState {
-    /// How often it was set.
-    pub version: u64,
-    /// What it is.
-    pub value: Value,
-}
 
 /// What is known of the room, for the program at any time.
 #[derive(Debug, Default)]
@@ -26,6 +16,7 @@ pub(crate) struct Known {
 
 #[derive(Debug, Default)]
 struct Inner {
+    role: Option<String>,
     host: Option<PeerId>,
     term: Option<u64>,
     rules: Option<Rules>,
@@ -33,6 +24,10 @@ struct Inner {
 }
 
 impl Known {
+    pub(crate) fn role(&self) -> Option<String> {
+        self.lock().role.clone()
+    }
+
     pub(crate) fn host(&self) -> Option<PeerId> {
         self.lock().host.clone()
     }
@@ -49,15 +44,16 @@ impl Known {
         self.lock().state.clone()
     }
 
-    /// This is the room now.
-    pub(crate) fn learn(&self, about: Option<&RoomInfo>) {
-        let inner = about.map(|about| Inner {
-            host: about.host.clone(),
-            term: about.term,
-            rules: Some(about.rules),
-            state: about.state.as_ref().map(RoomState::read),
-        });
-        *self.lock() = inner.unwrap_or_default();
+    /// This is the seat now, and the room.
+    pub(crate) fn sit_down(&self, seat: &Seat) {
+        let about = seat.about.as_deref();
+        *self.lock() = Inner {
+            role: seat.role.clone(),
+            host: about.and_then(|about| about.host.clone()),
+            term: about.and_then(|about| about.term),
+            rules: about.map(|about| about.rules),
+            state: about.and_then(|about| about.state.as_ref()).map(RoomState::from),
+        };
     }
 
     /// This happened in it.
@@ -70,7 +66,7 @@ impl Known {
             }
             RoomEvent::State { version, value, .. } => {
                 let (version, value) = (*version, value.clone());
-                inner.state = Some(RoomState::read(&VersionedState { version, value }));
+                inner.state = Some((&VersionedState { version, value }).into());
             }
             RoomEvent::Rules(rules) => inner.rules = Some(*rules),
             RoomEvent::Metadata { .. } | RoomEvent::Broadcast { .. } => {}
@@ -79,13 +75,6 @@ impl Known {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl RoomState {
-    fn read(state: &VersionedState) -> Self {
-        let value = serde_json::from_str(state.value.get()).unwrap_or_default();
-        Self { version: state.version, value }
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a program asks of its room, on the way to the room's task.
 
 use crate::Error;
+use crate::place::Place;
 use crate::platform::Boxed;
 use serde_json::value::RawValue;
-use signal_core::client::{Recipients, Request};
+use signal_core::client::{History, Question, Recipients, Request};
 use signal_core::{PeerId, Token};
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +13,12 @@ use tokio::sync::oneshot;
 /// What a program asks for.
 pub(crate) enum Command {
     Ask(Ask, oneshot::Sender<Result<(), Error>>),
+    /// How and where to ask for what was said in the room.
+    History {
+        after: u64,
+        limit: Option<usize>,
+        answer: oneshot::Sender<Result<(Place, Question<History>), Error>>,
+    },
     SetToken(Token),
     /// Connect to the server at once.
     Retry,

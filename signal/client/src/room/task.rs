@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use heliograph_base::Time;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use signal_core::client::{Event as SessionEvent, Member, RoomEvent, RoomInfo, Seat};
+use signal_core::client::{Event as SessionEvent, Member, RoomEvent, Seat};
 use signal_core::protocol::{IceServer, LeaveReason};
 use signal_core::{PeerId, Token};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -154,7 +154,7 @@ impl RoomTask {
             SessionEvent::Resumed => self.handle_resumed()?,
             SessionEvent::Resync(seat) => {
                 self.handle_resumed()?;
-                self.learn(seat.about.as_deref())?;
+                self.learn(&seat)?;
                 self.handle_resync(seat.members)?;
             }
             SessionEvent::PeerJoined(member) => self.handle_joined(member)?,
@@ -199,7 +199,7 @@ impl RoomTask {
         let is_local = signaling.as_ref().is_some_and(Signaling::is_local);
         self.handle_ice(is_local, &seat.ice.ice_servers);
         self.schedule_token(seat.token_ttl);
-        self.learn(seat.about.as_deref())?;
+        self.learn(&seat)?;
         self.strangers.clear();
         let before = std::mem::take(&mut self.seats);
         let present: HashSet<_> = seat.members.iter().map(|member| &member.peer).collect();
@@ -376,9 +376,9 @@ impl RoomTask {
     }
 
     /// This is the room now; what was said in it before is told as if it were now.
-    fn learn(&self, about: Option<&RoomInfo>) -> Result<(), Closed> {
-        self.known.learn(about);
-        let said = about.map_or(&[][..], |about| &about.events);
+    fn learn(&self, seat: &Seat) -> Result<(), Closed> {
+        self.known.sit_down(seat);
+        let said = seat.about.as_ref().map_or(&[][..], |about| &about.events);
         said.iter().try_for_each(|event| self.config.inbox.push(Event::Room(event.clone())))
     }
 
@@ -441,6 +441,10 @@ impl RoomTask {
         let Some(signaling) = signaling else { return };
         match command {
             Command::Ask(ask, answer) => self.ask(signaling, &ask, answer),
+            Command::History { after, limit, answer } => {
+                // Who asked may have gone on.
+                let _ = answer.send(signaling.history(after, limit).map_err(Error::from));
+            }
             Command::SetToken(token) => signaling.set_token(token),
             Command::Retry => signaling.retry_now(),
         }

@@ -47,7 +47,7 @@ impl Http {
 
     /// Makes a request, and waits for the head of the answer.
     pub(crate) async fn fetch(&self, request: &HttpRequest) -> Result<Answer, Error> {
-        let HttpRequest { path, key, body } = request;
+        let HttpRequest { method, path, key, body } = request;
         let Place { is_secure, prefix, .. } = &self.place;
         let scheme = if *is_secure { "https" } else { "http" };
         let url = format!("{scheme}://{}{prefix}/{path}", self.place.authority());
@@ -59,7 +59,7 @@ impl Http {
             headers.insert("authorization".to_owned(), format!("Bearer {key}").into());
         }
         let init: RequestInit = to_js(&json!({
-            "method": if body.is_some() { "POST" } else { "GET" },
+            "method": method.as_str(),
             "headers": headers,
             "body": body,
             "cache": "no-store",

@@ -20,7 +20,7 @@ pub(crate) use connection::{Connection, Connector};
 pub(crate) use http::{Answer, Http};
 pub(crate) use network::Network;
 pub(crate) use socket::Socket;
-pub(crate) use task::{Task, spawn};
+pub(crate) use task::{Task, spawn, spawn_last};
 pub(crate) use timer::{now, sleep_until};
 
 use std::pin::Pin;

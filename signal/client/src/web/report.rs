@@ -2,7 +2,7 @@
 
 use super::json::from_js;
 use crate::link::Measures;
-use crate::{CandidateType, Path};
+use crate::{CandidateType, Path, Protocol};
 use js_sys::Map;
 use serde::Deserialize;
 use signal_core::protocol::DtlsState;
@@ -37,6 +37,9 @@ struct Entry {
     responses_received: u64,
     // Of a candidate.
     candidate_type: String,
+    protocol: Option<String>,
+    /// Of one at a relay: the way to the relay.
+    relay_protocol: Option<String>,
 }
 
 impl Report {
@@ -53,7 +56,11 @@ impl Report {
         let pair = self.pair()?;
         let local = self.entry(&pair.local_candidate_id)?;
         let remote = self.entry(&pair.remote_candidate_id)?;
-        Some(Path { local: local.candidate_type()?, remote: remote.candidate_type()? })
+        Some(Path {
+            local: local.candidate_type()?,
+            remote: remote.candidate_type()?,
+            protocol: local.protocol(),
+        })
     }
 
     /// What the connection has counted.
@@ -96,6 +103,14 @@ impl Entry {
             "connected" => Some(DtlsState::Connected),
             "failed" => Some(DtlsState::Failed),
             _ => None,
+        }
+    }
+
+    fn protocol(&self) -> Protocol {
+        match self.relay_protocol.as_deref().or(self.protocol.as_deref()) {
+            Some("tcp") => Protocol::Tcp,
+            Some("tls") => Protocol::Tls,
+            Some(_) | None => Protocol::Udp,
         }
     }
 

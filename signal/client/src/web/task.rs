@@ -20,6 +20,11 @@ pub(crate) fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Ta
     Task { result, abort: Some(abort) }
 }
 
+/// Runs a last word that nobody waits for.
+pub(crate) fn spawn_last(future: impl Future<Output = ()> + 'static) {
+    spawn_local(future);
+}
+
 /// What runs beside. As a future it gives the result; none if it was ended. Dropped, it is ended.
 #[derive(Debug)]
 pub(crate) struct Task<T> {

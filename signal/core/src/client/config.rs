@@ -27,11 +27,6 @@ pub struct Config {
     ///
     /// 1 MiB: 16 of the largest.
     pub kept_bytes_max: usize,
-    /// How long after a resume refusals of what was asked before it may come, so that for so long
-    /// nothing of it is said to be done.
-    ///
-    /// 1 s: they come right behind the answer.
-    pub refusal_delay: Duration,
     /// The longest pause before the first attempt to connect again.
     ///
     /// 500 ms: mostly the next attempt works.
@@ -54,7 +49,6 @@ impl Default for Config {
             ack_every: 32,
             kept_signals_max: 256,
             kept_bytes_max: 1 << 20,
-            refusal_delay: Duration::from_secs(1),
             pause_first: Duration::from_millis(500),
             pause_max: Duration::from_secs(15),
             stable_after: Duration::from_secs(10),

@@ -222,6 +222,8 @@ pub struct Refusal {
     pub text: String,
     /// Whether the same request may succeed later.
     pub retry: bool,
+    /// After how long, if the server knows.
+    pub retry_after: Option<Duration>,
     /// The number of the request, if it has one.
     pub id: Option<u64>,
     /// The room's state, if that is why.
@@ -336,9 +338,10 @@ impl Member {
 
 impl Refusal {
     pub(super) fn read(frame: &ErrorFrame<'_>) -> Self {
-        let ErrorFrame { code, text, retry, id, retry_after_ms: _, state } = frame;
+        let ErrorFrame { code, text, retry, id, retry_after_ms, state } = frame;
         let state = state
             .map(|state| VersionedState { version: state.version, value: state.value.to_owned() });
-        Self { code: *code, text: text.to_string(), retry: *retry, id: *id, state }
+        let retry_after = retry_after_ms.map(Duration::from_millis);
+        Self { code: *code, text: text.to_string(), retry: *retry, retry_after, id: *id, state }
     }
 }

@@ -65,12 +65,37 @@ pub enum HttpOutput {
 /// A request.
 #[derive(PartialEq, Eq)]
 pub struct HttpRequest {
+    /// What to do.
+    pub method: Method,
     /// Path and query, relative to where the server is: `v1/send?session=…`.
     pub path: String,
     /// For the header `Authorization: Bearer KEY`.
     pub key: Option<String>,
-    /// With a body it is a `POST`, without one a `GET`.
+    /// JSON.
     pub body: Option<String>,
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Sends the body.
+    Post,
+    /// Takes back.
+    Delete,
+}
+
+impl Method {
+    /// Its name (RFC 9110 §9).
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// Leaves out the key, and what is said.
@@ -117,8 +142,7 @@ impl HttpLine {
             Ok(ClientFrame::Hello { .. }) => {
                 self.held = None;
                 self.is_sending = true;
-                let request =
-                    HttpRequest { path: "v1/send".to_owned(), key: None, body: Some(text) };
+                let request = HttpRequest::post("v1/send".to_owned(), None, text);
                 self.outputs.push_back(HttpOutput::Send(request));
             }
             Ok(_) | Err(_) => {
@@ -196,11 +220,10 @@ impl HttpLine {
         self.is_sending = true;
         let frames = self.waiting.len().min(FRAMES_MAX);
         let frames: Vec<String> = self.waiting.drain(..frames).collect();
-        self.outputs.push_back(HttpOutput::Send(HttpRequest {
-            path: format!("v1/send?session={}", held.name),
-            key: Some(held.key.clone()),
-            body: Some(format!("[{}]", frames.join(","))),
-        }));
+        let path = format!("v1/send?session={}", held.name);
+        let body = format!("[{}]", frames.join(","));
+        let request = HttpRequest::post(path, Some(held.key.clone()), body);
+        self.outputs.push_back(HttpOutput::Send(request));
     }
 
     fn listen(&mut self) {
@@ -217,7 +240,7 @@ impl HttpLine {
             held.seq,
             attempt.unwrap_or_default()
         );
-        let request = HttpRequest { path, key: Some(held.key.clone()), body: None };
+        let request = HttpRequest::get(path, Some(held.key.clone()));
         self.outputs.push_back(HttpOutput::Listen(request));
     }
 
@@ -261,7 +284,10 @@ mod tests {
 
     fn request(path: &str, body: Option<&str>) -> HttpRequest {
         let key = path.contains("session").then(|| "k".to_owned());
-        HttpRequest { path: path.to_owned(), key, body: body.map(str::to_owned) }
+        match body {
+            Some(body) => HttpRequest::post(path.to_owned(), key, body.to_owned()),
+            None => HttpRequest::get(path.to_owned(), key),
+        }
     }
 
     fn outputs(line: &mut HttpLine) -> Vec<HttpOutput> {

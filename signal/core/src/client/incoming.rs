@@ -21,17 +21,15 @@ impl Session {
         bytes: usize,
     ) -> Result<(), BadId> {
         self.handle_message_frame(now, message, bytes)?;
-        // Behind a refusal, which counts as carried out.
-        self.ack(message.ack.unwrap_or(0));
-        Ok(())
-    }
-
-    /// The server has carried out all numbered requests up to this one.
-    pub(super) fn ack(&mut self, ack: u64) {
-        if self.held.as_mut().is_some_and(|held| held.kept.ack(ack)) {
-            self.owed = None;
+        // Behind a refusal, which counts as carried out. What came of those before a resume is told
+        // behind it.
+        let is_resumed = matches!(message.frame, ServerFrame::Resumed { .. });
+        if let Some(ack) = message.ack.filter(|_| !is_resumed)
+            && self.held.as_mut().is_some_and(|held| held.kept.ack(ack))
+        {
             self.tell(Event::Done { up_to: ack });
         }
+        Ok(())
     }
 
     fn handle_message_frame(
@@ -68,7 +66,7 @@ impl Session {
                 self.held = Some(held(welcome, came)?);
                 self.once = self.dice.random();
                 self.enter(now);
-                (self.owed, self.takes_reports) = (None, true);
+                self.takes_reports = true;
                 let seat = Seat::read(welcome)?;
                 if let (Some(after), Some(about)) = (&mut self.entry.after, &seat.about) {
                     *after = about.last_event.unwrap_or(*after);
@@ -78,7 +76,7 @@ impl Session {
             ServerFrame::Resumed { ack } => {
                 self.enter(now);
                 self.tell(Event::Resumed);
-                self.send_again(now, *ack);
+                self.send_again(*ack);
             }
             ServerFrame::Resync(state) => return self.resync(now, seq, state, bytes),
             ServerFrame::Error(error) => self.handle_refused_entry(now, error),
@@ -139,7 +137,7 @@ impl Session {
         let seat = Seat::read(state)?;
         self.enter(now);
         self.tell(Event::Resync(seat));
-        self.send_again(now, state.ack);
+        self.send_again(state.ack);
         Ok(())
     }
 

@@ -4,6 +4,8 @@
 //! - [`Session`]: the state machine; [`Output`] and [`Event`]: what it wants and tells;
 //! - [`Transport`]: what carries it; [`HttpLine`]: how it goes without a WebSocket;
 //! - [`Request`]: what it can ask of the room; [`RoomInfo`]: what it learns of it;
+//! - [`RoomSearch`], [`MakeRoom`], [`Ticket`]: what can be asked for without a seat, by a
+//!   [`Question`];
 //! - [`Config`]: its limits.
 
 mod config;
@@ -11,10 +13,12 @@ mod event;
 mod http;
 mod incoming;
 mod ladder;
+mod lobby;
 mod numbers;
 mod request;
 mod room;
 mod sse;
+mod ticket;
 
 pub use config::Config;
 pub use event::{Event, Loss, Member, NotTaken, Output, Refusal, RoomEvent, Seat};
@@ -24,18 +28,20 @@ use crate::protocol::{
 };
 use crate::{PeerId, RoomId, Token};
 use heliograph_base::Time;
-pub use http::{HttpLine, HttpOutput, HttpRequest};
+pub use http::{HttpLine, HttpOutput, HttpRequest, Method};
 use ladder::Ladder;
 pub use ladder::Transport;
+pub use lobby::{BadAnswer, History, MakeRoom, PublicRoom, Question, RoomSearch};
 pub use numbers::Backoff;
 use numbers::{Came, Kept, Turn};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 pub use request::{Recipients, Request};
-pub use room::{RoomInfo, VersionedState};
+pub use room::{RoomInfo, RoomState, VersionedState};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::VecDeque;
 use std::time::Duration;
+pub use ticket::{Condition, Match, PostedTicket, Property, Relax, Ticket, TicketStatus, Wish};
 
 /// The close code with which a client gives up a connection, but not its session.
 pub const GIVEN_UP: u16 = 4900;
@@ -72,16 +78,7 @@ pub struct Session {
     /// Whether the server knows reports: one that doesn't isn't to be bothered by more of them.
     takes_reports: bool,
     held: Option<Held>,
-    owed: Option<Owed>,
     outputs: VecDeque<Output>,
-}
-
-/// What a `resumed` says was carried out; but refusals may be among what comes behind it.
-#[derive(Clone, Copy, Debug)]
-struct Owed {
-    up_to: u64,
-    /// When they would have come.
-    due: Time,
 }
 
 /// What is shown with each `hello` to a room with rules.
@@ -152,7 +149,6 @@ impl Session {
             asked: 0,
             takes_reports: true,
             held: None,
-            owed: None,
             outputs: VecDeque::from([Output::Connect(Transport::WebSocket)]),
         }
     }
@@ -260,9 +256,7 @@ impl Session {
             State::Waiting { .. } => self.connect(now),
             State::Asking { .. } => self.give_up(now, Loss::Silent),
             State::Online { since, heard, asked } => {
-                if let Some(Owed { up_to, .. }) = self.owed.take_if(|owed| owed.due <= now) {
-                    self.tell(Event::Done { up_to });
-                } else if let Some(ack) = self.due_ack(now) {
+                if let Some(ack) = self.due_ack(now) {
                     self.outputs.push_back(Output::Send(encode(ClientFrame::Ack, None, Some(ack))));
                 } else if asked.is_some() {
                     self.give_up(now, Loss::Silent);
@@ -287,10 +281,7 @@ impl Session {
                     // Counted from the question: if it is us who slept, the server still has time.
                     Some(asked) => asked + seconds(timeout_s.saturating_sub(interval_s)),
                 };
-                [held.came.due(), self.owed.map(|owed| owed.due), Some(life)]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                held.came.due().into_iter().chain([life]).min()
             }
             (State::Online { .. } | State::Connecting | State::Ended, _) => None,
         }
@@ -354,6 +345,17 @@ impl Session {
         let frame = ClientFrame::Diagnose { peer: peer.as_str().into() };
         self.outputs.push_back(Output::Send(encode(frame, Some(id), None)));
         Ok(id)
+    }
+
+    /// Asks by a request of its own what was said in the room behind the event `after`, where that
+    /// is kept: `limit` of them at most, 256 without it.
+    ///
+    /// # Errors
+    /// [`NotTaken::NoSession`] if there is no seat.
+    pub fn history(&self, after: u64, limit: Option<usize>) -> Result<Question<History>, NotTaken> {
+        let held = self.held.as_ref().filter(|_| self.state != State::Ended);
+        let Held { name, key, .. } = held.ok_or(NotTaken::NoSession)?;
+        Ok(History::question(&self.room, (name, key), after, limit))
     }
 
     fn number(
@@ -470,11 +472,9 @@ impl Session {
     }
 
     /// Sends what the server doesn't have.
-    fn send_again(&mut self, now: Time, ack: u64) {
+    fn send_again(&mut self, ack: u64) {
         let Some(held) = &mut self.held else { return };
-        if held.kept.ack(ack) {
-            self.owed = Some(Owed { up_to: ack, due: now + self.config.refusal_delay });
-        }
+        held.kept.spare(ack);
         let again = held.kept.unacked().map(|text| Output::Send(text.to_owned()));
         self.outputs.extend(again);
     }

@@ -11,6 +11,8 @@ pub(super) struct Kept {
     acked: u64,
     requests: VecDeque<KeptRequest>,
     bytes: usize,
+    /// Whether one is awaited that needn't be sent again, but of which it isn't known what came.
+    is_owed: bool,
 }
 
 /// One of them.
@@ -39,17 +41,22 @@ impl Kept {
         self.requests.len() >= requests_max || self.bytes >= bytes_max
     }
 
-    /// Forgets the requests up to this number, and says whether one of them is awaited.
-    pub(super) fn ack(&mut self, id: u64) -> bool {
-        let mut is_awaited = false;
+    /// Forgets the requests up to this number, which need not be sent again.
+    pub(super) fn spare(&mut self, id: u64) {
         while self.acked < id
             && let Some(request) = self.requests.pop_front()
         {
             self.bytes -= request.text.len();
             self.acked += 1;
-            is_awaited |= request.is_awaited;
+            self.is_owed |= request.is_awaited;
         }
-        is_awaited
+    }
+
+    /// The same, and it is known by now what came of them: whether one of them is awaited.
+    pub(super) fn ack(&mut self, id: u64) -> bool {
+        self.spare(id);
+        // An old word says nothing of what came later.
+        id >= self.acked && std::mem::take(&mut self.is_owed)
     }
 
     /// What isn't acknowledged, as it is to be sent again.
@@ -158,8 +165,11 @@ mod tests {
         assert!(!kept.ack(1) && !kept.ack(0));
         assert_eq!(kept.unacked().collect::<Vec<_>>(), ["22"]);
         assert!(kept.ack(7));
-        kept.push("3", false);
+        kept.push("3", true);
         assert_eq!((kept.next(), kept.bytes), (4, 1), "there never was a 7");
+        kept.spare(3);
+        assert!(kept.unacked().next().is_none() && !kept.ack(2));
+        assert!(kept.ack(3) && !kept.ack(3), "told once");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use super::RoomEvent;
 use crate::protocol::{About, Rules, ServerFrame};
 use crate::{BadId, PeerId};
+use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -25,7 +27,16 @@ pub struct RoomInfo {
     pub missed: bool,
 }
 
-/// A room's state. Doesn't show itself in logs.
+/// A room's state.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct RoomState {
+    /// How often it was set.
+    pub version: u64,
+    /// What it is.
+    pub value: Value,
+}
+
+/// A room's state, byte for byte. Doesn't show itself in logs.
 #[derive(Clone)]
 pub struct VersionedState {
     /// How often it was set.
@@ -56,6 +67,13 @@ impl RoomInfo {
             last_event: about.last_event,
             missed: about.missed,
         })
+    }
+}
+
+impl From<&VersionedState> for RoomState {
+    fn from(state: &VersionedState) -> Self {
+        let value = serde_json::from_str(state.value.get()).unwrap_or_default();
+        Self { version: state.version, value }
     }
 }
 

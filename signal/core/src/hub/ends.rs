@@ -34,15 +34,20 @@ impl Hub {
         shrink(&mut self.edges);
         let seat = &mut self.seats[place];
         seat.senders.retain(|sender| *sender != edge);
-        if seat.edge() != Some(edge) {
-            return self.say_goodbye(edge, place);
+        let listens = seat.edge() == Some(edge);
+        if !listens || how == Detached::Between {
+            self.say_goodbye(edge, place);
         }
-        self.lose(now, place, how);
+        if listens {
+            self.lose(now, place, how);
+        }
     }
 
-    /// Tells an edge that was only for sending what was carried out. Whether that comes nobody
-    /// knows, so the client is told by the other edge too.
+    /// Tells an edge that was for one request only that nothing more comes by it; if it was for
+    /// sending, also what was carried out. That may overtake what the other edge is told, refusals
+    /// too, and may get lost: so the other one is told the same, behind them.
     fn say_goodbye(&mut self, edge: EdgeId, place: usize) {
+        self.tell_ack(place);
         let ack = self.seats[place].incoming.done();
         self.output(edge, Event::Done { ack });
     }

@@ -54,6 +54,7 @@ impl Hub {
         if let Err(refusal) = done {
             self.refuse_request((edge, place), id, &refusal);
         }
+        self.tell_if_many(place);
     }
 
     fn refuse_request(

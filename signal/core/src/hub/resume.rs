@@ -24,6 +24,7 @@ impl Hub {
         if resume.attempt.is_some_and(|attempt| attempt < seat.attempt) {
             return self.output(edge, Event::Close(CloseCode::Superseded));
         }
+        let is_new = resume.attempt.is_some_and(|attempt| attempt > seat.attempt);
         seat.attempt = resume.attempt.unwrap_or(seat.attempt);
         self.edges.insert(edge, place);
         let peer = resume.name.peer.clone();
@@ -38,6 +39,11 @@ impl Hub {
                     self.timers.set(now + self.config.heartbeat_timeout, place, seat.number, due);
                 }
                 self.attach(now, edge, place, *seq);
+                // Behind all that it missed, so that it knows what came of its requests.
+                match is_new {
+                    true => self.acknowledge(place),
+                    false => self.tell_ack(place),
+                }
             }
             Purpose::Send => seat.senders.push(edge),
         }
@@ -67,11 +73,11 @@ impl Hub {
         }
     }
 
-    /// Sends what hasn't come.
+    /// Sends what hasn't come, and says before which requests needn't be sent again.
     fn go_on(&mut self, edge: EdgeId, place: usize, seq: u64) {
         let seat = &mut self.seats[place];
         seat.outgoing.ack(seq);
-        let resumed = FrameText::encode(&ServerFrame::Resumed { ack: seat.incoming.tell() });
+        let resumed = FrameText::encode(&ServerFrame::Resumed { ack: seat.incoming.done() });
         let plain = |seq, frame| Output {
             to: edge,
             event: Event::Frame(Numbered { seq, ack: None, frame }),

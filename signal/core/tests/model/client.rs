@@ -44,6 +44,8 @@ pub(crate) struct Session {
     pub(crate) sent: Vec<Sent>,
     pub(crate) received: Vec<(String, u64)>,
     pub(crate) errors: BTreeMap<u64, ErrorCode>,
+    /// Up to which request it knows what came of them, since an acknowledgement came in its turn.
+    settled: u64,
     pub(crate) resyncs: u64,
 }
 
@@ -210,6 +212,7 @@ impl Client {
             session.seq = seq;
         }
         session.read(seq.is_some(), &frame);
+        session.settled = session.settled.max(ack.filter(|_| !is_old).unwrap_or(0));
         Vec::new()
     }
 
@@ -287,6 +290,7 @@ impl Session {
             sent: Vec::new(),
             received: Vec::new(),
             errors: BTreeMap::new(),
+            settled: 0,
             resyncs: 0,
         };
         welcome.members.iter().for_each(|member| session.meet(member));
@@ -331,6 +335,8 @@ impl Session {
             ServerFrame::Error(ErrorFrame { code, id, .. }) if is_numbered => {
                 assert!(code.is_nobodys_fault(), "{code}");
                 let id = id.expect("it answers a numbered request");
+                let is_late = *code == ErrorCode::NoSuchPeer && id <= self.settled;
+                assert!(!is_late, "{id} is refused behind the acknowledgement of {}", self.settled);
                 let twice = self.errors.insert(id, *code);
                 assert!(twice.is_none(), "{id} failed twice: {twice:?} {code:?}");
             }

@@ -420,12 +420,14 @@ impl Ledger {
 
     fn detach(&mut self, now: Time, edge: u64, how: Detached) {
         let Some(number) = self.edges.remove(&edge) else { return };
-        let member = self.members.get_mut(&number).unwrap();
-        if member.listener == Some(edge) {
-            return self.lose(now, number, how);
+        let member = &self.members[&number];
+        let (done, listens) = (member.done, member.listener == Some(edge));
+        if !listens || how == Detached::Between {
+            self.tell(edge, Told::Done(done));
         }
-        let done = member.done;
-        self.tell(edge, Told::Done(done));
+        if listens {
+            self.lose(now, number, how);
+        }
     }
 
     fn lose(&mut self, now: Time, number: u64, how: Detached) {
