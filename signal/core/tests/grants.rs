@@ -8,12 +8,12 @@ use heliograph_base::Time;
 use serde_json::{Value, json};
 use signal_core::protocol::LeaveReason;
 use signal_core::{
-    AtExpiry, Config, Departure, Detached, Event, Grant, Happening, Hold, PeerId, PeerTaken,
-    Purpose, Renew, Request, Role, Token,
+    AtExpiry, Config, Departure, Detached, Event, Grant, Happening, Hold, NewRoom, PeerId,
+    PeerTaken, Purpose, Renew, Request, Role, Token,
 };
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Desk, Seat, told, told_plainly};
+use support::{Desk, Seat, Visit, told, told_plainly};
 
 fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -47,8 +47,7 @@ fn only(outputs: &[(u64, Event)], edge: u64) -> Vec<Value> {
 }
 
 fn last_departure(desk: &mut Desk) -> Departure {
-    let happened = std::iter::from_fn(|| desk.hub.poll_happening());
-    let departures = happened.filter_map(|happening| match happening {
+    let departures = desk.happenings().into_iter().filter_map(|happening| match happening {
         Happening::Left(departure) => Some(departure),
         Happening::RoomOpened(_) | Happening::Joined(_) | Happening::RoomClosed(_) => None,
     });
@@ -131,6 +130,45 @@ fn who_is_replaced_makes_room_for_the_one_that_comes() {
     assert_eq!(only(&outputs, 4)[0]["refused"], "no_such_session");
     let outputs = desk.join(5, "demo").0;
     assert_eq!(only(&outputs, 5)[0]["refused"], "room_full");
+}
+
+#[test]
+fn a_host_that_is_replaced_by_its_own_token_makes_one_new_term() {
+    let mut desk = Desk::new(Config { peer_taken: PeerTaken::Replace, ..Config::default() });
+    let born = Grant { role: Role::parse("host").ok(), ..named("ada") };
+    let create = Some(NewRoom { hosted: true, ..NewRoom::default() });
+    let visit =
+        |grant: &Grant, create| Visit { grant: Some(grant.clone()), create, ..Visit::default() };
+    desk.visit(1, "demo", visit(&born, create));
+    desk.happenings();
+    // Alone, and beside somebody who could be the host.
+    let (outputs, _) = desk.visit(2, "demo", visit(&born, None));
+    let about = &only(&outputs, 2)[0]["about"];
+    assert_eq!((&about["host"], &about["term"]), (&json!("ada"), &json!(2)));
+    let is_end = |happening: &Happening| matches!(happening, Happening::RoomClosed(_));
+    assert!(!desk.happenings().iter().any(is_end), "the room stays");
+
+    desk.seat(3, "demo");
+    let (outputs, _) = desk.visit(4, "demo", visit(&born, None));
+    let about = &only(&outputs, 4)[0]["about"];
+    assert_eq!((&about["host"], &about["term"]), (&json!("ada"), &json!(3)));
+    let others = only(&outputs, 3);
+    let kinds: Vec<_> = others.iter().map(|frame| frame["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["left", "joined", "host"]);
+    assert_eq!(others[2], json!({"type": "host", "peer": "ada", "term": 3}));
+}
+
+#[test]
+fn a_host_that_is_replaced_is_followed_by_the_one_that_is_there_for_longest() {
+    let mut desk = Desk::new(Config { peer_taken: PeerTaken::Replace, ..Config::default() });
+    let create = Some(NewRoom { hosted: true, ..NewRoom::default() });
+    let first = Visit { grant: Some(named("ada")), create, ..Visit::default() };
+    desk.visit(1, "demo", first);
+    let bob = desk.seat(2, "demo");
+    let (outputs, _) = desk.join_with(3, "demo", Some(named("ada")));
+    let about = &only(&outputs, 3)[0]["about"];
+    assert_eq!((&about["host"], &about["term"]), (&json!(bob.peer.as_str()), &json!(2)));
+    assert_eq!(only(&outputs, 2)[2]["term"], 2);
 }
 
 #[test]
