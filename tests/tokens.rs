@@ -4,17 +4,24 @@
 
 mod support;
 
+use data_encoding::BASE64URL_NOPAD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 use support::{Heliograph, get, run};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For how long a token is good behind its end.
+const LEEWAY_S: u64 = 30;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
 const SIGNAL: [&str; 3] = ["signal", "--http", "127.0.0.1:0"];
 
 /// A file that is gone when this is dropped.
@@ -49,14 +56,35 @@ fn token(arguments: &[&str]) -> String {
 /// What a hello is answered with.
 async fn hello(server: &Heliograph, room: &str, token: Option<&str>) -> Value {
     let (mut socket, _) = connect_async(server.announced("WebSocket")).await.unwrap();
-    let hello = json!({"type": "hello", "room": room, "token": token.unwrap_or("")}).to_string();
-    socket.send(Message::text(hello)).await.unwrap();
+    let token = token.unwrap_or("");
+    say(&mut socket, &json!({"type": "hello", "room": room, "token": token})).await;
+    next(&mut socket).await
+}
+
+async fn say(socket: &mut Socket, frame: &Value) {
+    socket.send(Message::text(frame.to_string())).await.unwrap();
+}
+
+async fn next(socket: &mut Socket) -> Value {
     loop {
         let message = timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
         if let Message::Text(text) = message {
             return serde_json::from_str(&text).unwrap();
         }
     }
+}
+
+/// When the TURN credentials of a frame end, in seconds since 1970.
+fn credentials_end(frame: &Value) -> u64 {
+    let mut servers = frame["ice_servers"].as_array().unwrap().iter();
+    let username = servers.find_map(|server| server["username"].as_str()).unwrap();
+    username.split(':').next().unwrap().parse().unwrap()
+}
+
+/// Until when a token is good, in seconds since 1970.
+fn token_end(token: &str) -> u64 {
+    let claims = BASE64URL_NOPAD.decode(token.split('.').nth(1).unwrap().as_bytes()).unwrap();
+    serde_json::from_slice::<Value>(&claims).unwrap()["exp"].as_u64().unwrap() + LEEWAY_S
 }
 
 #[tokio::test]
@@ -94,6 +122,29 @@ async fn a_token_that_it_makes_is_one_that_it_takes() {
         let (_, logs) = server.wait();
         assert!(!logs.contains(&made), "tokens aren't logged: {logs}");
     }
+}
+
+#[tokio::test]
+async fn turn_credentials_end_with_the_token_and_are_renewed_with_it() {
+    let secret = File::new("credentials.secret", "a secret of more than 32 bytes, for tests\n");
+    let flags = ["--http", "127.0.0.1:0", "--turn", "127.0.0.1:0", "--auth", "jwt"];
+    let key = ["--jwt-secret-file", secret.path()];
+    let server = Heliograph::start(&[&flags[..], &key].concat());
+    let made = |ttl_s| token(&["--subject", "ada", "--ttl-s", ttl_s, "--key-file", secret.path()]);
+    let (mut socket, _) = connect_async(server.announced("WebSocket")).await.unwrap();
+    let first = made("600");
+    say(&mut socket, &json!({"type": "hello", "room": "demo", "token": first})).await;
+    let welcome = next(&mut socket).await;
+    // To the second, of which each of them has begun one.
+    assert!((0..=1).contains(&(token_end(&first) - credentials_end(&welcome))), "{welcome}");
+    assert_eq!(welcome["ice_ttl_s"], welcome["token_ttl_s"], "{welcome}");
+
+    let newer = made("900");
+    say(&mut socket, &json!({"type": "token", "token": newer})).await;
+    let (taken, ice) = (next(&mut socket).await, next(&mut socket).await);
+    assert_eq!((&taken["type"], &ice["type"]), (&json!("token"), &json!("ice")));
+    assert!((0..=1).contains(&(token_end(&newer) - credentials_end(&ice))), "{ice}");
+    assert_eq!(ice["ice_ttl_s"], taken["expires_in_s"]);
 }
 
 #[test]

@@ -347,6 +347,29 @@ impl Default for MatchLimits {
     }
 }
 
+/// What who looks for public rooms must keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchLimits {
+    /// The most conditions of one search; with more it is refused with `bad_frame`.
+    ///
+    /// 8: games ask for three or four.
+    pub conditions_max: usize,
+    /// How many rooms an answer has at most, if the search doesn't say.
+    ///
+    /// 50: a page.
+    pub rooms: usize,
+    /// The most that it may ask for; more is refused with `bad_frame`.
+    ///
+    /// 100: at most 1.6 MiB of states.
+    pub rooms_max: usize,
+}
+
+impl Default for SearchLimits {
+    fn default() -> Self {
+        Self { conditions_max: 8, rooms: 50, rooms_max: 100 }
+    }
+}
+
 /// What TURN credentials are made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnKey {

@@ -4,7 +4,7 @@ use crate::bucket::Bucket;
 use crate::matchmaking::{Status, Ticket};
 use crate::protocol::{
     ClientFrame, ClientMessage, CloseCode, Entry, ErrorCode, ErrorFrame, LeaveReason, Link,
-    ServerFrame, Unreadable,
+    RoomFrame, ServerFrame, Unreadable,
 };
 use crate::room::read_action;
 use crate::{
@@ -392,15 +392,9 @@ impl Edge {
                     Err(_) => self.refuse_plainly(ErrorCode::NoSuchPeer, id),
                 }
             }
-            (
-                State::Joining | State::Seated(_),
-                ClientFrame::Broadcast { .. }
-                | ClientFrame::State { .. }
-                | ClientFrame::Metadata { .. }
-                | ClientFrame::Rules { .. }
-                | ClientFrame::Host { .. }
-                | ClientFrame::Kick { .. },
-            ) => self.ask_room(id, frame),
+            (State::Joining | State::Seated(_), ClientFrame::Room(frame)) => {
+                self.ask_room(id, frame);
+            }
             (State::Joining | State::Seated(_), ClientFrame::Leave) => {
                 self.close(CloseCode::Normal);
             }
@@ -467,7 +461,7 @@ impl Edge {
         }
     }
 
-    fn ask_room(&mut self, id: Option<u64>, frame: ClientFrame<'_>) {
+    fn ask_room(&mut self, id: Option<u64>, frame: &RoomFrame<'_>) {
         match read_action(frame, &self.config) {
             Ok(action) => self.requests.push(Request::Room(Box::new(RoomRequest { action, id }))),
             Err((code, text)) => self.handle_unreadable(Unreadable { code, text, id }),

@@ -6,6 +6,7 @@ mod ends;
 mod grants;
 mod happening;
 mod host;
+mod ice;
 mod join;
 mod news;
 mod pairs;
@@ -21,7 +22,7 @@ pub(crate) use pairs::Pairs;
 pub use pairs::{PairCounts, PairInfo, PairState};
 pub use welcome::HistoryPage;
 
-use crate::protocol::{ErrorCode, ErrorFrame, IceUpdate, ServerFrame};
+use crate::protocol::{ErrorCode, ErrorFrame, ServerFrame};
 use crate::seat::{Presence, Seat};
 use crate::session::{Origin, Sent, Turn};
 use crate::timers::{Due, Timer, Timers};
@@ -38,7 +39,6 @@ use room::Room;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
-use std::time::Duration;
 
 /// The rooms of one shard, the sessions in them, and all that happens there, in one order.
 ///
@@ -148,7 +148,7 @@ impl Hub {
         match request {
             Request::Join(join) => self.handle_join(now, edge, *join),
             Request::Resume(resume) => self.handle_resume(now.time, edge, &resume),
-            Request::Renew(renew) => self.handle_renew(now.time, edge, *renew),
+            Request::Renew(renew) => self.handle_renew(now, edge, *renew),
             Request::Ack(seq) => self.handle_ack(now.time, edge, seq),
             Request::Signal(signal) => self.handle_signal(now.time, edge, &signal),
             Request::Room(request) => self.handle_room(now.time, edge, *request),
@@ -333,15 +333,6 @@ impl Hub {
         self.output(edge, Event::Frame(Numbered { seq: None, ack: None, frame }));
     }
 
-    fn renew_ice(&mut self, now: Now, place: usize) {
-        let Some(turn) = &self.turn else { return };
-        let (ttl, seat) = (turn.ttl, &self.seats[place]);
-        let update =
-            IceUpdate { ice_servers: self.ice_servers(now, seat), ice_ttl_s: ttl.as_secs() };
-        self.timers.set(now.time + renewal_after(ttl), place, seat.number, Due::Ice);
-        self.send(place, FrameText::encode(&ServerFrame::Ice(update)), None);
-    }
-
     /// Tells everybody else in the room whether a seat has a connection.
     fn announce_state(
         &mut self,
@@ -414,11 +405,6 @@ const TIMERS_PER_SEAT: usize = 7;
 
 /// So few timers are not worth a look.
 const TIMERS_KEPT: usize = 64;
-
-/// When credentials are renewed: early enough that no refresh of an allocation meets expired ones.
-fn renewal_after(ttl: Duration) -> Duration {
-    ttl * 3 / 4
-}
 
 /// Gives back the memory of a table that once was much fuller; seldom enough that it costs each
 /// removal next to nothing.

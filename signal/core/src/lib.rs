@@ -5,6 +5,7 @@
 //! - [`Hub`]: the rooms of one shard, and the sessions in them, which outlive their connections;
 //! - [`Request`] and [`Event`]: all that the two say to each other;
 //! - [`matchmaking`]: tickets that find each other, and the room where they meet;
+//! - [`RoomSearch`]: who looks for a public room, and what is found;
 //! - [`diagnose`]: how a pair is connected, or why it isn't;
 //! - [`client`]: the other end, a client's half of a session;
 //! - [`ProxyHeader`]: what a proxy says before the first byte of a client;
@@ -17,6 +18,7 @@ mod bucket;
 pub mod client;
 mod config;
 mod diagnosis;
+mod directory;
 mod edge;
 mod exchange;
 mod grant;
@@ -32,8 +34,9 @@ mod session;
 mod timers;
 
 pub use bucket::Bucket;
-pub use config::{AtExpiry, Config, MatchLimits, PeerTaken, TurnKey};
+pub use config::{AtExpiry, Config, MatchLimits, PeerTaken, SearchLimits, TurnKey};
 pub use diagnosis::{PairFacts, SeatFacts, diagnose};
+pub use directory::{BadSearch, Comparison, Condition, ListedRoom, RoomSearch, RoomSort};
 pub use edge::{Edge, End, Transmit};
 pub use exchange::{
     BadMetadata, Detached, Diagnose, EdgeId, Event, FrameText, IceUrls, Join, Metadata, Need,

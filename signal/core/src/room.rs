@@ -1,6 +1,6 @@
 //! What clients ask of rooms, once it is read and checked.
 
-use crate::protocol::{ClientFrame, ErrorCode, RoomOptions, RulesPatch, Writers};
+use crate::protocol::{ErrorCode, RoomFrame, RoomOptions, RulesPatch, Writers};
 use crate::{Config, Metadata, PeerId, Role};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -182,7 +182,7 @@ impl NewRoom {
 
 /// What a frame asks of the room.
 pub(crate) fn read_action(
-    frame: ClientFrame<'_>,
+    frame: &RoomFrame<'_>,
     config: &Config,
 ) -> Result<RoomAction, (ErrorCode, String)> {
     let bad = |bad: BadRoom| (ErrorCode::BadRules, bad.to_string());
@@ -192,46 +192,34 @@ pub(crate) fn read_action(
         PeerId::parse(text).map_err(|_| (code, code.advice().to_owned()))
     };
     Ok(match frame {
-        ClientFrame::Broadcast { data, peers, role } => {
+        RoomFrame::Broadcast { data, peers, role } => {
             let to = match (peers, role) {
                 (Some(peers), _) => {
                     let peers = peers.iter().take(config.room_members_max);
                     Audience::Peers(peers.filter_map(|peer| PeerId::parse(peer).ok()).collect())
                 }
                 (None, Some(role)) => Audience::Role(
-                    Role::parse(&role).map_err(|bad| (ErrorCode::BadFrame, bad.to_string()))?,
+                    Role::parse(role).map_err(|bad| (ErrorCode::BadFrame, bad.to_string()))?,
                 ),
                 (None, None) => Audience::All,
             };
-            RoomAction::Broadcast { data: data.to_owned(), to }
+            RoomAction::Broadcast { data: (*data).to_owned(), to }
         }
-        ClientFrame::State { value, if_version } => {
+        RoomFrame::State { value, if_version } => {
             check_state(Some(value), config).map_err(bad)?;
-            RoomAction::State { value: value.to_owned(), if_version }
+            RoomAction::State { value: (*value).to_owned(), if_version: *if_version }
         }
-        ClientFrame::Metadata { metadata } => {
+        RoomFrame::Metadata { metadata } => {
             let metadata = Metadata::new(Some(metadata), config.metadata_bytes_max);
             RoomAction::Metadata(metadata.map_err(|bad| (ErrorCode::BadMetadata, bad.to_string()))?)
         }
-        ClientFrame::Rules { rules, term } => {
+        RoomFrame::Rules { rules, term } => {
             let patch = read_patch(rules.get(), config).map_err(bad)?;
-            RoomAction::Rules { patch, term }
+            RoomAction::Rules { patch, term: *term }
         }
-        ClientFrame::Host { to, term } => RoomAction::HandOver { to: peer(&to)?, term },
-        ClientFrame::Kick { peer: whom, ban, term } => {
-            RoomAction::Kick { peer: peer(&whom)?, ban, term }
-        }
-        ClientFrame::Hello { .. }
-        | ClientFrame::Resume { .. }
-        | ClientFrame::Signal { .. }
-        | ClientFrame::Match { .. }
-        | ClientFrame::Token { .. }
-        | ClientFrame::Report { .. }
-        | ClientFrame::Diagnose { .. }
-        | ClientFrame::Ack
-        | ClientFrame::Leave
-        | ClientFrame::Ping => {
-            unreachable!("only what asks something of the room is read here")
+        RoomFrame::Host { to, term } => RoomAction::HandOver { to: peer(to)?, term: *term },
+        RoomFrame::Kick { peer: whom, ban, term } => {
+            RoomAction::Kick { peer: peer(whom)?, ban: *ban, term: *term }
         }
     })
 }

@@ -38,6 +38,8 @@ pub(crate) struct Seat {
     pub(crate) attempt: u64,
     /// Its links to others, if any were spoken of.
     pub(crate) pairs: Option<Box<Pairs>>,
+    /// Its TURN credentials would be good for longer, but for the end of its token.
+    pub(crate) is_ice_cut: bool,
 }
 
 /// Whether a client has a connection.

@@ -8,12 +8,12 @@ use heliograph_base::Time;
 use serde_json::{Value, json};
 use signal_core::protocol::LeaveReason;
 use signal_core::{
-    AtExpiry, Config, Departure, Detached, Event, Grant, Happening, Hold, PeerId, PeerTaken,
-    Purpose, Renew, Request, Role, Token,
+    AtExpiry, Config, Departure, Detached, Event, Grant, Happening, Hold, NewRoom, PeerId,
+    PeerTaken, Purpose, Renew, Request, Role, Token,
 };
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Desk, Seat, told, told_plainly};
+use support::{Desk, Seat, Visit, told, told_plainly};
 
 fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -47,8 +47,7 @@ fn only(outputs: &[(u64, Event)], edge: u64) -> Vec<Value> {
 }
 
 fn last_departure(desk: &mut Desk) -> Departure {
-    let happened = std::iter::from_fn(|| desk.hub.poll_happening());
-    let departures = happened.filter_map(|happening| match happening {
+    let departures = desk.happenings().into_iter().filter_map(|happening| match happening {
         Happening::Left(departure) => Some(departure),
         Happening::RoomOpened(_) | Happening::Joined(_) | Happening::RoomClosed(_) => None,
     });
@@ -134,6 +133,45 @@ fn who_is_replaced_makes_room_for_the_one_that_comes() {
 }
 
 #[test]
+fn a_host_that_is_replaced_by_its_own_token_makes_one_new_term() {
+    let mut desk = Desk::new(Config { peer_taken: PeerTaken::Replace, ..Config::default() });
+    let born = Grant { role: Role::parse("host").ok(), ..named("ada") };
+    let create = Some(NewRoom { hosted: true, ..NewRoom::default() });
+    let visit =
+        |grant: &Grant, create| Visit { grant: Some(grant.clone()), create, ..Visit::default() };
+    desk.visit(1, "demo", visit(&born, create));
+    desk.happenings();
+    // Alone, and beside somebody who could be the host.
+    let (outputs, _) = desk.visit(2, "demo", visit(&born, None));
+    let about = &only(&outputs, 2)[0]["about"];
+    assert_eq!((&about["host"], &about["term"]), (&json!("ada"), &json!(2)));
+    let is_end = |happening: &Happening| matches!(happening, Happening::RoomClosed(_));
+    assert!(!desk.happenings().iter().any(is_end), "the room stays");
+
+    desk.seat(3, "demo");
+    let (outputs, _) = desk.visit(4, "demo", visit(&born, None));
+    let about = &only(&outputs, 4)[0]["about"];
+    assert_eq!((&about["host"], &about["term"]), (&json!("ada"), &json!(3)));
+    let others = only(&outputs, 3);
+    let kinds: Vec<_> = others.iter().map(|frame| frame["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["left", "joined", "host"]);
+    assert_eq!(others[2], json!({"type": "host", "peer": "ada", "term": 3}));
+}
+
+#[test]
+fn a_host_that_is_replaced_is_followed_by_the_one_that_is_there_for_longest() {
+    let mut desk = Desk::new(Config { peer_taken: PeerTaken::Replace, ..Config::default() });
+    let create = Some(NewRoom { hosted: true, ..NewRoom::default() });
+    let first = Visit { grant: Some(named("ada")), create, ..Visit::default() };
+    desk.visit(1, "demo", first);
+    let bob = desk.seat(2, "demo");
+    let (outputs, _) = desk.join_with(3, "demo", Some(named("ada")));
+    let about = &only(&outputs, 3)[0]["about"];
+    assert_eq!((&about["host"], &about["term"]), (&json!(bob.peer.as_str()), &json!(2)));
+    assert_eq!(only(&outputs, 2)[2]["term"], 2);
+}
+
+#[test]
 fn a_session_ends_when_its_token_expires() {
     let mut desk = Desk::new(Config::default());
     let (outputs, ada) = desk.join_with(1, "demo", Some(until(600)));
@@ -164,7 +202,7 @@ fn a_newer_token_lets_it_go_on() {
     let ada = seat(&mut desk, 1, "demo", until(600));
     desk.at(s(500));
     let answer = json!({"type": "token", "id": 5, "expires_in_s": 600});
-    assert_eq!(renew(&mut desk, 1, until(1100)), [(1, answer)]);
+    assert_eq!(renew(&mut desk, 1, until(1100))[0], (1, answer));
     assert!(only(&desk.at(s(1099)), 1).is_empty());
     assert_eq!(only(&desk.at(s(1100)), 1), [json!({"close": 4102})]);
     assert_eq!(told(&desk.handle(1, Request::Ack(1)))[0].1["refused"], "hello_first");
@@ -177,8 +215,76 @@ fn a_newer_token_may_come_on_a_connection_that_only_sends_and_may_never_expire()
     let ada = seat(&mut desk, 1, "demo", until(600));
     desk.resume_as(2, &ada, Purpose::Send);
     let without_end = Grant { expires: None, ..until(0) };
-    assert_eq!(renew(&mut desk, 2, without_end), [(2, json!({"type": "token", "id": 5}))]);
+    assert_eq!(renew(&mut desk, 2, without_end)[0], (2, json!({"type": "token", "id": 5})));
     assert!(only(&desk.at(s(10_000)), 1).iter().all(|frame| frame.get("close").is_none()));
+}
+
+/// When the newest TURN credentials that this edge was told of end, and for how long they are good
+/// as it was told; in seconds from the start.
+fn credentials(outputs: &[(u64, Event)], edge: u64) -> Option<(u64, u64)> {
+    let told = only(outputs, edge);
+    let told = told.iter().rfind(|frame| frame.get("ice_servers").is_some())?;
+    let username = told["ice_servers"][1]["username"].as_str().unwrap();
+    let end: u64 = username.split(':').next().unwrap().parse().unwrap();
+    Some((end - support::NOW.unix.seconds, told["ice_ttl_s"].as_u64().unwrap()))
+}
+
+/// The number of the last frame that this edge was told.
+fn last_seq(outputs: &[(u64, Event)], edge: u64) -> Option<u64> {
+    let own = told(outputs).into_iter().filter(|(to, _)| *to == edge);
+    own.filter_map(|(_, frame)| frame["seq"].as_u64()).last()
+}
+
+#[test]
+fn credentials_end_with_the_token_and_are_renewed_with_it() {
+    let mut desk = Desk::new(Config::default());
+    let (outputs, _) = desk.join_with(1, "demo", Some(until(600)));
+    assert_eq!(credentials(&outputs, 1), Some((600, 600)));
+    let (outputs, _) = desk.join(2, "demo");
+    assert_eq!(credentials(&outputs, 2), Some((3600, 3600)), "without a token");
+    assert_eq!(credentials(&desk.at(s(500)), 1), None, "there is nothing newer to be had");
+    let renewal =
+        Renew { token: Token::new("a.b.c"), grant: Some(Box::new(until(5000))), id: Some(5) };
+    let outputs = desk.handle(1, Request::Renew(Box::new(renewal)));
+    let kinds: Vec<_> = only(&outputs, 1).iter().map(|frame| frame["type"].clone()).collect();
+    assert_eq!(kinds, ["token", "ice"]);
+    assert_eq!(credentials(&outputs, 1), Some((4100, 3600)), "at once, and as long as any");
+    let outputs = desk.at(s(500 + 2700));
+    assert_eq!(credentials(&outputs, 1), Some((5000, 1800)), "the last ones of this token");
+    let rest = desk.at(s(5000));
+    assert_eq!((credentials(&rest, 1), only(&rest, 1).len()), (None, 1), "only its end");
+}
+
+#[test]
+fn who_renews_its_token_always_has_credentials_and_none_that_outlive_it() {
+    for token_s in [2, 10, 600, 2699, 2700, 2701, 3600, 4000, 10_000] {
+        let mut desk = Desk::new(Config::default());
+        let mut end = token_s;
+        let (outputs, _) = desk.join_with(1, "demo", Some(until(end)));
+        let mut own = credentials(&outputs, 1).unwrap();
+        for round in 1..40 {
+            let now = round * (token_s / 2);
+            let mut outputs = desk.at(s(now));
+            assert!(own.0 > now || credentials(&outputs, 1).is_some(), "{token_s}: at {now}");
+            end = now + token_s;
+            let (token, grant) = (Token::new("a.b.c"), Some(Box::new(until(end))));
+            let renew = Renew { token, grant, id: None };
+            outputs.extend(desk.handle(1, Request::Renew(Box::new(renew))));
+            if let Some(seq) = last_seq(&outputs, 1) {
+                desk.ack(1, seq);
+            }
+            own = credentials(&outputs, 1).unwrap_or(own);
+            assert!(own.0 > now && own.0 <= end, "{token_s}: at {now} until {}", own.0);
+        }
+    }
+}
+
+#[test]
+fn where_a_session_outlives_its_token_so_do_its_credentials() {
+    let mut desk = Desk::new(Config { at_expiry: AtExpiry::Keep, ..Config::default() });
+    let (outputs, _) = desk.join_with(1, "demo", Some(until(600)));
+    assert_eq!(credentials(&outputs, 1), Some((3600, 3600)));
+    assert_eq!(credentials(&desk.at(s(2700)), 1), Some((6300, 3600)));
 }
 
 #[test]

@@ -9,7 +9,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value;
 use signal_core::protocol::{LeaveReason, RulesPatch};
-use signal_core::{Audience, Config, Detached, Grant, NewRoom, PeerId, Role, RoomAction};
+use signal_core::{
+    Audience, Config, Detached, Grant, NewRoom, PeerId, PeerTaken, Role, RoomAction,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use support::{Desk, Seat, Visit, raw, room, told};
@@ -18,8 +20,10 @@ const EDGES: u64 = 9;
 
 #[derive(Clone, Debug)]
 enum Step {
+    /// With a name it takes the place of who has that.
     Join {
         born_host: bool,
+        name: Option<u8>,
     },
     Leave {
         edge: u64,
@@ -92,6 +96,7 @@ impl World {
             unacked_frames_max: 1 << 20,
             unacked_bytes_max: 1 << 30,
             host_patience: Duration::from_secs(2),
+            peer_taken: PeerTaken::Replace,
             ..Config::default()
         };
         let mut desk = Desk::new(config);
@@ -112,7 +117,7 @@ impl World {
 
     fn run(&mut self, step: &Step) {
         match *step {
-            Step::Join { born_host } => self.join(born_host),
+            Step::Join { born_host, name } => self.join(born_host, name),
             Step::Leave { edge } => {
                 if let Some(at) = self.of(edge) {
                     let client = self.clients.remove(at);
@@ -181,18 +186,21 @@ impl World {
         self.read(outputs);
     }
 
-    fn join(&mut self, born_host: bool) {
+    fn join(&mut self, born_host: bool, name: Option<u8>) {
         self.last_edge += 1;
         let edge = self.last_edge;
-        let before = self.desk.hub.roster(&room("demo")).count();
         let role = born_host.then(|| Role::parse("host").unwrap());
-        let grant = Some(Grant { role, ..Grant::default() });
+        let peer = name.map(|name| PeerId::parse(&format!("name-{name}")).unwrap());
+        let there: Vec<PeerId> = self.desk.hub.roster(&room("demo")).cloned().collect();
+        let is_new = peer.as_ref().is_none_or(|peer| !there.contains(peer));
+        let before = there.len();
+        let grant = Some(Grant { role, peer, ..Grant::default() });
         let (outputs, seat) = self.desk.visit(edge, "demo", Visit { grant, ..Visit::default() });
         if let Some(seat) = seat {
             let welcome = told(&outputs).into_iter().find(|(to, _)| *to == edge).unwrap().1;
             let about = &welcome["about"];
             let capacity = about["rules"]["capacity"].as_u64().unwrap() as usize;
-            assert!(before < capacity, "{before} were there, and {capacity} may be");
+            assert!(before < capacity || !is_new, "{before} were there, and {capacity} may be");
             let mut client = Client {
                 seat,
                 edge: Some(edge),
@@ -301,7 +309,8 @@ impl World {
 fn step() -> impl Strategy<Value = Step> {
     let any_edge = || 0..EDGES;
     prop_oneof![
-        6 => prop::bool::weighted(0.2).prop_map(|born_host| Step::Join { born_host }),
+        6 => (prop::bool::weighted(0.2), prop::option::weighted(0.3, 0..3_u8))
+            .prop_map(|(born_host, name)| Step::Join { born_host, name }),
         2 => any_edge().prop_map(|edge| Step::Leave { edge }),
         3 => (any_edge(), any::<bool>()).prop_map(|(edge, vanishes)| Step::Lose { edge, vanishes }),
         4 => any_edge().prop_map(|edge| Step::Resume { edge }),

@@ -3,7 +3,7 @@
 use crate::{AskRelay, AuthConfig, Folder, HookConfig, Network, Origins};
 use heliograph_base::Secret;
 use signal_core::protocol::IceServer;
-use signal_core::{Departure, MatchLimits};
+use signal_core::{Departure, MatchLimits, SearchLimits};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub struct SignalConfig {
     pub join_queue_max: usize,
     /// What tickets must keep to.
     pub matching: MatchLimits,
+    /// What who looks for public rooms must keep to.
+    pub search: SearchLimits,
     /// How many requests about tickets may wait for the task that owns them; who finds no room is
     /// refused with `busy`.
     ///
@@ -102,6 +104,7 @@ impl Default for SignalConfig {
             origins: Origins::default(),
             order_queue_max: 16,
             matching: MatchLimits::default(),
+            search: SearchLimits::default(),
             ticket_queue_max: 1024,
             admission: AdmissionLimits::default(),
             trusted_proxies: Vec::new(),

@@ -3,7 +3,7 @@
 
 use crate::access::{self, Asked, json, plain_refusal, refusal, refused_with};
 use crate::auth::{Denied, Question};
-use crate::directory::{AGE_MAX, Search};
+use crate::directory::AGE_MAX;
 use crate::edges::{Edges, Origin};
 use crate::orders::{Order, ask};
 use axum::body::Body;
@@ -13,7 +13,7 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use signal_core::protocol::{ErrorCode, ErrorFrame, ServerFrame};
-use signal_core::{FrameText, HistoryPage, NewRoom, PeerId, Purpose, RoomId, Token};
+use signal_core::{FrameText, HistoryPage, NewRoom, PeerId, Purpose, RoomId, RoomSearch, Token};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -154,9 +154,9 @@ pub(crate) async fn list(
     headers: HeaderMap,
     asked: Asked,
 ) -> Answer {
-    let search = match Search::read(&parameters) {
+    let search = match RoomSearch::read(&parameters, &edges.config.search) {
         Ok(search) => search,
-        Err(text) => return refusal(ErrorCode::BadFrame, &text),
+        Err(bad) => return refusal(ErrorCode::BadFrame, &bad.to_string()),
     };
     let accepts = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or("");
     if accepts.contains("text/event-stream") {
@@ -240,7 +240,7 @@ async fn answered<T>(
 
 /// Sends all rooms that are found, each as an event `room`, and from then on those that are new or
 /// have changed, and of those that are no longer found a `gone`.
-fn follow(edges: Arc<Edges>, search: Search, asked: &Asked) -> Answer {
+fn follow(edges: Arc<Edges>, search: RoomSearch, asked: &Asked) -> Answer {
     let origin = match asked.connect(&edges) {
         Ok(origin) => origin,
         Err(answer) => return *answer,
@@ -257,7 +257,7 @@ fn follow(edges: Arc<Edges>, search: Search, asked: &Asked) -> Answer {
 /// Somebody who follows the list of rooms.
 struct Follower {
     edges: Arc<Edges>,
-    search: Search,
+    search: RoomSearch,
     /// Its place among the connections of its address.
     _origin: Origin,
     stopping: watch::Receiver<bool>,

@@ -6,6 +6,7 @@
 
 mod authenticated;
 mod clients;
+mod directory;
 mod edge;
 mod frames;
 mod hub;
@@ -22,6 +23,7 @@ mod wire;
 mod world;
 
 pub use authenticated::authenticated;
+pub use directory::directory;
 pub use edge::edge;
 pub use frames::frames;
 pub use hub::hub;
@@ -37,7 +39,7 @@ pub use wire::wire;
 pub type Check = fn(&[u8]);
 
 /// Every check with the name of its target and corpus.
-pub const CHECKS: [(&str, Check); 11] = [
+pub const CHECKS: [(&str, Check); 12] = [
     ("wire", wire),
     ("stream", stream),
     ("policy", policy),
@@ -47,6 +49,7 @@ pub const CHECKS: [(&str, Check); 11] = [
     ("edge", edge),
     ("hub", hub),
     ("tickets", tickets),
+    ("directory", directory),
     ("token", token),
     ("proxy_header", proxy_header),
 ];

@@ -314,7 +314,7 @@ impl Session {
             Request::Metadata(metadata) => metadata.get().len(),
             Request::Rules { .. } | Request::Host { .. } | Request::Kick { .. } => 0,
         };
-        let id = self.number(request.frame(), bytes, true)?;
+        let id = self.number(ClientFrame::Room(request.frame()), bytes, true)?;
         if let Request::Metadata(metadata) = request {
             self.metadata = Some(metadata.to_owned());
         }

@@ -1,7 +1,7 @@
 //! What a member asks of its room.
 
 use crate::PeerId;
-use crate::protocol::ClientFrame;
+use crate::protocol::RoomFrame;
 use serde_json::value::RawValue;
 
 /// What a member asks of its room. Numbered as signals are, so that it is done once, in order and
@@ -63,7 +63,7 @@ pub enum Recipients<'a> {
 
 impl<'a> Request<'a> {
     /// The frame that asks for it.
-    pub(super) fn frame(self) -> ClientFrame<'a> {
+    pub(super) fn frame(self) -> RoomFrame<'a> {
         match self {
             Self::Broadcast { data, to } => {
                 let (peers, role) = match to {
@@ -73,14 +73,14 @@ impl<'a> Request<'a> {
                     }
                     Recipients::Role(role) => (None, Some(role.into())),
                 };
-                ClientFrame::Broadcast { data, peers, role }
+                RoomFrame::Broadcast { data, peers, role }
             }
-            Self::State { value, if_version } => ClientFrame::State { value, if_version },
-            Self::Metadata(metadata) => ClientFrame::Metadata { metadata },
-            Self::Rules { rules, term } => ClientFrame::Rules { rules, term },
-            Self::Host { to, term } => ClientFrame::Host { to: to.as_str().into(), term },
+            Self::State { value, if_version } => RoomFrame::State { value, if_version },
+            Self::Metadata(metadata) => RoomFrame::Metadata { metadata },
+            Self::Rules { rules, term } => RoomFrame::Rules { rules, term },
+            Self::Host { to, term } => RoomFrame::Host { to: to.as_str().into(), term },
             Self::Kick { peer, ban, term } => {
-                ClientFrame::Kick { peer: peer.as_str().into(), ban, term }
+                RoomFrame::Kick { peer: peer.as_str().into(), ban, term }
             }
         }
     }

@@ -132,20 +132,21 @@ impl Hub {
     /// Ends a session: its seat is free, its edges are closed, the others are told, and so are the
     /// senders of what never came.
     pub(super) fn end(&mut self, now: Time, place: usize, reason: LeaveReason) {
-        let name = &self.seats[place].room;
-        let room = self.rooms.get_mut(name).expect("a seat is in a room");
+        let name = self.seats[place].room.clone();
+        let room = self.rooms.get_mut(&name).expect("a seat is in a room");
         room.members.retain(|member| *member != place);
         let members = room.members.len();
-        let closed = (members == 0).then(|| name.clone());
-        let closed = closed.filter(|name| self.leave_idle(now, name));
+        let is_closed = members == 0 && self.leave_idle(now, &name);
         self.vacate(now, place, reason, members);
-        if let Some(name) = closed {
+        if is_closed {
             self.happenings.push_back(Happening::RoomClosed(name));
+        } else {
+            self.look_for_host(now, &name, 0);
         }
     }
 
     /// The same for a seat that another one takes the place of: the room stays what it is, even if
-    /// nobody else is in it.
+    /// nobody else is in it, and who is the host is looked at when that one is there.
     pub(super) fn make_way(&mut self, now: Time, place: usize) {
         let room = self.rooms.get_mut(&self.seats[place].room).expect("a seat is in a room");
         room.members.retain(|member| *member != place);
@@ -167,7 +168,6 @@ impl Hub {
         let Seat { room, peer, number, mut outgoing, .. } = seat;
         let left = ServerFrame::Left { peer: peer.as_str().into(), reason };
         self.announce(now, &room, number, &left);
-        self.look_for_host(now, &room, 0);
         self.tell_undelivered(outgoing.drain());
         let departure = Departure { room, peer, seat: number, reason, members };
         self.happenings.push_back(Happening::Left(departure));

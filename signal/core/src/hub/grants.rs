@@ -6,7 +6,7 @@ use crate::protocol::{ErrorCode, LeaveReason, ServerFrame};
 use crate::seat::Seat;
 use crate::timers::Due;
 use crate::{EdgeId, Event, FrameText, Grant, Numbered, PeerId, Renew, RoomId, SessionName};
-use heliograph_base::Time;
+use heliograph_base::{Now, Time};
 
 impl Hub {
     /// Where this peer sits in this room.
@@ -66,14 +66,14 @@ impl Hub {
         }
     }
 
-    /// Takes note of a newer token.
-    pub(super) fn handle_renew(&mut self, now: Time, edge: EdgeId, renew: Renew) {
+    /// Takes note of a newer token. Credentials that ended with the one before are renewed.
+    pub(super) fn handle_renew(&mut self, now: Now, edge: EdgeId, renew: Renew) {
         let Renew { grant, id, token: _ } = renew;
         let Some(place) = self.edges.get(&edge).copied() else {
             return self.refuse(edge, ErrorCode::HelloFirst, id);
         };
         let seat = &mut self.seats[place];
-        seat.heard = now;
+        seat.heard = now.time;
         let grant = grant.unwrap_or_default();
         if let Some(text) = seat.difference(&grant) {
             let (code, text) = (ErrorCode::Forbidden, Some(text.into()));
@@ -84,9 +84,12 @@ impl Hub {
             own.expires = expires;
         }
         self.watch_expiry(place);
-        let expires_in_s = expires.map(|expires| expires.since(now).as_secs());
+        let expires_in_s = expires.map(|expires| expires.since(now.time).as_secs());
         let frame = FrameText::encode(&ServerFrame::Token { id, expires_in_s });
         self.output(edge, Event::Frame(Numbered { seq: None, ack: None, frame }));
+        if self.seats[place].is_ice_cut {
+            self.renew_ice(now, place);
+        }
     }
 
     /// Ends a session whose token has expired, if that is what is wanted.

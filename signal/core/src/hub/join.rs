@@ -1,11 +1,10 @@
 //! How a client gets a seat, or why it doesn't.
 
 use super::room::Room;
-use super::{Happening, Hub, renewal_after};
+use super::{Happening, Hub};
 use crate::protocol::{ErrorCode, ServerFrame};
 use crate::seat::{Presence, Seat};
 use crate::session::{Incoming, Outgoing};
-use crate::timers::Due;
 use crate::{EdgeId, Event, FrameText, Join, NewRoom, PeerId, RoomId, SessionKey};
 use heliograph_base::{Now, Time};
 use rand::RngExt as _;
@@ -60,9 +59,7 @@ impl Hub {
         }
         let welcome = FrameText::encode(&ServerFrame::Welcome(welcome));
         self.send(place, welcome, None);
-        if let Some(turn) = &self.turn {
-            self.timers.set(now.time + renewal_after(turn.ttl), place, number, Due::Ice);
-        }
+        self.plan_renewal(now.time, place);
         self.watch_expiry(place);
     }
 
@@ -90,6 +87,7 @@ impl Hub {
             source,
             attempt: 0,
             pairs: None,
+            is_ice_cut: false,
         }
     }
 

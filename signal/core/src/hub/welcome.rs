@@ -1,10 +1,10 @@
 //! What a seat is told of its room, its servers and its limits.
 
 use super::Hub;
-use crate::protocol::{About, Heartbeat, IceServer, Limits, Welcome};
+use crate::protocol::{About, Heartbeat, IceUpdate, Limits, Welcome};
 use crate::seat::Seat;
-use crate::{Config, FrameText, IceUrls, RoomId, SessionName};
-use heliograph_base::{Credentials, Now, SeatName};
+use crate::{Config, FrameText, RoomId, SessionName};
+use heliograph_base::Now;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
@@ -22,9 +22,10 @@ pub struct HistoryPage {
 impl Hub {
     pub(super) fn welcome(&self, now: Now, place: usize) -> Welcome<'_> {
         let seat = &self.seats[place];
+        let IceUpdate { ice_servers, ice_ttl_s } = self.ice(now, seat);
         Welcome {
-            ice_servers: self.ice_servers(now, seat),
-            ice_ttl_s: self.turn.as_ref().map_or(0, |turn| turn.ttl.as_secs()),
+            ice_servers,
+            ice_ttl_s,
             token_ttl_s: seat.expires().map(|expires| expires.since(now.time).as_secs()),
             ..self.state(seat)
         }
@@ -89,31 +90,6 @@ impl Hub {
         let (events, missed) = extras.history.after(after, usize::MAX);
         let raw = events.into_iter().map(FrameText::as_str).map(serde_json::from_str);
         (raw.filter_map(Result::ok).collect(), missed)
-    }
-
-    /// Whether a seat is told of a TURN server.
-    pub(super) fn offers_turn(&self, seat: &Seat) -> bool {
-        let IceUrls { turn, others, .. } = &*seat.ice;
-        let others = others.iter().flat_map(|server| &server.urls);
-        (self.turn.is_some() && !turn.is_empty())
-            || others.into_iter().any(|url| url.starts_with("turn"))
-    }
-
-    pub(super) fn ice_servers(&self, now: Now, seat: &Seat) -> Vec<IceServer> {
-        let IceUrls { stun, turn: urls, others } = &*seat.ice;
-        let mut servers = Vec::new();
-        if !stun.is_empty() {
-            servers.push(IceServer { urls: stun.clone(), username: None, credential: None });
-        }
-        if let Some(turn) = self.turn.as_ref().filter(|_| !urls.is_empty()) {
-            let (room, peer) = (seat.room.as_str(), seat.peer.as_str());
-            let holder = SeatName { room, peer, seat: seat.number };
-            let minted = Credentials::mint(&turn.secret, now.unix + turn.ttl, holder);
-            let (username, credential) = (Some(minted.username), Some(minted.password));
-            servers.push(IceServer { urls: urls.clone(), username, credential });
-        }
-        servers.extend(others.iter().cloned());
-        servers
     }
 }
 

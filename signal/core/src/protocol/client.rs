@@ -58,6 +58,43 @@ pub enum ClientFrame<'a> {
         /// Any JSON value, passed on byte for byte.
         data: &'a RawValue,
     },
+    /// Shows a newer token, before the one of the session expires.
+    Token {
+        /// The token.
+        token: Cow<'a, str>,
+    },
+    /// Looks for others to meet, before a `hello`.
+    Match {
+        /// A ticket, not yet read.
+        ticket: &'a RawValue,
+    },
+    /// Says how the client's link to another member is. Not answered.
+    Report {
+        /// The other's peer id.
+        peer: Cow<'a, str>,
+        /// A [`Link`](super::Link), not yet read.
+        link: &'a RawValue,
+    },
+    /// Asks how a link is, or why it isn't.
+    Diagnose {
+        /// The other's peer id.
+        peer: Cow<'a, str>,
+    },
+    /// Says nothing but its `ack`.
+    Ack,
+    /// Gives the seat back.
+    Leave,
+    /// Asks for a `pong`.
+    Ping,
+    /// Asks for something that the room decides.
+    #[serde(untagged)]
+    Room(RoomFrame<'a>),
+}
+
+/// What a member asks of its room.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum RoomFrame<'a> {
     /// Says something to all members, to some, or to those with a role.
     Broadcast {
         /// Any JSON value, passed on byte for byte.
@@ -105,34 +142,6 @@ pub enum ClientFrame<'a> {
         /// The term of the host.
         term: u64,
     },
-    /// Shows a newer token, before the one of the session expires.
-    Token {
-        /// The token.
-        token: Cow<'a, str>,
-    },
-    /// Looks for others to meet, before a `hello`.
-    Match {
-        /// A ticket, not yet read.
-        ticket: &'a RawValue,
-    },
-    /// Says how the client's link to another member is. Not answered.
-    Report {
-        /// The other's peer id.
-        peer: Cow<'a, str>,
-        /// A [`Link`](super::Link), not yet read.
-        link: &'a RawValue,
-    },
-    /// Asks how a link is, or why it isn't.
-    Diagnose {
-        /// The other's peer id.
-        peer: Cow<'a, str>,
-    },
-    /// Says nothing but its `ack`.
-    Ack,
-    /// Gives the seat back.
-    Leave,
-    /// Asks for a `pong`.
-    Ping,
 }
 
 /// What rooms with rules ask of who comes.
@@ -282,30 +291,30 @@ impl<'a> Envelope<'a> {
             "diagnose" => Ok(ClientFrame::Diagnose { peer: self.peer }),
             "leave" => Ok(ClientFrame::Leave),
             "ping" => Ok(ClientFrame::Ping),
-            _ => self.room_frame(),
+            _ => self.room_frame().map(ClientFrame::Room),
         }
     }
 
-    fn room_frame(self) -> Result<ClientFrame<'a>, (ErrorCode, String)> {
+    fn room_frame(self) -> Result<RoomFrame<'a>, (ErrorCode, String)> {
         let kind = &*self.kind;
         let need = |what: Option<&'a RawValue>, field| what.ok_or_else(|| missing(kind, field));
         let term = || self.term.ok_or_else(|| missing(kind, "term"));
         Ok(match kind {
-            "broadcast" => ClientFrame::Broadcast {
+            "broadcast" => RoomFrame::Broadcast {
                 data: need(self.data, "data")?,
                 peers: self.peers,
                 role: self.role,
             },
             "state" => {
                 let value = need(self.value, "value")?;
-                ClientFrame::State { value, if_version: self.if_version }
+                RoomFrame::State { value, if_version: self.if_version }
             }
-            "metadata" => ClientFrame::Metadata { metadata: need(self.metadata, "metadata")? },
-            "rules" => ClientFrame::Rules { rules: need(self.rules, "rules")?, term: term()? },
+            "metadata" => RoomFrame::Metadata { metadata: need(self.metadata, "metadata")? },
+            "rules" => RoomFrame::Rules { rules: need(self.rules, "rules")?, term: term()? },
             "host" if self.to.is_empty() => return Err(missing("host", "to")),
-            "host" => ClientFrame::Host { term: term()?, to: self.to },
+            "host" => RoomFrame::Host { term: term()?, to: self.to },
             "kick" if self.peer.is_empty() => return Err(missing("kick", "peer")),
-            "kick" => ClientFrame::Kick { term: term()?, peer: self.peer, ban: self.ban },
+            "kick" => RoomFrame::Kick { term: term()?, peer: self.peer, ban: self.ban },
             _ => return Err((ErrorCode::UnknownType, TYPES.to_owned())),
         })
     }

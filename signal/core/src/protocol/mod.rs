@@ -10,7 +10,7 @@ mod link;
 mod room;
 mod server;
 
-pub use client::{ClientFrame, ClientMessage, Entry};
+pub use client::{ClientFrame, ClientMessage, Entry, RoomFrame};
 pub use code::{CloseCode, ErrorCode, LeaveReason};
 pub use diagnosis::{AtRelay, Diagnosis, SeatAtRelay, Side, TurnReason, TurnRefusal, Verdict};
 pub use link::{

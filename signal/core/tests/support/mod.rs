@@ -7,9 +7,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use signal_core::protocol::LeaveReason;
 use signal_core::{
-    Config, Detached, EdgeId, Event, FrameText, Grant, Hub, IceUrls, Join, Metadata, NewRoom, Once,
-    Password, PeerId, Purpose, Request, Resume, RoomAction, RoomId, RoomRequest, Seed, SessionKey,
-    SessionName, Signal, TurnKey,
+    Config, Detached, EdgeId, Event, FrameText, Grant, Happening, Hub, IceUrls, Join, Metadata,
+    NewRoom, Once, Password, PeerId, Purpose, Request, Resume, RoomAction, RoomId, RoomRequest,
+    Seed, SessionKey, SessionName, Signal, TurnKey,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,6 +203,11 @@ impl Desk {
 
     pub(crate) fn detach(&mut self, edge: u64, how: Detached) -> Vec<(u64, Event)> {
         self.handle(edge, Request::Detach(how))
+    }
+
+    /// What has happened since it was last asked for.
+    pub(crate) fn happenings(&mut self) -> Vec<Happening> {
+        std::iter::from_fn(|| self.hub.poll_happening()).collect()
     }
 
     pub(crate) fn drain(&mut self) -> Vec<(u64, Event)> {
