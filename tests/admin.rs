@@ -376,6 +376,19 @@ async fn revoking_ends_allocations_and_leaves_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn revoked_credentials_are_refused_by_workers_that_never_saw_them() {
+    let server = start(&[&BOTH[..], &["--workers", "2"]].concat());
+    let ada = Member::join(&server, "demo").await;
+    assert!(ada.turn(server.turn()).request(Method::Allocate));
+    let order = json!({"room": "demo", "peer": ada.peer});
+    assert_eq!(ask(&server, "POST", "/v1/revoke", Some(&order)).json(), json!({"ended": 1}));
+    // The kernel spreads them over the workers.
+    for _ in 0..24 {
+        assert!(!ada.turn(server.turn()).request(Method::Allocate));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn closing_a_room_takes_back_what_its_seats_were_given() {
     let server = start(&BOTH);
     let there = Relayed::start(&server).await;

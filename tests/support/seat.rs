@@ -25,8 +25,12 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) async fn join(server: &Heliograph, room: &str) -> Self {
+        Self::join_as(server, room, &json!({})).await
+    }
+
+    pub(crate) async fn join_as(server: &Heliograph, room: &str, metadata: &Value) -> Self {
         let (mut socket, _) = connect_async(server.announced("WebSocket")).await.unwrap();
-        let hello = json!({ "type": "hello", "room": room }).to_string();
+        let hello = json!({ "type": "hello", "room": room, "metadata": metadata }).to_string();
         socket.send(Message::text(hello)).await.unwrap();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let empty = String::new;

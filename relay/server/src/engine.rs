@@ -6,7 +6,7 @@ use crate::io::Poller;
 use crate::metrics::ShellCounters;
 use crate::ports::{Ports, RefillError};
 use crate::streams::{Closed, Joint, Peer, PeerPorts, StreamClient};
-use heliograph_base::{Now, SeatName, Time};
+use heliograph_base::{Now, SeatName, Time, UnixTime};
 use relay_core::wire::ConnectionId;
 use relay_core::{
     AllocationInfo, AllocationQuery, At, Effect, Forwarded, IcmpError, PortId, Received, Revoke,
@@ -141,9 +141,19 @@ impl Engine {
         self.server.seat_record(now, seat)
     }
 
-    /// Ends the allocations that are meant; says how many.
-    pub(crate) fn handle_revoke(&mut self, now: Now, revoke: &Revoke) -> usize {
-        let ended = self.server.handle_revoke(now, revoke);
+    /// How long the credentials are good, at most, that are meant and used here.
+    pub(crate) fn latest_expiry(&self, revoke: &Revoke) -> Option<UnixTime> {
+        self.server.latest_expiry(revoke)
+    }
+
+    /// Ends the allocations that are meant; says how many. `latest` is what other workers know.
+    pub(crate) fn handle_revoke(
+        &mut self,
+        now: Now,
+        revoke: &Revoke,
+        latest: Option<UnixTime>,
+    ) -> usize {
+        let ended = self.server.handle_revoke_through(now, revoke, latest);
         self.take_effects(now.time);
         ended
     }

@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn an_order_that_finds_no_room_is_told() {
         let workers = Handover::between(2, 4, 1).unwrap();
-        let order = || Order::Revoke(Revoke::Room("demo".to_owned()), None);
+        let order = || Order::Revoke(Revoke::Room("demo".to_owned()), None, None);
         assert!(workers[1].control().order(order()));
         assert!(!workers[1].control().order(order()));
         assert!(workers[0].next_order().is_none());

@@ -3,7 +3,7 @@
 
 use crate::Relay;
 use crate::engine::Engine;
-use heliograph_base::Now;
+use heliograph_base::{Now, UnixTime};
 use relay_core::{AllocationInfo, AllocationQuery, Revoke, SeatInfo, SeatRecord};
 use std::fmt;
 use tokio::sync::oneshot;
@@ -11,8 +11,11 @@ use tokio::sync::oneshot;
 /// An order to one worker.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Ends the allocations that are meant, and says how many if somebody wants to know.
-    Revoke(Revoke, Option<oneshot::Sender<usize>>),
+    /// Says until when the credentials are good, at most, that are meant and used.
+    LatestExpiry(Revoke, oneshot::Sender<Option<UnixTime>>),
+    /// Ends the allocations that are meant, and refuses their credentials, of all workers that were
+    /// asked; says how many if somebody wants to know.
+    Revoke(Revoke, Option<UnixTime>, Option<oneshot::Sender<usize>>),
     /// Lists the allocations that are meant.
     List(AllocationQuery, oneshot::Sender<Vec<AllocationInfo>>),
     /// Says what is known of each of these seats.
@@ -23,8 +26,11 @@ impl Order {
     /// Carries it out. Who asked may be gone; then nobody is told.
     pub(crate) fn carry_out(self, now: Now, engine: &mut Engine) {
         match self {
-            Self::Revoke(revoke, answer) => {
-                let ended = engine.handle_revoke(now, &revoke);
+            Self::LatestExpiry(revoke, answer) => {
+                let _ = answer.send(engine.latest_expiry(&revoke));
+            }
+            Self::Revoke(revoke, latest, answer) => {
+                let ended = engine.handle_revoke(now, &revoke, latest);
                 tracing::debug!(?revoke, ended, "revoked");
                 answer.map(|answer| answer.send(ended));
             }
@@ -80,11 +86,15 @@ impl Relay {
     }
 
     /// The same as [`Self::revoke`], but waits for each worker and says how many allocations ended.
+    /// All workers refuse the credentials that one of them knows.
     ///
     /// # Errors
     /// [`Busy`] if one can't be told. Others may have done it.
     pub async fn revoke_counted(&self, revoke: &Revoke) -> Result<usize, Busy> {
-        let ended = self.ask_all(|answer| Order::Revoke(revoke.clone(), Some(answer))).await?;
+        let latest = self.ask_all(|answer| Order::LatestExpiry(revoke.clone(), answer)).await?;
+        let latest = latest.into_iter().max().flatten();
+        let order = |answer| Order::Revoke(revoke.clone(), latest, Some(answer));
+        let ended = self.ask_all(order).await?;
         Ok(ended.into_iter().sum())
     }
 

@@ -125,14 +125,17 @@ impl Relay {
     }
 
     /// Ends the live allocations that are meant, at all workers, and refuses their credentials from
-    /// then on. Doesn't wait; it takes less than 200 ms.
+    /// then on: those of a seat all, else each worker those that it knows
+    /// ([`Self::revoke_counted`] has them agree). Doesn't wait; it takes less than 200 ms.
     ///
     /// Returns whether every worker had room for the order; one that hadn't leaves the allocations
     /// to their lifetime. That is counted.
     pub fn revoke(&self, revoke: &Revoke) -> bool {
         // Every worker is told, whatever the others say.
-        let refused =
-            self.controls.iter().filter(|one| !one.order(Order::Revoke(revoke.clone(), None)));
+        let refused = self
+            .controls
+            .iter()
+            .filter(|one| !one.order(Order::Revoke(revoke.clone(), None, None)));
         let refused = refused.count();
         self.revocations_lost.fetch_add(refused as u64, Ordering::Relaxed);
         refused == 0

@@ -6,6 +6,7 @@ use crate::{Data, Diagnosis, SendError, Side, Stats, Verdict};
 use serde_json::Value;
 use signal_core::PeerId;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +28,8 @@ struct Shared {
     /// Those that the program or the peer opened.
     named: Mutex<Vec<Channel>>,
     link: mpsc::Sender<Input>,
+    /// Whether it is known to be gone for good.
+    has_left: AtomicBool,
 }
 
 /// Where it sits, and what it says of itself there.
@@ -51,6 +54,7 @@ impl Peer {
                 lossy: Channel::new("lossy", ChannelOptions::LOSSY),
                 named: Mutex::new(Vec::new()),
                 link,
+                has_left: AtomicBool::new(false),
             }),
         }
     }
@@ -162,24 +166,50 @@ impl Peer {
     /// Why the connection is as it is: one plain sentence and what to do, from the server, which
     /// knows what both sides and its relay know.
     ///
-    /// Without a connection to the server it is said that there is none (`signaling_lost`).
+    /// Without a connection to the server it is said that there is none (`signaling_lost`); of a
+    /// peer of [`Event::PeerLeft`], that it has left.
+    ///
+    /// [`Event::PeerLeft`]: crate::Event::PeerLeft
     pub async fn diagnosis(&self) -> Diagnosis {
         let (ask, answer) = oneshot::channel();
-        let asked = self.shared.link.send(Input::Diagnose(ask)).await;
-        match answer.await {
-            Ok(diagnosis) if asked.is_ok() => diagnosis,
-            Ok(_) | Err(_) => Diagnosis {
-                id: None,
-                peer: self.id().to_string(),
-                verdict: Verdict::SignalingLost,
-                side: Some(Side::Yours),
-                text: "the server can't be asked: there is no connection to it".to_owned(),
-                advice: "wait until it is back; connections that are open stay open".into(),
-                yours: None,
-                theirs: None,
-                relay: None,
-            },
+        // A link that is gone gives the question back: dropped, it is answered by nobody.
+        let _ = self.shared.link.send(Input::Diagnose(ask)).await;
+        answer.await.unwrap_or_else(|_| self.unasked())
+    }
+
+    /// What can be said without the server.
+    fn unasked(&self) -> Diagnosis {
+        let has_left = self.shared.has_left.load(Ordering::Relaxed);
+        let (verdict, side, text, advice) = match has_left {
+            true => (
+                Verdict::PeerLeft,
+                Side::Theirs,
+                format!("{}: isn't in the room (any more)", self.called()),
+                "wait until it joins again: it is another peer then",
+            ),
+            false => (
+                Verdict::SignalingLost,
+                Side::Yours,
+                "the server can't be asked: there is no connection to it".to_owned(),
+                "wait until it is back; connections that are open stay open",
+            ),
+        };
+        Diagnosis {
+            id: None,
+            peer: self.id().to_string(),
+            verdict,
+            side: Some(side),
+            text,
+            advice: advice.into(),
+            yours: None,
+            theirs: None,
+            relay: None,
         }
+    }
+
+    /// Its name, or its id.
+    fn called(&self) -> String {
+        self.name().unwrap_or_else(|| self.id().to_string())
     }
 
     /// It sits elsewhere now.
@@ -221,8 +251,9 @@ impl Peer {
         }
     }
 
-    /// It has left.
-    pub(crate) fn end(&self) {
+    /// Its link is over; perhaps since it has left.
+    pub(crate) fn end(&self, has_left: bool) {
+        self.shared.has_left.store(has_left, Ordering::Relaxed);
         let Shared { reliable, lossy, .. } = &*self.shared;
         for channel in self.channels().drain(..).chain([reliable.clone(), lossy.clone()]) {
             channel.shut(true);

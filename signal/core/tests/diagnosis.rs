@@ -193,6 +193,30 @@ fn who_has_an_allocation_is_refused_no_more() {
 }
 
 #[test]
+fn allocations_of_other_links_are_none_of_a_link_that_found_no_relay() {
+    let has = r#"{"allocations":3,"refusals":[{"reason":"quota","ago_s":3,"count":1}]}"#;
+    let none = r#"{"state":"failed","for_s":20,"gathered":true,"local":{"host":1}}"#;
+    let case = reports(FAILED, none).at_relay(NOTHING, has);
+    case.says_of(Verdict::TurnQuota, Side::Theirs, "TURN quota was used up 3 s ago");
+}
+
+#[test]
+fn a_turn_server_that_lets_its_client_wait_did_not_answer() {
+    let what = "no answer came from the TURN server";
+    let waits = r#"{"state":"failed","for_s":20,"offered":true,"gathered":false,"local":{}}"#;
+    reports(FAILED, waits).says_of(Verdict::TurnUnreachable, Side::Theirs, what);
+    let case = reports(FAILED, waits).at_relay("-", EXPIRED);
+    case.says_of(Verdict::TurnExpired, Side::Theirs, "TURN credential expired 14 min ago");
+    // It was never asked, or there is none.
+    let idle = r#"{"state":"failed","for_s":20,"offered":false,"gathered":false,"local":{}}"#;
+    let found = reports(FAILED, idle).diagnose(|_| {});
+    assert_ne!(found.verdict, Verdict::TurnUnreachable);
+    let found =
+        reports(FAILED, waits).diagnose(|facts| facts.theirs.as_mut().unwrap().has_turn = false);
+    assert_ne!(found.verdict, Verdict::TurnUnreachable);
+}
+
+#[test]
 fn each_refusal_of_the_relay_has_its_verdict() {
     for (reason, verdict, what) in [
         ("revoked", Verdict::TurnUnauthorized, "TURN credential was taken back; refused 3 s ago"),
@@ -335,6 +359,9 @@ fn forbidden_addresses_are_named_only_if_nothing_else_is_wrong() {
     case.says_of(Verdict::TurnForbiddenPeer, Side::Yours, what);
     let case = reports(FAILED, FAILED).at_relay(forbidden, EXPIRED);
     case.says_of(Verdict::TurnExpired, Side::Theirs, "TURN credential expired 14 min ago");
+    let answered = r#"{"state":"failed","for_s":20,"checks":{"sent":9,"answered":2}}"#;
+    let found = reports(answered, FAILED).at_relay(forbidden, NOTHING).diagnose(|_| {});
+    assert_eq!(found.verdict, Verdict::ChecksUnanswered, "there was a way");
 }
 
 #[test]

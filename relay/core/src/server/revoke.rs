@@ -62,31 +62,56 @@ pub(super) fn seat_of(user: &str, kind: UserKind) -> Option<SeatName<'_>> {
     }
 }
 
+/// When time-limited credentials end.
+const fn expiry(kind: UserKind) -> Option<UnixTime> {
+    match kind {
+        UserKind::Static => None,
+        UserKind::Holder { expires } => Some(expires),
+    }
+}
+
 impl Server {
     /// Ends the live allocations whose user `revoke` means, and says how many; and refuses the same
     /// credentials (403) as far as [`Revoke`] and fixed memory allow.
     ///
-    /// Looks at every live allocation of this worker. Each worker must be told.
+    /// Looks at every live allocation of this worker. Each worker must be told; where there are
+    /// several, by [`Self::handle_revoke_through`].
     pub fn handle_revoke(&mut self, now: Now, revoke: &Revoke) -> usize {
+        self.handle_revoke_through(now, revoke, None)
+    }
+
+    /// The last expiry of the credentials that live allocations of this worker show, of those that
+    /// `revoke` means.
+    #[must_use]
+    pub fn latest_expiry(&self, revoke: &Revoke) -> Option<UnixTime> {
+        self.meant_by(revoke).filter_map(|(_, kind)| expiry(kind)).max()
+    }
+
+    /// The same as [`Self::handle_revoke`] with the latest of the expiries that all workers know:
+    /// the next allocation may be asked of a worker that has none yet.
+    pub fn handle_revoke_through(
+        &mut self,
+        now: Now,
+        revoke: &Revoke,
+        latest: Option<UnixTime>,
+    ) -> usize {
         self.end_expired(now);
-        let meant: Vec<(Slot, UserKind)> = (self.table.all())
-            .filter(|(_, allocation)| {
-                revoke.is_of(&allocation.record.user, allocation.record.user_kind)
-            })
-            .map(|(slot, allocation)| (slot, allocation.record.user_kind))
-            .collect();
-        let expiries = meant.iter().filter_map(|(_, kind)| match kind {
-            UserKind::Static => None,
-            UserKind::Holder { expires } => Some(*expires),
-        });
-        if let Some(through) = self.revoked.through(now, revoke, expiries.max(), &self.config) {
+        let latest = self.latest_expiry(revoke).max(latest);
+        let meant: Vec<Slot> = self.meant_by(revoke).map(|(slot, _)| slot).collect();
+        if let Some(through) = self.revoked.through(now, revoke, latest, &self.config) {
             self.revoked.insert(now.unix, revoke, through);
         }
-        for (slot, _) in &meant {
+        for slot in &meant {
             self.end(*slot);
         }
         self.counters.allocations_revoked += meant.len() as u64;
         meant.len()
+    }
+
+    fn meant_by(&self, revoke: &Revoke) -> impl Iterator<Item = (Slot, UserKind)> {
+        let all = self.table.all().map(|(slot, allocation)| (slot, &allocation.record));
+        let meant = all.filter(|(_, record)| revoke.is_of(&record.user, record.user_kind));
+        meant.map(|(slot, record)| (slot, record.user_kind))
     }
 }
 

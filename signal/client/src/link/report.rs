@@ -55,6 +55,11 @@ impl Facts {
         }
     }
 
+    /// For how long it has been tried or there.
+    pub(super) fn age(&self, now: Time) -> Duration {
+        now.since(self.begun)
+    }
+
     /// The channels are open.
     pub(super) fn mark_connected(&mut self, now: Time) {
         self.was_connected = true;

@@ -53,7 +53,7 @@ pub(super) async fn run(
         end = &mut ending => end.unwrap_or(None),
     };
     is_open.store(false, Ordering::Release);
-    peer.end();
+    peer.end(reason.is_some());
     if let Some(reason) = reason {
         let _ = config.inbox.push(Event::PeerLeft { peer, reason });
     }
@@ -220,6 +220,7 @@ impl Link {
             Ok(attempt) => self.attempt = Some(attempt),
             Err(error) => {
                 self.schedule(Duration::ZERO);
+                self.schedule_report();
                 return self.report(Trouble::Local(error.to_string()));
             }
         }

@@ -1,13 +1,14 @@
 //! What a link says of itself: to the program, and to the server.
 
 use super::Word;
+use super::attempt::Attempt;
 use super::report::LinkFacts;
 use super::task::Link;
-use crate::config::{LOSS_CHECKS_MIN, MEASURE_INTERVAL, REPORT_INTERVAL};
+use crate::config::{CONNECT_TIMEOUT, LOSS_CHECKS_MIN, MEASURE_INTERVAL, REPORT_INTERVAL};
 use crate::inbox::Closed;
 use crate::platform::now;
 use crate::{Event, Stats};
-use signal_core::protocol::Checks;
+use signal_core::protocol::{self, Candidates, Checks, DtlsState, LinkState};
 use tokio::sync::oneshot;
 
 impl Link {
@@ -60,7 +61,10 @@ impl Link {
     pub(super) async fn send_report(&mut self) -> Result<(), Closed> {
         self.report = None;
         self.reported = now();
-        let Some(attempt) = &self.attempt else { return Ok(()) };
+        let Some(attempt) = &self.attempt else {
+            let report = Box::new(without_connection(self.ice.relay_only));
+            return self.say(Word::Report { from: self.setting.number, report }).await;
+        };
         let measures = attempt.connection.measures().await;
         let facts = LinkFacts {
             relay_only: self.ice.relay_only,
@@ -68,10 +72,32 @@ impl Link {
             path: self.path.filter(|_| self.is_connected),
             round_trip: measures.round_trip,
             checks: measures.checks,
-            dtls: measures.dtls,
+            dtls: self.dtls(attempt, measures.dtls).await,
         };
         let report = Box::new(attempt.facts.report(now(), &facts));
         self.say(Word::Report { from: self.setting.number, report }).await
+    }
+
+    /// How far the encryption is. Crate `webrtc` only says that it is there: where there has been a
+    /// way for long, and no more, it has failed.
+    async fn dtls(&self, attempt: &Attempt, said: Option<DtlsState>) -> Option<DtlsState> {
+        let is_known = said.is_some() || attempt.facts.was_connected;
+        if is_known || attempt.connection.path().await.is_none() {
+            return said;
+        }
+        let is_late = attempt.facts.age(now()) >= CONNECT_TIMEOUT;
+        Some(if is_late { DtlsState::Failed } else { DtlsState::Connecting })
+    }
+}
+
+/// What is said of a link for which this machine couldn't even open a connection.
+fn without_connection(relay_only: bool) -> protocol::Link {
+    protocol::Link {
+        state: Some(LinkState::Failed),
+        relay_only: Some(relay_only),
+        local: Some(Candidates::default()),
+        gathered: Some(true),
+        ..protocol::Link::default()
     }
 }
 

@@ -420,9 +420,10 @@ impl RoomTask {
                     session.report(&peer, &report);
                 }
             }
+            // Of one that has lost its seat, too: the server says that it has.
             Word::Diagnose { from, answer } => {
-                if let Some((peer, session)) = self.seat_of(from).zip(signaling.as_mut())
-                    && let Some(id) = session.diagnose(&peer)
+                if let Some((link, session)) = self.links.get(&from).zip(signaling.as_mut())
+                    && let Some(id) = session.diagnose(&link.peer().id())
                 {
                     self.asked.add_diagnosis(id, answer);
                 }

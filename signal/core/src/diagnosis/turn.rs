@@ -1,7 +1,7 @@
 //! What a relay refused, as itself or its clients tell it.
 
 use super::wording::ago;
-use super::{End, Finding, Pair};
+use super::{End, Finding, PATIENCE, Pair};
 use crate::protocol::{IceError, Side, TurnReason, TurnRefusal, Verdict};
 use std::time::Duration;
 
@@ -43,9 +43,16 @@ pub(super) fn refused(pair: &Pair<'_>) -> Option<Finding> {
     })
 }
 
-/// Whether a relay may not send to the other's addresses. Looked for last: clients ask for each
-/// address of the other, private ones too, so in every healthy pair some are refused.
+/// Whether a relay may not send to the other's addresses. Looked for last, and only if there is no
+/// way: clients ask for each address of the other, private ones too, so in every healthy pair some
+/// are refused.
 pub(super) fn forbidden_peer(pair: &Pair<'_>) -> Option<Finding> {
+    let has_way = |end: &End<'_>| {
+        end.link.and_then(|link| link.checks).is_some_and(|checks| checks.answered > 0)
+    };
+    if pair.side_of(has_way).is_some() {
+        return None;
+    }
     let is_it =
         |end: &End<'_>| refusals(end).any(|refusal| refusal.reason == TurnReason::ForbiddenPeer);
     let side = pair.side_of(is_it)?;
@@ -61,16 +68,29 @@ fn why_without(end: &End<'_>) -> Option<(Verdict, String)> {
     let of_relay = refusals(end).filter_map(of_refusal);
     let of_client = end.link.iter().flat_map(|link| &link.errors).filter_map(of_error);
     let all: Vec<_> = of_relay.chain(of_client).collect();
-    VERDICTS
+    let named = VERDICTS
         .into_iter()
-        .find_map(|wanted| all.iter().find(|(verdict, _)| *verdict == wanted).cloned())
+        .find_map(|wanted| all.iter().find(|(verdict, _)| *verdict == wanted).cloned());
+    let unreachable = (Verdict::TurnUnreachable, "no answer came from the TURN server".to_owned());
+    named.or_else(|| still_waits(end).then_some(unreachable))
 }
 
-/// Whether it has a relay at the moment. If the relay is our own it knows best; an address that
-/// the client was given once may be gone.
+/// Whether its client has asked a TURN server long ago and still waits: not all clients say when
+/// they give up.
+fn still_waits(end: &End<'_>) -> bool {
+    let has_asked = end.has_turn && end.is(|link| link.offered);
+    let is_late = end.lifetime().is_some_and(|lifetime| lifetime >= PATIENCE);
+    has_asked && is_late && end.is_not(|link| link.gathered)
+}
+
+/// Whether it has a relay at the moment. If the relay is our own it knows best: an address that
+/// the client was given once may be gone. But it doesn't know of which link an allocation is; a
+/// link that has gathered all and found none has none.
 fn has_relay_now(end: &End<'_>) -> bool {
     let found = end.local().is_some_and(|local| local.relay > 0);
+    let found_none = !found && end.local().is_some() && end.is(|link| link.gathered);
     match end.relay {
+        Some(_) if found_none => false,
         Some(relay) => relay.allocations > 0 || (found && relay.refusals.is_empty()),
         None => found,
     }
