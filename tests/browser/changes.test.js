@@ -121,6 +121,28 @@ scenario("a page says why somebody isn't reached, and what to do", async ({ visi
   assert.match(only(theirs).trouble, /^Ada: may only use a relay, but has none\. \S/);
 });
 
+scenario("a page that one goes back to is in its room again, with all its links", async (stage) => {
+  const { visit } = stage;
+  const ada = await visit("back", { name: "Ada" });
+  const ben = await visit("back", { name: "Ben" });
+  await Promise.all([ada.meets(["Ben"]), ben.meets(["Ada"])]);
+  await ada.page.evaluate(() => {
+    addEventListener("pageshow", ({ persisted }) => (window.persisted = persisted));
+    document.querySelector(".foot a").click();
+  });
+  await ada.page.waitForURL("**/check");
+  await ben.until("Ada has left", ({ people }) => people.length === 0, 5000);
+  await ada.page.evaluate(() => history.back());
+  await ada.page.waitForFunction(() => window.persisted !== undefined);
+  assert.equal(await ada.page.evaluate(() => window.persisted), true, "it wasn't loaded anew");
+  await Promise.all([ada.meets(["Ben"]), ben.meets(["Ada"])]);
+  await ada.says("here again");
+  const { chat } = await ben.reads("Ada", "here again");
+  assert.deepEqual(chat, ["Ada is here.", "Ada left.", "Ada is here.", "Ada here again"]);
+  const mine = (await ada.sees()).chat;
+  assert.ok(!mine.includes("Ben left."), JSON.stringify(mine));
+});
+
 scenario("another room in the address bar is another room on the page", async ({ visit }) => {
   const ada = await visit("first", { name: "Ada" });
   const ben = await visit("first", { name: "Ben" });

@@ -2511,6 +2511,8 @@ var Room = class extends Emitter {
   #term = null;
   #rules = null;
   #self = null;
+  /** Whether the page is gone, perhaps to come back from the browser's memory. */
+  #isHidden = false;
   /**
    * Begins to join; see `joined` and the event `connection` for how it goes on.
    *
@@ -2688,7 +2690,7 @@ var Room = class extends Emitter {
         resolve(this);
       });
       this.#session.on("connection", (connection) => {
-        if (connection.name !== "ended") return;
+        if (connection.name !== "ended" || this.#isHidden) return;
         done();
         reject(connection.error ?? new HeliographError("ended", "You have left the room."));
       });
@@ -2810,11 +2812,14 @@ var Room = class extends Emitter {
   }
   /** The page goes: the others are told at once. It may come back from the browser's memory. */
   #hide = () => {
+    this.#isHidden = true;
     this.#session.close();
     this.#roster.close();
   };
   #show = (event) => {
-    if (event.persisted) this.#session.start();
+    if (!event.persisted) return;
+    this.#isHidden = false;
+    this.#session.start();
   };
 };
 function rulesOf({ capacity, sealed, public: isPublic, locked, writers, history }) {

@@ -159,6 +159,8 @@ export class Room extends Emitter<RoomEvents> {
   #term: number | null = null;
   #rules: Rules | null = null;
   #self: string | null = null;
+  /** Whether the page is gone, perhaps to come back from the browser's memory. */
+  #isHidden = false;
 
   /**
    * Begins to join; see `joined` and the event `connection` for how it goes on.
@@ -363,7 +365,7 @@ export class Room extends Emitter<RoomEvents> {
         resolve(this);
       });
       this.#session.on("connection", (connection) => {
-        if (connection.name !== "ended") return;
+        if (connection.name !== "ended" || this.#isHidden) return;
         done();
         reject(connection.error ?? new HeliographError("ended", "You have left the room."));
       });
@@ -505,12 +507,15 @@ export class Room extends Emitter<RoomEvents> {
 
   /** The page goes: the others are told at once. It may come back from the browser's memory. */
   #hide = (): void => {
+    this.#isHidden = true;
     this.#session.close();
     this.#roster.close();
   };
 
   #show = (event: PageTransitionEvent): void => {
-    if (event.persisted) this.#session.start();
+    if (!event.persisted) return;
+    this.#isHidden = false;
+    this.#session.start();
   };
 }
 
