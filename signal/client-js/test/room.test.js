@@ -1,9 +1,10 @@
-// What becomes of a room when its page goes, and when it comes back from the browser's memory.
+// What a room does by itself when its page goes, and comes back from the browser's memory; and what it
+// puts off while the server is away. Connections are played here, in virtual time.
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { Room } from "../build/room.js";
-import { WELCOME, begin, last, pass, settle, sockets } from "./support.js";
+import { WELCOME, begin, connections, last, pass, settle, sockets } from "./support.js";
 
 /** What is told to the page. */
 let page = new EventTarget();
@@ -20,13 +21,13 @@ const show = (persisted) =>
   page.dispatchEvent(Object.assign(new Event("pageshow"), { persisted }));
 
 /** A room whose page has a seat in it, and what it tells. */
-async function seated() {
+async function seated(welcome = WELCOME) {
   const room = new Room("ws://x", "demo", { transports: ["websocket"] });
   const told = [];
   room.on("connection", ({ name }) => told.push(name));
   room.on("rejoined", ({ peer, before }) => told.push(["rejoined", peer, before]));
   room.on("ended", (error) => told.push(["ended", error?.code]));
-  await take();
+  await take(welcome);
   return { room, told };
 }
 
@@ -88,5 +89,43 @@ test("what the others are told is told with the next seat if there is none yet",
   await settle();
   last().opens();
   assert.deepEqual(last().take()[0].metadata, { name: "ada" });
+  room.close();
+});
+
+test("links are made anew for the relay only once there is a server to do that by", async () => {
+  const ada = { peer: "ada", metadata: {}, polite: true, offers: false };
+  const { room } = await seated({ ...WELCOME, members: [ada] });
+  const policies = () => connections.map(({ configuration }) => configuration.iceTransportPolicy);
+  connections[0].connects();
+  last().breaks();
+  room.setRelayOnly(true);
+  assert.equal(room.relayOnly, true);
+  assert.deepEqual(policies(), ["all"], "the link works on");
+  room.retryNow();
+  await settle();
+  last().opens();
+  last().says({ type: "resumed", ack: 0 });
+  await settle();
+  assert.deepEqual(policies(), ["all", "relay"]);
+  room.setRelayOnly(false);
+  assert.deepEqual(policies(), ["all", "relay", "all"]);
+  room.close();
+});
+
+test("links that outlive their seats are made anew when it is known who sits where", async () => {
+  const ada = { peer: "ada", metadata: {}, polite: true, offers: false };
+  const { room } = await seated({ ...WELCOME, members: [ada] });
+  const [peer] = room.peers.values();
+  connections[0].connects();
+  last().breaks();
+  room.setRelayOnly(true);
+  room.retryNow();
+  await settle();
+  last().opens();
+  last().says({ type: "error", code: "no_such_session", text: "", retry: false });
+  last().says({ ...WELCOME, peer: "again", members: [ada] });
+  await settle();
+  assert.equal(room.peers.get("ada"), peer, "it is still the same");
+  assert.deepEqual([connections.length, peer.state], [2, "connecting"]);
   room.close();
 });
