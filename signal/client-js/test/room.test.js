@@ -1,5 +1,5 @@
-// What a room does by itself when its page goes, and comes back from the browser's memory; and what it
-// puts off while the server is away. Connections are played here, in virtual time.
+// What a room does when its page goes, and comes back from the browser's memory; and what it puts off
+// while the server is away. Connections are played here, in virtual time.
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";

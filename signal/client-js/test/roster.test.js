@@ -1,5 +1,5 @@
-// Who is who when members lose their seats and come back on others: links outlive seats. Connections
-// are played here, in virtual time.
+// Who is who when members lose their seats and come back on others: links outlive seats.
+// Connections are played here, in virtual time.
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
@@ -101,7 +101,7 @@ test("a claim may come after the member, whose signals wait for it", async () =>
   assert.equal(connections.length, 1);
 });
 
-test("a newcomer who is nobody's return gets a link after two seconds, with its signals", async () => {
+test("a newcomer who is nobody's return gets a link after two seconds", async () => {
   const { roster, told } = linked(["ada"]);
   roster.left("ada", "lost");
   roster.joined(member("ben"));
@@ -162,7 +162,7 @@ test("who says so before it leaves its seat keeps the link, else leaving is leav
   assert.deepEqual(told.at(-1), ["rejoined", "ada", "ada-2"]);
 });
 
-test("on another seat of ours we say over open links where we sit, and wait for the same", async () => {
+test("on another seat of ours we say over open links where we sit", async () => {
   const { roster, told } = linked(["ada", "ben"]);
   connections[1].ends();
   roster.welcome("me-2", [member("ada-2")]);
@@ -224,7 +224,7 @@ test("a resync leaves who is there, and lets go and takes in who isn't and wasn'
   assert.deepEqual([ada.metadata, ada.away, ada.hasSeat], [{ name: "Ada" }, true, true]);
 });
 
-test("other kinds of paths are other links, but only where they weren't made for them", async () => {
+test("links are made anew only where other kinds of paths are wanted", async () => {
   let iceTransportPolicy = "all";
   const { roster, sent } = linked(["ada", "ben"], { rtc: () => ({ iceTransportPolicy }) });
   const [ada, ben] = roster.peers.values();
