@@ -3,7 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Backoff } from "../build/backoff.js";
+import { Endpoint } from "../build/endpoint.js";
 import { Ladder } from "../build/ladder.js";
+import { Session } from "../build/session.js";
+import { begin, pass } from "./support.js";
 
 test("pauses double up to the limit, and start again after a success", () => {
   const backoff = new Backoff({ firstMs: 500, maxMs: 4000, random: () => 1 });
@@ -75,4 +78,28 @@ test("who is on the first rung has nowhere to look up to", () => {
   ladder.lookUp(1e9);
   ladder.failed();
   assert.equal(ladder.doubtful, false);
+});
+
+test("another transport is tried only of a server that answers without it", async () => {
+  begin();
+  let answers = () => Promise.reject(new TypeError("Failed to fetch"));
+  globalThis.fetch = () => answers();
+  const opened = [];
+  const session = new Session({
+    endpoint: new Endpoint("ws://x"),
+    room: "demo",
+    backoff: new Backoff({ random: () => 0 }),
+    open: (name, carried) => {
+      opened.push(name);
+      queueMicrotask(() => carried.closed(1006, ""));
+      return { name, close: () => {} };
+    },
+  });
+  session.start();
+  for (let i = 0; i < 4; i += 1) await pass(1);
+  assert.deepEqual([...new Set(opened.splice(0))], ["websocket"], "there is nobody at all");
+  answers = async () => new Response("[]");
+  for (let i = 0; i < 4; i += 1) await pass(1);
+  assert.deepEqual(opened, ["events", "events", "poll", "poll"]);
+  session.close();
 });
