@@ -127,9 +127,9 @@ function freeHue() {
 }
 
 function showPeople() {
-  const { name } = room.connection;
-  people.show([...crowd.values()], { online: name === "online" });
-  $("lonely").hidden = crowd.size > 0 || name === "ended";
+  const connection = room.connection.name;
+  people.show([...crowd.values()], { online: connection === "online" });
+  $("lonely").hidden = crowd.size > 0 || connection === "ended";
 }
 
 let ticking = null;
