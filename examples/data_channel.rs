@@ -144,7 +144,9 @@ impl Player {
             Event::PeerBack(peer) => println!("{} has the server again", label(&peer)),
             Event::SignalingLost(error) => println!("server lost, trying again: {error}"),
             Event::SignalingResumed => println!("server back, nothing was lost"),
-            Event::SignalingRejoined { peer_id } => self.handle_rejoined(&peer_id).await,
+            Event::SignalingRejoined { peer_id } => {
+                println!("server back, but it knew nothing any more: joined anew as {peer_id}");
+            }
             Event::PeerRejoined { peer, before } => {
                 println!("{} is still there; it was {before}", label(&peer));
                 if let Some(contact) = self.contacts.remove(&before) {
@@ -153,15 +155,6 @@ impl Player {
             }
             Event::SignalingEnded(error) => println!("server lost for good: {error}"),
             Event::Room(_) | _ => {}
-        }
-    }
-
-    /// Tells pages without this SDK, over the links that are still open, who this is from now on.
-    async fn handle_rejoined(&self, peer_id: &PeerId) {
-        println!("server back, but it knew nothing any more: joined anew as {peer_id}");
-        for contact in self.contacts.values() {
-            let claim = json!({ "seat": peer_id.as_str() }).to_string();
-            let _ = contact.peer.send_reliable(claim).await;
         }
     }
 

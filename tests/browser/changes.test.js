@@ -49,6 +49,7 @@ async function restart({ visit, server, add }, signal) {
     );
     await one.meets([other]);
   }
+  for (const one of pair) assert.deepEqual((await one.sees()).links, { made: 1, closed: 0 });
   await ben.says("and on we go");
   const seen = await ada.reads("Ben", "and on we go");
   assert.equal(
@@ -88,6 +89,59 @@ scenario(
     assert.deepEqual(chat, ["Ada is here.", "Ada by the tower"], "nobody left or came meanwhile");
   },
 );
+
+scenario(
+  "the switch to relay only waits for a server that is away, and cuts no link meanwhile",
+  async ({ visit, server, add }) => {
+    const ada = await visit("later", { name: "Ada" });
+    const ben = await visit("later", { name: "Ben" });
+    await Promise.all([ada.meets(["Ben"], "direct"), ben.meets(["Ada"], "direct")]);
+    await server.end("SIGKILL");
+    await ada.until("the server is away", ({ status }) => status !== "online");
+    await ada.page.click("label.switch:has(#relay)");
+    await ada.says("still directly");
+    const seen = await ben.reads("Ada", "still directly");
+    assert.deepEqual(seen.links, { made: 1, closed: 0 });
+
+    add(await startServer({ port: server.port }));
+    await Promise.all([ada.comesBack(), ben.comesBack()]);
+    await Promise.all([ada.meets(["Ben"], "relayed"), ben.meets(["Ada"], "relayed")]);
+    await ben.says("by the tower");
+    await ada.reads("Ben", "by the tower");
+  },
+);
+
+scenario("a page says why somebody isn't reached, and what to do", async ({ visit }) => {
+  const ada = await visit("why", { name: "Ada", relayOnly: true, relayBy: "no such relay" });
+  const ben = await visit("why", { name: "Ben" });
+  const [mine, theirs] = await Promise.all(
+    [ada, ben].map((one) => one.until("a diagnosis", ({ people }) => people[0]?.trouble, 60_000)),
+  );
+  assert.match(only(mine).trouble, /^This side: may only use a relay, but has none\. \S/);
+  assert.match(only(theirs).trouble, /^Ada: may only use a relay, but has none\. \S/);
+});
+
+scenario("a page that one goes back to is in its room again, with all its links", async (stage) => {
+  const { visit } = stage;
+  const ada = await visit("back", { name: "Ada" });
+  const ben = await visit("back", { name: "Ben" });
+  await Promise.all([ada.meets(["Ben"]), ben.meets(["Ada"])]);
+  await ada.page.evaluate(() => {
+    addEventListener("pageshow", ({ persisted }) => (window.persisted = persisted));
+    document.querySelector(".foot a").click();
+  });
+  await ada.page.waitForURL("**/check");
+  await ben.until("Ada has left", ({ people }) => people.length === 0, 5000);
+  await ada.page.evaluate(() => history.back());
+  await ada.page.waitForFunction(() => window.persisted !== undefined);
+  assert.equal(await ada.page.evaluate(() => window.persisted), true, "it wasn't loaded anew");
+  await Promise.all([ada.meets(["Ben"]), ben.meets(["Ada"])]);
+  await ada.says("here again");
+  const { chat } = await ben.reads("Ada", "here again");
+  assert.deepEqual(chat, ["Ada is here.", "Ada left.", "Ada is here.", "Ada here again"]);
+  const mine = (await ada.sees()).chat;
+  assert.ok(!mine.includes("Ben left."), JSON.stringify(mine));
+});
 
 scenario("another room in the address bar is another room on the page", async ({ visit }) => {
   const ada = await visit("first", { name: "Ada" });

@@ -28,6 +28,24 @@ for (const { path, args } of [
 }
 
 scenario(
+  "a page that switches to relay only takes its link to a Rust program along",
+  async ({ visit, server, add }) => {
+    const ada = await visit("rust-switch", { name: "Ada" });
+    await ada.until("online", ({ status }) => status === "online");
+    const rust = add(startExample(server, "rust-switch", "--name", "Ferris"));
+    const { seat } = only(await ada.meets(["Ferris"], "direct"));
+    await ada.page.click("label.switch:has(#relay)");
+    const seen = await ada.meets(["Ferris"], "relayed");
+    assert.equal(only(seen).seat, seat);
+    const before = only(seen).received;
+    await ada.until("positions of the Rust program", (now) => only(now).received >= before + 60);
+    await ada.says("by the tower");
+    await rust.line(/by the tower/);
+    assert.equal(await rust.stop("SIGINT"), 0);
+  },
+);
+
+scenario(
   "a page and a Rust program stay linked while the server is restarted, and meet again",
   async ({ visit, server, add }) => {
     const ada = await visit("rust-restart", { name: "Ada" });

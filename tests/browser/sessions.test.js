@@ -101,4 +101,6 @@ scenario("who stays away loses the seat, but no link", async (stage) => {
   }
   await ada.says("on a new seat");
   await ben.reads("Ada", "on a new seat");
+  for (const one of [ada, ben])
+    assert.deepEqual((await one.sees()).links, { made: 1, closed: 0 }, "it is the same link");
 });

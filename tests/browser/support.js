@@ -194,7 +194,12 @@ export function startExample(server, room, ...args) {
 
 /** Starts a browser with a fresh profile. */
 export async function startBrowser(...flags) {
-  return chromium.launch({ executablePath: CHROMIUM, args: [...CHROMIUM_FLAGS, ...flags] });
+  return chromium.launch({
+    executablePath: CHROMIUM,
+    args: [...CHROMIUM_FLAGS, ...flags],
+    // Pages that one goes back to come out of the browser's memory, as with people.
+    ignoreDefaultArgs: ["--disable-back-forward-cache"],
+  });
 }
 
 /**

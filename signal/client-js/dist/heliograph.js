@@ -662,9 +662,9 @@ function selectedPair(report) {
 }
 function mediaLoss(report) {
   const [ours, theirs] = [entries(report, "outbound-rtp"), entries(report, "inbound-rtp")];
-  const lost = [...theirs, ...entries(report, "remote-inbound-rtp")];
+  const lost2 = [...theirs, ...entries(report, "remote-inbound-rtp")];
   const sum = (of, field) => of.reduce((all, one) => all + number(one[field]), 0);
-  const lostPackets = Math.max(0, sum(lost, "packetsLost"));
+  const lostPackets = Math.max(0, sum(lost2, "packetsLost"));
   const packets = sum(ours, "packetsSent") + sum(theirs, "packetsReceived");
   return packets > 0 ? Math.min(1, lostPackets / (packets + sum(theirs, "packetsLost"))) : null;
 }
@@ -702,6 +702,8 @@ var Link = class {
   begunAt = performance.now();
   /** Who had which role when it was made: so the numbers of channels are shared out. */
   isEven;
+  /** Whether only paths by the relay are used. */
+  isRelayOnly;
   state = "connecting";
   connectedInMs = null;
   restarts = 0;
@@ -722,6 +724,7 @@ var Link = class {
     this.#setup = setup;
     this.#roles = { polite: setup.polite, offers: setup.offers };
     this.isEven = setup.offers;
+    this.isRelayOnly = setup.rtc.iceTransportPolicy === "relay";
     this.pc = new RTCPeerConnection(setup.rtc);
     this.reliable = this.make("reliable", RELIABLE_ID, { ordered: true });
     this.lossy = this.make("lossy", LOSSY_ID, { ordered: false, maxRetransmits: 0 });
@@ -961,7 +964,7 @@ var Media = class {
 };
 
 // src/report.ts
-async function reportOn(link, relayOnly) {
+async function reportOn(link) {
   const { pc, candidates } = link;
   const stats = await pc.getStats().catch(() => /* @__PURE__ */ new Map());
   const path = readPath(stats);
@@ -970,7 +973,7 @@ async function reportOn(link, relayOnly) {
   return {
     state: link.state,
     for_s: Math.round((performance.now() - link.begunAt) / 100) / 10,
-    relay_only: relayOnly,
+    relay_only: link.isRelayOnly,
     offered: link.offered,
     answered: link.answered,
     local: candidates.local,
@@ -1044,6 +1047,10 @@ var Peer = class extends Emitter {
   /** Whether it has no connection to the server at the moment. An open link works on. */
   get away() {
     return !this.#hasSeat || (this.#member.away ?? false);
+  }
+  /** Whether it has a seat in the room. Who has lost it may come back as long as the link is open. */
+  get hasSeat() {
+    return this.#hasSeat;
   }
   /** What has become of the link. */
   get state() {
@@ -1126,10 +1133,6 @@ var Peer = class extends Emitter {
   get member() {
     return this.#member;
   }
-  /** @internal Whether it has a seat in the room. */
-  get hasSeat() {
-    return this.#hasSeat;
-  }
   /** @internal Begins the first link. */
   begin() {
     this.#makeLink(false);
@@ -1163,12 +1166,15 @@ var Peer = class extends Emitter {
     if (this.away !== wasAway) this.emit("away", this.away);
     if (this.id !== before) this.emit("rejoined", { before });
     this.emit("metadata", member.metadata);
+    this.renew();
   }
-  /** @internal It has no seat any more, but its link works. */
-  unseat() {
+  /** @internal It has no seat any more; its link may work. */
+  unseat(reason) {
+    if (!this.#hasSeat) return;
     const wasAway = this.away;
     this.#hasSeat = false;
     if (!wasAway) this.emit("away", true);
+    if (this.isAlive) this.emit("unseated", reason);
   }
   /** @internal It has lost the server, or has it again. */
   setAway(away) {
@@ -1184,6 +1190,13 @@ var Peer = class extends Emitter {
   /** @internal Takes other servers. */
   setIceServers(servers) {
     this.#link?.setIceServers(servers);
+  }
+  /** @internal Makes the link anew if other kinds of paths are wanted than it was made for. */
+  renew() {
+    const link = this.#link;
+    if (!link || link.state === "closed" || !this.#hasSeat) return;
+    const isWanted = this.#host.rtc().iceTransportPolicy === "relay";
+    if (link.isRelayOnly !== isWanted) this.#makeLink(true);
   }
   /** @internal The network has changed: looks for another path at once. */
   networkChanged() {
@@ -1293,7 +1306,7 @@ var Peer = class extends Emitter {
     this.#reportedAt = performance.now();
     const link = this.#link;
     if (!link) return void 0;
-    const report = await reportOn(link, this.#host.relayOnly);
+    const report = await reportOn(link);
     if (this.#hasSeat) this.#host.report(this.id, report);
     return report;
   }
@@ -1327,8 +1340,7 @@ var Roster = class {
   welcome(self, members) {
     this.#forgetNewcomers();
     const former = [...this.peers.values()];
-    for (const peer of former) peer.unseat();
-    for (const peer of former) this.#reasons.set(peer, "lost");
+    for (const peer of former) this.#unseat(peer, "lost");
     for (const peer of former) peer.tellSeat(self);
     for (const member of members) this.joined(member);
     for (const peer of former) this.#settle(peer);
@@ -1363,8 +1375,8 @@ var Roster = class {
     this.#newcomers.delete(id);
     const peer = this.#seated(id);
     if (!peer) return;
-    this.#reasons.set(peer, reason);
-    if (peer.isAlive && (this.#claims.has(peer) || SEAT_LOST.includes(reason))) peer.unseat();
+    const mayReturn = this.#claims.has(peer) || SEAT_LOST.includes(reason);
+    if (peer.isAlive && mayReturn) this.#unseat(peer, reason);
     else this.#remove(peer, reason);
   }
   /** A member has lost the server, or has it again. */
@@ -1390,6 +1402,10 @@ var Roster = class {
   close() {
     this.#forgetNewcomers();
     for (const peer of [...this.peers.values()]) this.#remove(peer, "left");
+  }
+  #unseat(peer, reason) {
+    this.#reasons.set(peer, reason);
+    peer.unseat(reason);
   }
   #seated(id) {
     const peer = this.peers.get(id);
@@ -1777,8 +1793,9 @@ var TokenKeeper = class {
       if (token !== void 0) this.shown((await this.#server.show(token)).expires_in_s);
     } catch (error) {
       const known = error;
+      if (known.code === "ended") return;
       if (known.code !== "offline") this.#server.failed(known);
-      if (known.code !== "ended") this.#renewIn(AGAIN_MS);
+      this.#renewIn(AGAIN_MS);
     }
   }
 };
@@ -2159,7 +2176,7 @@ var Session = class extends Emitter {
   /** Gives the seat back, even if the page ends now. Nothing happens afterwards. */
   close() {
     this.#leave();
-    this.#end(LEFT, "", null);
+    this.#end(LEFT, closeText(LEFT, ""), null);
   }
   #leave() {
     const news = this.#came.news ? { ack: this.#came.tell() } : {};
@@ -2181,7 +2198,7 @@ var Session = class extends Emitter {
     if (!this.seat && this.#token.mustAsk) {
       const token = await this.#token.ask().catch((error) => error);
       if (turn !== this.#turn) return;
-      if (token instanceof HeliographError) return this.#wait(0, token.text);
+      if (token instanceof HeliographError) return this.#wait(0, token.text, token);
     }
     if (this.#ladder.doubtful) {
       const answers = await this.endpoint.answers();
@@ -2322,9 +2339,10 @@ var Session = class extends Emitter {
       this.#await();
       return this.#ask();
     }
+    const error = refusal(frame);
     const pause = Math.min(frame.retry_after_ms ?? 0, PAUSE_MS_MAX);
-    if (frame.retry) this.#wait(0, frame.text, pause);
-    else this.#end(0, frame.text, refusal(frame));
+    if (frame.retry) this.#wait(0, frame.text, error, pause);
+    else this.#end(0, frame.text, error);
   }
   #online() {
     this.#clear("answer");
@@ -2390,20 +2408,21 @@ var Session = class extends Emitter {
     const sentence = closeText(code, text2);
     this.#end(code, sentence, new HeliographError("ended", sentence, { closeCode: code }));
   }
-  #wait(code, text2, leastMs = 0) {
+  #wait(code, text2, error = null, leastMs = 0) {
     this.#drop(GIVEN_UP);
     const inMs = this.#backoff.next(leastMs);
     this.#set("retry", inMs, () => void this.#connect());
-    this.#enter({ name: "waiting", code, inMs, text: closeText(code, text2) });
+    this.#enter({ name: "waiting", code, inMs, text: closeText(code, text2), error });
   }
   #end(code, text2, error) {
     if (this.isEnded) return;
     globalThis.removeEventListener?.("online", this.#networkChanged);
     navigatorConnection()?.removeEventListener?.("change", this.#networkChanged);
+    this.connection = { name: "ended", code, text: text2, error };
     this.#drop(LEFT);
-    this.#forget();
+    this.#forget(this.#offline());
     this.#token.stop();
-    this.#enter({ name: "ended", code, text: text2, error });
+    this.emit("connection", this.connection);
   }
   /** Lets the connection go. Unless the code says that we leave, the session goes on without. */
   #drop(code) {
@@ -2416,17 +2435,9 @@ var Session = class extends Emitter {
     this.#transport = null;
     transport?.close(code);
   }
-  /** There is no session: the next connection asks for a seat. */
-  #forget() {
-    this.#kept.fail(
-      new HeliographError(
-        "lost",
-        "The session ended before the server confirmed this: do it again.",
-        {
-          retry: true
-        }
-      )
-    );
+  /** There is no session: the next connection asks for a seat. Requests are over for this reason. */
+  #forget(reason = lost()) {
+    this.#kept.fail(reason);
     this.seat = null;
     this.#attempt = 0;
     this.#came = new Came();
@@ -2468,6 +2479,10 @@ var Session = class extends Emitter {
     this.emit("connection", connection);
   }
 };
+function lost() {
+  const text2 = "The session ended before the server confirmed this: do it again.";
+  return new HeliographError("lost", text2, { retry: true });
+}
 function random2() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -2490,11 +2505,14 @@ var Room = class extends Emitter {
   #iceServers = [];
   #certificates = [];
   #metadata;
+  #relayOnly;
   #state = NO_STATE;
   #host = null;
   #term = null;
   #rules = null;
   #self = null;
+  /** Whether the page is gone, perhaps to come back from the browser's memory. */
+  #isHidden = false;
   /**
    * Begins to join; see `joined` and the event `connection` for how it goes on.
    *
@@ -2505,6 +2523,7 @@ var Room = class extends Emitter {
     this.id = id;
     this.#options = options;
     this.#metadata = options.metadata ?? {};
+    this.#relayOnly = options.relayOnly ?? false;
     const { metadata, token, password, create, after, transports, open } = options;
     const endpoint = new Endpoint(url);
     this.#session = new Session({
@@ -2561,7 +2580,7 @@ var Room = class extends Emitter {
   }
   /** Whether only paths by the relay are used. */
   get relayOnly() {
-    return this.#options.relayOnly ?? false;
+    return this.#relayOnly;
   }
   /**
    * Says something to all, oneself included, by the server; or only to some others, or to those with
@@ -2583,8 +2602,17 @@ var Room = class extends Emitter {
   setMetadata(metadata) {
     this.#metadata = metadata;
     this.#session.metadata = metadata;
-    if (!this.#session.seat) return Promise.resolve();
+    if (!this.#session.seat && !this.#session.isEnded) return Promise.resolve();
     return this.#session.request({ type: "metadata", metadata });
+  }
+  /**
+   * Uses only paths by the relay from now on, or any again. Open links are made anew for it, as soon as
+   * there is a connection to the server: `reliable` and `lossy` go on over the new ones, named channels
+   * are closed, and what is on the way is lost.
+   */
+  setRelayOnly(relayOnly) {
+    this.#relayOnly = relayOnly;
+    if (this.#session.isOnline) this.#renewLinks();
   }
   /** Changes the room's rules, as its host. */
   setRules(rules) {
@@ -2662,7 +2690,7 @@ var Room = class extends Emitter {
         resolve(this);
       });
       this.#session.on("connection", (connection) => {
-        if (connection.name !== "ended") return;
+        if (connection.name !== "ended" || this.#isHidden) return;
         done();
         reject(connection.error ?? new HeliographError("ended", "You have left the room."));
       });
@@ -2670,6 +2698,7 @@ var Room = class extends Emitter {
   }
   #connectionChanged(connection) {
     this.emit("connection", connection);
+    if (connection.name === "online") queueMicrotask(() => this.#renewLinks());
     if (connection.name !== "ended" || connection.error === null) return;
     this.#unlisten();
     this.#roster.close();
@@ -2683,6 +2712,9 @@ var Room = class extends Emitter {
     this.#roster.welcome(frame.peer, frame.members);
     this.#hearAbout(frame);
     if (before !== null && before !== frame.peer) this.emit("rejoined", { peer: null, before });
+  }
+  #renewLinks() {
+    for (const peer of this.peers.values()) peer.renew();
   }
   #resync(frame) {
     this.#learn(frame);
@@ -2749,7 +2781,6 @@ var Room = class extends Emitter {
   }
   #rosterHost() {
     return {
-      relayOnly: this.relayOnly,
       linksMax: this.#options.linksMax ?? LINKS_MAX,
       rtc: () => this.#rtc(),
       signal: (to, data) => this.#session.post({ type: "signal", to, data }),
@@ -2781,11 +2812,14 @@ var Room = class extends Emitter {
   }
   /** The page goes: the others are told at once. It may come back from the browser's memory. */
   #hide = () => {
+    this.#isHidden = true;
     this.#session.close();
     this.#roster.close();
   };
   #show = (event) => {
-    if (event.persisted) this.#session.start();
+    if (!event.persisted) return;
+    this.#isHidden = false;
+    this.#session.start();
   };
 };
 function rulesOf({ capacity, sealed, public: isPublic, locked, writers, history }) {

@@ -68,6 +68,8 @@ export class Link {
   readonly begunAt = performance.now();
   /** Who had which role when it was made: so the numbers of channels are shared out. */
   readonly isEven: boolean;
+  /** Whether only paths by the relay are used. */
+  readonly isRelayOnly: boolean;
   state: LinkState = "connecting";
   connectedInMs: number | null = null;
   restarts = 0;
@@ -89,6 +91,7 @@ export class Link {
     this.#setup = setup;
     this.#roles = { polite: setup.polite, offers: setup.offers };
     this.isEven = setup.offers;
+    this.isRelayOnly = setup.rtc.iceTransportPolicy === "relay";
     this.pc = new RTCPeerConnection(setup.rtc);
     this.reliable = this.make("reliable", RELIABLE_ID, { ordered: true });
     this.lossy = this.make("lossy", LOSSY_ID, { ordered: false, maxRetransmits: 0 });

@@ -36,6 +36,8 @@ export interface PeerEvents {
   message: { channel: Channel; data: string | Uint8Array };
   /** The peer has lost the server, or has it again. An open link works on. */
   away: boolean;
+  /** The peer has lost its seat for this reason, but the link is open: it may come back (`rejoined`). */
+  unseated: LeaveReason;
   /** The peer has another seat; the link is the same. `before` is its id until now. */
   rejoined: { before: string };
   /** The peer is gone, and its link is closed. Nothing more is told. */
@@ -46,7 +48,6 @@ export interface PeerEvents {
 
 /** What a peer needs of its room. */
 export interface PeerHost {
-  readonly relayOnly: boolean;
   rtc(): RTCConfiguration;
   signal(to: string, data: object): boolean;
   /** Tells the server what is known of a link. */
@@ -116,6 +117,11 @@ export class Peer extends Emitter<PeerEvents> {
   /** Whether it has no connection to the server at the moment. An open link works on. */
   get away(): boolean {
     return !this.#hasSeat || (this.#member.away ?? false);
+  }
+
+  /** Whether it has a seat in the room. Who has lost it may come back as long as the link is open. */
+  get hasSeat(): boolean {
+    return this.#hasSeat;
   }
 
   /** What has become of the link. */
@@ -213,11 +219,6 @@ export class Peer extends Emitter<PeerEvents> {
     return this.#member;
   }
 
-  /** @internal Whether it has a seat in the room. */
-  get hasSeat(): boolean {
-    return this.#hasSeat;
-  }
-
   /** @internal Begins the first link. */
   begin(): void {
     this.#makeLink(false);
@@ -255,13 +256,16 @@ export class Peer extends Emitter<PeerEvents> {
     if (this.away !== wasAway) this.emit("away", this.away);
     if (this.id !== before) this.emit("rejoined", { before });
     this.emit("metadata", member.metadata);
+    this.renew();
   }
 
-  /** @internal It has no seat any more, but its link works. */
-  unseat(): void {
+  /** @internal It has no seat any more; its link may work. */
+  unseat(reason: LeaveReason): void {
+    if (!this.#hasSeat) return;
     const wasAway = this.away;
     this.#hasSeat = false;
     if (!wasAway) this.emit("away", true);
+    if (this.isAlive) this.emit("unseated", reason);
   }
 
   /** @internal It has lost the server, or has it again. */
@@ -280,6 +284,14 @@ export class Peer extends Emitter<PeerEvents> {
   /** @internal Takes other servers. */
   setIceServers(servers: RTCIceServer[]): void {
     this.#link?.setIceServers(servers);
+  }
+
+  /** @internal Makes the link anew if other kinds of paths are wanted than it was made for. */
+  renew(): void {
+    const link = this.#link;
+    if (!link || link.state === "closed" || !this.#hasSeat) return;
+    const isWanted = this.#host.rtc().iceTransportPolicy === "relay";
+    if (link.isRelayOnly !== isWanted) this.#makeLink(true);
   }
 
   /** @internal The network has changed: looks for another path at once. */
@@ -402,7 +414,7 @@ export class Peer extends Emitter<PeerEvents> {
     this.#reportedAt = performance.now();
     const link = this.#link;
     if (!link) return undefined;
-    const report = await reportOn(link, this.#host.relayOnly);
+    const report = await reportOn(link);
     if (this.#hasSeat) this.#host.report(this.id, report);
     return report;
   }

@@ -58,7 +58,7 @@ export interface Diagnosis {
 }
 
 /** What is known of a link now. */
-export async function reportOn(link: Link, relayOnly: boolean): Promise<LinkReport> {
+export async function reportOn(link: Link): Promise<LinkReport> {
   const { pc, candidates } = link;
   const stats = await pc.getStats().catch((): RTCStatsReport => new Map());
   const path = readPath(stats);
@@ -67,7 +67,7 @@ export async function reportOn(link: Link, relayOnly: boolean): Promise<LinkRepo
   return {
     state: link.state,
     for_s: Math.round((performance.now() - link.begunAt) / 100) / 10,
-    relay_only: relayOnly,
+    relay_only: link.isRelayOnly,
     offered: link.offered,
     answered: link.answered,
     local: candidates.local,

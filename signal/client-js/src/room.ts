@@ -153,11 +153,14 @@ export class Room extends Emitter<RoomEvents> {
   #iceServers: RTCIceServer[] = [];
   #certificates: RTCCertificate[] = [];
   #metadata: JsonObject;
+  #relayOnly: boolean;
   #state: RoomState = NO_STATE;
   #host: string | null = null;
   #term: number | null = null;
   #rules: Rules | null = null;
   #self: string | null = null;
+  /** Whether the page is gone, perhaps to come back from the browser's memory. */
+  #isHidden = false;
 
   /**
    * Begins to join; see `joined` and the event `connection` for how it goes on.
@@ -169,6 +172,7 @@ export class Room extends Emitter<RoomEvents> {
     this.id = id;
     this.#options = options;
     this.#metadata = options.metadata ?? {};
+    this.#relayOnly = options.relayOnly ?? false;
     const { metadata, token, password, create, after, transports, open } = options;
     const endpoint = new Endpoint(url);
     this.#session = new Session({
@@ -235,7 +239,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Whether only paths by the relay are used. */
   get relayOnly(): boolean {
-    return this.#options.relayOnly ?? false;
+    return this.#relayOnly;
   }
 
   /**
@@ -260,9 +264,19 @@ export class Room extends Emitter<RoomEvents> {
   setMetadata(metadata: JsonObject): Promise<void> {
     this.#metadata = metadata;
     this.#session.metadata = metadata;
-    // Without a seat it is told with the next one.
-    if (!this.#session.seat) return Promise.resolve();
+    // Without a seat it is told with the next one, if there will be one.
+    if (!this.#session.seat && !this.#session.isEnded) return Promise.resolve();
     return this.#session.request({ type: "metadata", metadata });
+  }
+
+  /**
+   * Uses only paths by the relay from now on, or any again. Open links are made anew for it, as soon as
+   * there is a connection to the server: `reliable` and `lossy` go on over the new ones, named channels
+   * are closed, and what is on the way is lost.
+   */
+  setRelayOnly(relayOnly: boolean): void {
+    this.#relayOnly = relayOnly;
+    if (this.#session.isOnline) this.#renewLinks();
   }
 
   /** Changes the room's rules, as its host. */
@@ -351,7 +365,7 @@ export class Room extends Emitter<RoomEvents> {
         resolve(this);
       });
       this.#session.on("connection", (connection) => {
-        if (connection.name !== "ended") return;
+        if (connection.name !== "ended" || this.#isHidden) return;
         done();
         reject(connection.error ?? new HeliographError("ended", "You have left the room."));
       });
@@ -360,6 +374,8 @@ export class Room extends Emitter<RoomEvents> {
 
   #connectionChanged(connection: Connection): void {
     this.emit("connection", connection);
+    // Behind the welcome, if this is one: who sits where is known then.
+    if (connection.name === "online") queueMicrotask(() => this.#renewLinks());
     if (connection.name !== "ended" || connection.error === null) return;
     this.#unlisten();
     this.#roster.close();
@@ -374,6 +390,10 @@ export class Room extends Emitter<RoomEvents> {
     this.#roster.welcome(frame.peer, frame.members);
     this.#hearAbout(frame);
     if (before !== null && before !== frame.peer) this.emit("rejoined", { peer: null, before });
+  }
+
+  #renewLinks(): void {
+    for (const peer of this.peers.values()) peer.renew();
   }
 
   #resync(frame: WelcomeFrame): void {
@@ -450,7 +470,6 @@ export class Room extends Emitter<RoomEvents> {
 
   #rosterHost() {
     return {
-      relayOnly: this.relayOnly,
       linksMax: this.#options.linksMax ?? LINKS_MAX,
       rtc: () => this.#rtc(),
       signal: (to: string, data: object) => this.#session.post({ type: "signal", to, data }),
@@ -488,12 +507,15 @@ export class Room extends Emitter<RoomEvents> {
 
   /** The page goes: the others are told at once. It may come back from the browser's memory. */
   #hide = (): void => {
+    this.#isHidden = true;
     this.#session.close();
     this.#roster.close();
   };
 
   #show = (event: PageTransitionEvent): void => {
-    if (event.persisted) this.#session.start();
+    if (!event.persisted) return;
+    this.#isHidden = false;
+    this.#session.start();
   };
 }
 

@@ -56,8 +56,7 @@ export class Roster {
   welcome(self: string, members: MemberFrame[]): void {
     this.#forgetNewcomers();
     const former = [...this.peers.values()];
-    for (const peer of former) peer.unseat();
-    for (const peer of former) this.#reasons.set(peer, "lost");
+    for (const peer of former) this.#unseat(peer, "lost");
     for (const peer of former) peer.tellSeat(self);
     for (const member of members) this.joined(member);
     for (const peer of former) this.#settle(peer);
@@ -95,8 +94,8 @@ export class Roster {
     this.#newcomers.delete(id);
     const peer = this.#seated(id);
     if (!peer) return;
-    this.#reasons.set(peer, reason);
-    if (peer.isAlive && (this.#claims.has(peer) || SEAT_LOST.includes(reason))) peer.unseat();
+    const mayReturn = this.#claims.has(peer) || SEAT_LOST.includes(reason);
+    if (peer.isAlive && mayReturn) this.#unseat(peer, reason);
     else this.#remove(peer, reason);
   }
 
@@ -126,6 +125,11 @@ export class Roster {
   close(): void {
     this.#forgetNewcomers();
     for (const peer of [...this.peers.values()]) this.#remove(peer, "left");
+  }
+
+  #unseat(peer: Peer, reason: LeaveReason): void {
+    this.#reasons.set(peer, reason);
+    peer.unseat(reason);
   }
 
   #seated(id: string): Peer | undefined {

@@ -233,7 +233,7 @@ export class Session extends Emitter<SessionEvents> {
   /** Gives the seat back, even if the page ends now. Nothing happens afterwards. */
   close(): void {
     this.#leave();
-    this.#end(LEFT, "", null);
+    this.#end(LEFT, closeText(LEFT, ""), null);
   }
 
   #leave(): void {
@@ -257,7 +257,7 @@ export class Session extends Emitter<SessionEvents> {
     if (!this.seat && this.#token.mustAsk) {
       const token = await this.#token.ask().catch((error: HeliographError) => error);
       if (turn !== this.#turn) return;
-      if (token instanceof HeliographError) return this.#wait(0, token.text);
+      if (token instanceof HeliographError) return this.#wait(0, token.text, token);
     }
     if (this.#ladder.doubtful) {
       const answers = await this.endpoint.answers();
@@ -414,9 +414,10 @@ export class Session extends Emitter<SessionEvents> {
       this.#await();
       return this.#ask();
     }
+    const error = refusal(frame);
     const pause = Math.min(frame.retry_after_ms ?? 0, PAUSE_MS_MAX);
-    if (frame.retry) this.#wait(0, frame.text, pause);
-    else this.#end(0, frame.text, refusal(frame));
+    if (frame.retry) this.#wait(0, frame.text, error, pause);
+    else this.#end(0, frame.text, error);
   }
 
   #online(): void {
@@ -494,21 +495,22 @@ export class Session extends Emitter<SessionEvents> {
     this.#end(code, sentence, new HeliographError("ended", sentence, { closeCode: code }));
   }
 
-  #wait(code: number, text: string, leastMs = 0): void {
+  #wait(code: number, text: string, error: HeliographError | null = null, leastMs = 0): void {
     this.#drop(GIVEN_UP);
     const inMs = this.#backoff.next(leastMs);
     this.#set("retry", inMs, () => void this.#connect());
-    this.#enter({ name: "waiting", code, inMs, text: closeText(code, text) });
+    this.#enter({ name: "waiting", code, inMs, text: closeText(code, text), error });
   }
 
   #end(code: number, text: string, error: HeliographError | null): void {
     if (this.isEnded) return;
     globalThis.removeEventListener?.("online", this.#networkChanged);
     navigatorConnection()?.removeEventListener?.("change", this.#networkChanged);
+    this.connection = { name: "ended", code, text, error };
     this.#drop(LEFT);
-    this.#forget();
+    this.#forget(this.#offline());
     this.#token.stop();
-    this.#enter({ name: "ended", code, text, error });
+    this.emit("connection", this.connection);
   }
 
   /** Lets the connection go. Unless the code says that we leave, the session goes on without. */
@@ -523,17 +525,9 @@ export class Session extends Emitter<SessionEvents> {
     transport?.close(code);
   }
 
-  /** There is no session: the next connection asks for a seat. */
-  #forget(): void {
-    this.#kept.fail(
-      new HeliographError(
-        "lost",
-        "The session ended before the server confirmed this: do it again.",
-        {
-          retry: true,
-        },
-      ),
-    );
+  /** There is no session: the next connection asks for a seat. Requests are over for this reason. */
+  #forget(reason = lost()): void {
+    this.#kept.fail(reason);
     this.seat = null;
     this.#attempt = 0;
     this.#came = new Came();
@@ -579,6 +573,11 @@ export class Session extends Emitter<SessionEvents> {
     this.connection = connection;
     this.emit("connection", connection);
   }
+}
+
+function lost(): HeliographError {
+  const text = "The session ended before the server confirmed this: do it again.";
+  return new HeliographError("lost", text, { retry: true });
 }
 
 function random(): string {

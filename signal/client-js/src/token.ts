@@ -83,8 +83,9 @@ export class TokenKeeper {
       if (token !== undefined) this.shown((await this.#server.show(token)).expires_in_s);
     } catch (error) {
       const known = error as HeliographError;
+      if (known.code === "ended") return;
       if (known.code !== "offline") this.#server.failed(known);
-      if (known.code !== "ended") this.#renewIn(AGAIN_MS);
+      this.#renewIn(AGAIN_MS);
     }
   }
 }

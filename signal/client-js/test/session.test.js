@@ -234,6 +234,33 @@ test("who leaves says so, and nothing happens afterwards", async () => {
   await assert.rejects(session.request({ type: "state", value: 1 }), { code: "ended" });
 });
 
+test("requests that the end of the session overtakes are over as well", async () => {
+  for (const end of [
+    (session) => session.close(),
+    () => last().breaks(4104),
+  ]) {
+    const { session } = await online();
+    const request = session.request({ type: "metadata", metadata: {} });
+    const question = session.call({ type: "diagnose", peer: "bob" });
+    end(session);
+    for (const asked of [request, question])
+      await assert.rejects(asked, ({ code, retry }) => code === "ended" && !retry);
+  }
+});
+
+test("who has to wait for a seat is told what the server said", async () => {
+  const { session: made } = session();
+  await settle();
+  last().opens();
+  last().says({ type: "error", code: "room_full", text: "the room is full", retry: true });
+  const { name, text, error } = made.connection;
+  assert.deepEqual([name, text, error.code], ["waiting", "the room is full", "room_full"]);
+  await reconnect();
+  last().breaks();
+  assert.equal(made.connection.error, null, "the connection was lost: nobody refused it");
+  made.close();
+});
+
 test("close codes decide about coming back as the protocol says", () => {
   for (const code of [1001, 1006, 1011, 4000, 4001, 4002, 4003])
     assert.equal(mayReconnect(code), true, code);

@@ -14,6 +14,8 @@ export type Connection = {
     readonly inMs: number;
     /** Why, in one sentence. */
     readonly text: string;
+    /** What the server said, if it refused to take us at the moment. */
+    readonly error: HeliographError | null;
 } | {
     readonly name: "ended";
     /** The close code, or 0. */

@@ -46,6 +46,8 @@ export declare class Link {
     readonly begunAt: number;
     /** Who had which role when it was made: so the numbers of channels are shared out. */
     readonly isEven: boolean;
+    /** Whether only paths by the relay are used. */
+    readonly isRelayOnly: boolean;
     state: LinkState;
     connectedInMs: number | null;
     restarts: number;

@@ -33,6 +33,8 @@ export interface PeerEvents {
     };
     /** The peer has lost the server, or has it again. An open link works on. */
     away: boolean;
+    /** The peer has lost its seat for this reason, but the link is open: it may come back (`rejoined`). */
+    unseated: LeaveReason;
     /** The peer has another seat; the link is the same. `before` is its id until now. */
     rejoined: {
         before: string;
@@ -44,7 +46,6 @@ export interface PeerEvents {
 }
 /** What a peer needs of its room. */
 export interface PeerHost {
-    readonly relayOnly: boolean;
     rtc(): RTCConfiguration;
     signal(to: string, data: object): boolean;
     /** Tells the server what is known of a link. */
@@ -73,6 +74,8 @@ export declare class Peer extends Emitter<PeerEvents> {
     get role(): string | undefined;
     /** Whether it has no connection to the server at the moment. An open link works on. */
     get away(): boolean;
+    /** Whether it has a seat in the room. Who has lost it may come back as long as the link is open. */
+    get hasSeat(): boolean;
     /** What has become of the link. */
     get state(): PeerState;
     /** How the packets go; `null` while there is no path. */

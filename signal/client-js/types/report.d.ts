@@ -61,6 +61,6 @@ export interface Diagnosis {
     };
 }
 /** What is known of a link now. */
-export declare function reportOn(link: Link, relayOnly: boolean): Promise<LinkReport>;
+export declare function reportOn(link: Link): Promise<LinkReport>;
 /** What can be said without the server. */
 export declare function withoutServer(yours: LinkReport | undefined): Diagnosis;

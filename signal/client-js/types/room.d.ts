@@ -172,6 +172,12 @@ export declare class Room extends Emitter<RoomEvents> {
     }): Promise<RoomState>;
     /** Tells the others something else about this peer. */
     setMetadata(metadata: JsonObject): Promise<void>;
+    /**
+     * Uses only paths by the relay from now on, or any again. Open links are made anew for it, as soon as
+     * there is a connection to the server: `reliable` and `lossy` go on over the new ones, named channels
+     * are closed, and what is on the way is lost.
+     */
+    setRelayOnly(relayOnly: boolean): void;
     /** Changes the room's rules, as its host. */
     setRules(rules: RulesPatch): Promise<void>;
     /** Makes another member the host, as the host. */

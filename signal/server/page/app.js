@@ -1,6 +1,8 @@
-// The page: a room from the link, and what is on the screen.
+// The page: a room from the link, and what is on the screen. Who is there and how messages get
+// through is the SDK's.
 
 import { ChatLog } from "./chat.js";
+import { Room } from "./heliograph.js";
 import { Light } from "./light.js";
 import { flashes } from "./morse.js";
 import {
@@ -12,16 +14,20 @@ import {
   roomFromHash,
   tokenFromHash,
 } from "./names.js";
-import { People, hueClass } from "./people.js";
+import { LINKS_MAX, People, hueClass } from "./people.js";
+import { Person } from "./person.js";
 import { Field, Mover } from "./playground.js";
-import { Room } from "./room.js";
 import { statusText } from "./status.js";
+import { readChat, readMotion, writeChat, writeMotion } from "./wire.js";
 
 const MEASURE_MS = 500;
 const RETURN_MS = 3000;
+
+/** The server answers about one link a second. */
+const ASK_MS = 1000;
+
 const NAME_KEY = "heliograph.name";
 const TOKEN_KEY = "heliograph.token";
-const NOBODYS_FAULT = ["no_such_peer", "undelivered"];
 
 const $ = (id) => document.getElementById(id);
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
@@ -35,12 +41,13 @@ const people = new People({
 });
 const mover = new Mover($("stage"), { still: () => stillness.matches });
 const me = { light: new Light(), number: 0, sentAt: performance.now() };
-const lights = new WeakMap();
-const paths = new WeakMap();
+
+/** Each peer of the room as a `Person`, in the order of their arrival. */
+const crowd = new Map();
 let room = null;
 let name = recall(NAME_KEY) || randomPerson();
 
-function join() {
+function enter() {
   const token = takeToken();
   let id = roomFromHash(location.hash);
   if (!id) id = randomRoom();
@@ -49,85 +56,93 @@ function join() {
   $("link").value = location.href;
   document.title = `${id} · Heliograph`;
   room?.close();
-  room = new Room({
-    url: socketUrl(),
-    room: id,
+  crowd.clear();
+  room = new Room(location.href, id, {
     token,
-    name,
+    metadata: { name },
     relayOnly: $("relay").checked,
+    linksMax: LINKS_MAX,
   });
-  const current = (handler) => {
-    const mine = room;
-    return ({ detail }) => mine === room && handler(detail);
-  };
-  room.addEventListener("state", current(showStatus));
-  room.addEventListener("members", current(showMembers));
-  room.addEventListener(
-    "refused",
-    current(({ code, text }) => {
-      if (NOBODYS_FAULT.includes(code)) return; // Somebody left meanwhile.
-      chat.note(`The server refused a request: ${text}`);
-    }),
-  );
-  room.addEventListener(
-    "arrived",
-    current(({ member }) => chat.note(`${member.name} is here.`)),
-  );
-  room.addEventListener(
-    "departed",
-    current(({ member, reason, kept }) => {
-      if (kept) setTimeout(() => noteLostSeat(member), RETURN_MS);
-      else if (member.greeted)
-        chat.note(reason === "left" ? `${member.name} left.` : `${member.name} is gone.`);
-    }),
-  );
-  room.addEventListener(
-    "chat",
-    current(({ member, text }) => said(member, text)),
-  );
-  room.addEventListener(
-    "motion",
-    current(({ member, motion }) => {
-      lightOf(member).push(performance.now(), motion, paths.get(member)?.rttMs ?? 0);
-    }),
-  );
-  room.start();
-  showMembers();
+  room.on("connection", showStatus);
+  room.on("peer", meet);
+  room.on("left", part);
+  room.on("refused", noteRefusal);
+  showStatus(room.connection);
+}
+
+function meet(peer) {
+  const person = new Person(peer, { hue: freeHue(), now: performance.now() });
+  crowd.set(peer, person);
+  peer.on("state", () => follow(person));
+  peer.on("unseated", () => setTimeout(() => noteLostSeat(person), RETURN_MS));
+  for (const news of ["away", "unseated", "rejoined", "metadata"]) peer.on(news, showPeople);
+  peer.reliable.on("message", (data) => hear(person, data));
+  peer.lossy.on("message", (data) => look(person, data));
+  showPeople();
+}
+
+function part({ peer, reason }) {
+  const person = crowd.get(peer);
+  crowd.delete(peer);
+  showPeople();
+  // Once we are in no room ourselves, nobody has left it.
+  if (!person.greeted || room.connection.name === "ended") return;
+  chat.note(reason === "left" ? `${person.name} left.` : `${person.name} is gone.`);
+}
+
+function follow(person) {
+  const { greeted } = person;
+  person.update(performance.now());
+  if (person.greeted && !greeted) chat.note(`${person.name} is here.`);
+  showPeople();
 }
 
 /** Whoever has lost the server is mostly back at once; only a longer absence is worth a line. */
-function noteLostSeat(member) {
-  if (member.seat || !room.members.has(member)) return;
-  chat.note(`${member.name} has lost the server. Your link to ${member.name} is still open.`);
+function noteLostSeat({ peer, name }) {
+  if (peer.hasSeat || !crowd.has(peer)) return;
+  chat.note(`${name} has lost the server. Your link to ${name} is still open.`);
 }
 
-function said(member, text) {
-  chat.say(member.name, text, hueClass(member));
-  if (!stillness.matches) lightOf(member).flash(performance.now(), flashes(text));
+function noteRefusal({ text }) {
+  chat.note(`The server refused a request: ${text}`);
 }
 
-function lightOf(member) {
-  if (!lights.has(member)) lights.set(member, new Light());
-  return lights.get(member);
+function hear(person, data) {
+  const text = readChat(data);
+  if (!text) return;
+  chat.say(person.name, text, hueClass(person));
+  if (!stillness.matches) person.light.flash(performance.now(), flashes(text));
 }
 
-function showMembers() {
-  const members = room.shown;
-  people.show(members, { online: room.session.state.name === "online", relayOnly: room.relayOnly });
-  $("lonely").hidden = members.length > 0;
+function look({ light, path }, data) {
+  const motion = readMotion(data);
+  if (motion) light.push(performance.now(), motion, path?.rttMs ?? 0);
+}
+
+function freeHue() {
+  const taken = new Set([...crowd.values()].map(({ hue }) => hue));
+  let hue = 0;
+  while (taken.has(hue)) hue += 1;
+  return hue;
+}
+
+function showPeople() {
+  const { name } = room.connection;
+  people.show([...crowd.values()], { online: name === "online" });
+  $("lonely").hidden = crowd.size > 0 || name === "ended";
 }
 
 let ticking = null;
 
-function showStatus(state) {
+function showStatus(connection) {
   clearInterval(ticking);
-  const open = room.shown.filter(({ link }) => link?.state === "connected").length;
-  $("status").dataset.state = state.name;
-  $("status-text").textContent = statusText(state, open);
-  $("retry").hidden = state.name !== "waiting";
+  const open = [...crowd.values()].filter(({ linked }) => linked).length;
+  $("status").dataset.state = connection.name;
+  $("status-text").textContent = statusText(connection, open);
+  $("retry").hidden = connection.name !== "waiting";
   $("countdown").textContent = "";
-  if (state.name === "waiting") {
-    const until = performance.now() + state.inMs;
+  if (connection.name === "waiting") {
+    const until = performance.now() + connection.inMs;
     const count = () => {
       const seconds = Math.max(0, Math.ceil((until - performance.now()) / 1000));
       $("countdown").textContent = `Reconnecting in ${seconds} s.`;
@@ -135,19 +150,32 @@ function showStatus(state) {
     count();
     ticking = setInterval(count, 250);
   }
-  showMembers();
+  showPeople();
 }
 
 async function measure() {
-  for (const member of room.shown) {
-    if (!member.link) continue;
-    const path = await member.link.path().catch(() => null);
-    paths.set(member, path);
-    people.measure(member, path, lightOf(member), performance.now());
+  for (const person of crowd.values()) {
+    const { path } = await person.peer.stats().catch(() => ({ path: null }));
+    person.path = path;
+    people.measure(person, performance.now());
   }
-  const waitedMs = room.shown.reduce((sum, member) => sum + lightOf(member).twin.stalledMs, 0);
+  const waitedMs = [...crowd.values()].reduce((sum, { light }) => sum + light.twin.stalledMs, 0);
   $("waited").textContent = waitedMs > 0 ? `(${(waitedMs / 1000).toFixed(1)} s so far)` : "";
   setTimeout(measure, MEASURE_MS);
+}
+
+/** Asks about the one who has been without a link and an answer for longest. */
+async function diagnose() {
+  const now = performance.now();
+  const puzzles = [...crowd.values()].filter((person) => person.isPuzzling(now));
+  const [person] = puzzles.sort((one, other) => one.askedAt - other.askedAt);
+  if (person) {
+    person.askedAt = now;
+    const diagnosis = await person.peer.diagnosis().catch(() => person.diagnosis);
+    if (!person.linked) person.diagnosis = diagnosis;
+    showPeople();
+  }
+  setTimeout(diagnose, ASK_MS);
 }
 
 function tick() {
@@ -157,16 +185,19 @@ function tick() {
   const motion = { ...position, n: me.number, t: now };
   me.number += 1;
   me.light.push(now, motion, 0);
-  room.move(motion, Number($("drop").value) / 100);
+  const text = writeMotion(motion);
+  const dropShare = Number($("drop").value) / 100;
+  for (const { peer, linked } of crowd.values())
+    if (linked && Math.random() >= dropShare) peer.lossy.send(text);
 }
 
 function scene() {
   const style = colors();
-  const others = room.shown.map((member) => ({
-    light: lightOf(member),
-    color: style[hueClass(member)],
-    name: member.name,
-    path: member.link?.state === "connected" ? paths.get(member)?.kind : null,
+  const others = [...crowd.values()].map((person) => ({
+    light: person.light,
+    color: style[hueClass(person)],
+    name: person.name,
+    path: person.linked ? person.path?.kind : null,
   }));
   return {
     me: { light: me.light, color: style["hue-me"], name: "you" },
@@ -185,12 +216,6 @@ function colors() {
     names.map((each) => [each, style.getPropertyValue(`--${each}`).trim()]),
   );
   return palette;
-}
-
-function socketUrl() {
-  const url = new URL("v1/ws", location.href.split("#")[0]);
-  url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  return url.href;
 }
 
 /** A token isn't left in the address, which is sent to others, but a reload doesn't forget it. */
@@ -237,13 +262,18 @@ function confirmCopy() {
   setTimeout(() => ($("copy").textContent = "Copy link"), 2000);
 }
 
-function rename() {
+async function rename() {
   const chosen = cleanText($("name").value, NAME_LENGTH_MAX);
   $("name").value = chosen || name;
   if (!chosen || chosen === name) return;
   name = chosen;
   remember(NAME_KEY, name);
-  room.rename(name);
+  try {
+    await room.setMetadata({ name });
+  } catch (error) {
+    // A lost seat is followed by one under the new name.
+    if (!["lost", "ended"].includes(error.code)) noteRefusal(error);
+  }
 }
 
 function say() {
@@ -251,8 +281,21 @@ function say() {
   if (!text) return;
   chat.say("You", text, "hue-me");
   if (!stillness.matches) me.light.flash(performance.now(), flashes(text));
-  if (room.chat(text) === 0) chat.note("Nobody is connected to read this yet.");
+  tell(writeChat(text));
   $("say").value = "";
+}
+
+/** Sends a chat message to everybody with whom there is, or was, a link. */
+function tell(message) {
+  const known = [...crowd.values()].filter(({ greeted }) => greeted);
+  if (!known.some(({ linked }) => linked)) chat.note("Nobody is connected to read this yet.");
+  for (const { peer, name } of known) {
+    try {
+      peer.reliable.send(message); // Where the link is being mended, it waits.
+    } catch {
+      chat.note(`This doesn't reach ${name}: too much waits to be sent.`);
+    }
+  }
 }
 
 function listen() {
@@ -272,19 +315,18 @@ function listen() {
     navigator.share({ title: document.title, url: location.href }).catch(() => {});
   });
   $("fresh").addEventListener("click", () => (location.hash = randomRoom()));
-  $("retry").addEventListener("click", () => room.session.retryNow());
+  $("retry").addEventListener("click", () => room.retryNow());
   $("relay").addEventListener("change", () => room.setRelayOnly($("relay").checked));
   $("drop").addEventListener("input", () => ($("drop-value").textContent = `${$("drop").value} %`));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (palette = null));
-  addEventListener("hashchange", join);
-  addEventListener("pagehide", () => room.close());
-  addEventListener("pageshow", (event) => event.persisted && join());
+  addEventListener("hashchange", enter);
 }
 
 $("name").value = name;
 listen();
-join();
+enter();
 tick();
 new Field($("canvas"), scene);
 new Worker("ticker.js").onmessage = tick;
 measure();
+diagnose();

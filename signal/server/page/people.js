@@ -1,17 +1,22 @@
 // The list of people: who is here, how the pair is connected, and what to try if it isn't.
 
-import { LINKS_MAX } from "./room.js";
 import { drawSparkline } from "./sparkline.js";
+
+/**
+ * Everybody sends to everybody: beyond this many, a mesh at 60 Hz costs more than a telephone can
+ * give.
+ */
+export const LINKS_MAX = 24;
 
 const HUES = 8;
 
-/** The class that gives a member its color. */
+/** The class that gives a person their color. */
 export function hueClass({ hue }) {
   return `hue-${hue % HUES}`;
 }
 
 /**
- * Keeps the list in step with the members.
+ * Keeps the list in step with the people.
  *
  * What a reader sees also stands in attributes of each item: `data-peer`, `data-state`,
  * `data-away`, `data-path`, `data-local`, `data-remote`, `data-received`, `data-lost`. Tests and
@@ -26,28 +31,27 @@ export class People {
     this.rows = new Map();
   }
 
-  /** Shows these members. `context` has `online` and `relayOnly`, for the advice. */
-  show(members, context) {
-    const linked = members.filter(({ link }) => link);
-    for (const [member, row] of this.rows) {
-      if (linked.includes(member)) continue;
+  /** Shows these `Person`s. `context` has `online`, for the advice. */
+  show(people, context) {
+    const linked = people.filter(({ peer }) => peer.state !== "unlinked");
+    for (const [person, row] of this.rows) {
+      if (linked.includes(person)) continue;
       row.item.remove();
-      this.rows.delete(member);
+      this.rows.delete(person);
     }
-    for (const member of linked) this.#describe(this.#row(member), member, context);
-    this.count.textContent = members.length + 1;
-    const unlinked = members.length - linked.length;
+    for (const person of linked) this.#describe(this.#row(person), person, context);
+    this.count.textContent = people.length + 1;
+    const unlinked = people.length - linked.length;
     this.more.hidden = unlinked === 0;
     this.more.textContent = `And ${unlinked} more: this page links to ${LINKS_MAX} at most.`;
   }
 
-  /** Shows the figures of one member: its path, or `null`, and its light. */
-  measure(member, measured, light, now) {
-    const row = this.rows.get(member);
+  /** Shows the figures of one person. */
+  measure(person, now) {
+    const row = this.rows.get(person);
     if (!row) return;
-    const connected = member.link.state === "connected";
-    const path = connected ? measured : null;
-    const { loss, arrivals } = light;
+    const path = person.linked ? person.path : null;
+    const { loss, arrivals } = person.light;
     set(row.path, path ? pathText(path) : "–");
     row.path.title = path ? pathTitle(path) : "";
     set(row.rtt, milliseconds(path?.rttMs));
@@ -63,8 +67,8 @@ export class People {
     drawSparkline(row.spark, arrivals.read(now));
   }
 
-  #row(member) {
-    const known = this.rows.get(member);
+  #row(person) {
+    const known = this.rows.get(person);
     if (known) return known;
     const item = this.template.content.firstElementChild.cloneNode(true);
     const row = { item };
@@ -82,25 +86,25 @@ export class People {
     ]) {
       row[name] = item.querySelector(`.${name}`);
     }
-    item.classList.add(hueClass(member));
-    row.again.addEventListener("click", () => member.link.restart());
+    item.classList.add(hueClass(person));
+    row.again.addEventListener("click", () => person.peer.restart());
     this.list.append(item);
-    this.rows.set(member, row);
+    this.rows.set(person, row);
     return row;
   }
 
-  #describe(row, member, context) {
-    const { link } = member;
-    row.item.dataset.peer = member.seat ?? "";
-    row.item.dataset.state = link.state;
-    row.item.dataset.away = member.away;
-    set(row.name, member.name);
-    if (link.state !== "connected") row.item.dataset.path = "";
-    set(row.badge, PATHS[row.item.dataset.path] ?? STATES[link.state]);
-    const trouble = advice(member, context);
+  #describe(row, person, context) {
+    const { id, hasSeat, away, state } = person.peer;
+    row.item.dataset.peer = hasSeat ? id : "";
+    row.item.dataset.state = state;
+    row.item.dataset.away = away;
+    set(row.name, person.name);
+    if (!person.linked) row.item.dataset.path = "";
+    set(row.badge, PATHS[row.item.dataset.path] ?? STATES[state]);
+    const trouble = advice(person, context);
     row.trouble.hidden = !trouble;
     set(row.trouble, trouble);
-    row.again.hidden = link.state !== "failed" || !context.online;
+    row.again.hidden = state !== "failed" || !context.online;
   }
 }
 
@@ -115,11 +119,12 @@ const STATES = {
 };
 
 /** What is wrong with a link in plain words, and what to try; empty if nothing is. */
-export function advice({ seat, away, link }, { online, relayOnly }) {
-  const lost = online && (away || !seat);
-  if (lost && link.state !== "connected" && link.state !== "closed")
+export function advice({ peer, name, diagnosis }, { online }) {
+  const { state } = peer;
+  const lost = online && peer.away;
+  if (lost && state !== "connected" && state !== "closed")
     return "Has lost the server. It may be back in a moment.";
-  switch (link.state) {
+  switch (state) {
     case "connected":
       return lost ? "Has lost the server; the link between you two is still open." : "";
     case "interrupted":
@@ -127,36 +132,26 @@ export function advice({ seat, away, link }, { online, relayOnly }) {
     case "closed":
       return "The other side closed this link.";
     case "connecting":
-      return link.silent
-        ? "No answer from the other side so far. It may be asleep: ask them to look at their page."
-        : "";
+      return diagnosis ? told(diagnosis, name) : "";
     case "failed":
-      return failure(link, relayOnly);
+      return diagnosis ? told(diagnosis, name) : "No path was found so far.";
     default:
       return "";
   }
 }
 
-function failure({ iceErrors, heard, iceServers }, relayOnly) {
-  if (!heard) return "The other side never answered. Ask them to reload the page.";
-  const refused = iceErrors.find(({ errorCode }) => errorCode < 700);
-  if (refused) {
-    const { errorCode, errorText } = refused;
-    return `The relay refused us (${errorCode} ${errorText}). Reload the page to try again.`;
-  }
-  const hasRelay = iceServers.some(({ urls }) =>
-    [urls].flat().some((url) => url.startsWith("turn")),
-  );
-  if (!hasRelay && relayOnly)
-    return "This server offers no relay, so “Relay only” can't work: switch it off.";
-  if (!hasRelay)
-    return "No direct path, and this server offers no relay. Try from the same network.";
-  const unreached = iceErrors.some(
-    ({ errorCode, url }) => errorCode >= 700 && url?.startsWith("turn"),
-  );
-  if (unreached)
-    return "The relay doesn't answer. This network may block UDP: try another, such as a phone's.";
-  return "No path was found, direct or relayed. Try another network, or ask the server's operator.";
+/** A diagnosis as sentences. One that begins with a name leaves the name as it is. */
+function told({ text, advice }, name) {
+  const what = text.startsWith(name) ? text : capital(text);
+  return [what, capital(advice)].filter(Boolean).map(sentence).join(" ");
+}
+
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function sentence(text) {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 function pathText({ local, remote }) {

@@ -1,23 +1,21 @@
-// The JSON texts that our clients exchange over their data channels; unknown fields and broken
-// messages are ignored.
+// The JSON texts that pages exchange over their channels; unknown fields and broken messages are
+// ignored.
 
-import { CHAT_LENGTH_MAX, NAME_LENGTH_MAX, cleanText } from "./names.js";
+import { CHAT_LENGTH_MAX, cleanText } from "./names.js";
 
 /** Longer messages aren't read. */
 const MESSAGE_LENGTH_MAX = 16 * 1024;
 
 const decoder = new TextDecoder();
 
-/** One of `{ chat }`, `{ name }`, `{ seat }` from a reliable channel, or `null`. */
-export function readReliable(data) {
-  const message = parse(data);
-  if (!message) return null;
-  const chat = cleanText(message.chat, CHAT_LENGTH_MAX);
-  if (chat) return { chat };
-  const name = cleanText(message.name, NAME_LENGTH_MAX);
-  if (name) return { name };
-  if (typeof message.seat === "string") return { seat: message.seat };
-  return null;
+/** What is said in a message of the reliable channel; empty if nothing is. */
+export function readChat(data) {
+  return cleanText(parse(data)?.chat, CHAT_LENGTH_MAX);
+}
+
+/** A chat message as it is sent. */
+export function writeChat(text) {
+  return JSON.stringify({ chat: text });
 }
 
 /** A position `{ x, y, n, t }` from a lossy channel, or `null`. */

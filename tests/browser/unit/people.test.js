@@ -1,46 +1,81 @@
+// People on the page: what is said about a link, and when somebody is asked about it.
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { advice } from "../../../signal/server/page/people.js";
+import { Person } from "../../../signal/server/page/person.js";
 
-const RELAY = { urls: ["turn:192.0.2.1:3478?transport=udp"] };
-const HERE = { online: true, relayOnly: false };
+const HERE = { online: true };
 
-function failed(link, context = HERE) {
-  const usual = { state: "failed", heard: true, iceErrors: [], iceServers: [RELAY] };
-  return advice({ seat: "p", link: { ...usual, ...link } }, context);
+/** Somebody as the SDK tells of them. */
+function person({ name = "ben", ...peer } = {}) {
+  const usual = { id: "k5qm3txw", metadata: { name }, state: "connected", away: false };
+  return new Person({ ...usual, ...peer }, { hue: 0, now: 0 });
 }
 
-test("an open link with a seat needs no words", () => {
-  assert.equal(advice({ seat: "p", link: { state: "connected" } }, HERE), "");
-});
+function adviceWith(diagnosis, state = "failed") {
+  return advice(Object.assign(person({ state }), { diagnosis }), HERE);
+}
 
-test("an open link without a seat is explained, unless we have none ourselves", () => {
-  const member = { seat: null, link: { state: "connected" } };
-  assert.match(advice(member, HERE), /still open/);
-  assert.equal(advice(member, { ...HERE, online: false }), "");
+test("an open link to somebody who has the server needs no words", () => {
+  assert.equal(advice(person(), HERE), "");
 });
 
 test("who is away is said to be, and the link to them is not blamed", () => {
-  const away = (state) => advice({ seat: "p", away: true, link: { state } }, HERE);
+  const away = (state) => advice(person({ state, away: true }), HERE);
   assert.match(away("connected"), /still open/);
   assert.match(away("connecting"), /lost the server.*back/);
   assert.match(away("failed"), /lost the server.*back/);
-  const us = { online: false, relayOnly: false };
-  assert.equal(advice({ seat: "p", away: true, link: { state: "connected" } }, us), "");
+  assert.equal(advice(person({ away: true }), { online: false }), "", "we may be away ourselves");
 });
 
-test("a failure names its cause and what to try", () => {
-  assert.match(failed({ heard: false }), /never answered.*reload/i);
-  assert.match(failed({ iceErrors: [{ errorCode: 401, errorText: "Bad" }] }), /refused us \(401 Bad\)/);
-  assert.match(failed({ iceServers: [] }), /offers no relay.*same network/);
-  assert.match(failed({ iceServers: [] }, { online: true, relayOnly: true }), /switch it off/);
-  const silent = { errorCode: 701, errorText: "", url: RELAY.urls[0] };
-  assert.match(failed({ iceErrors: [silent] }), /may block UDP/);
-  assert.match(failed({}), /another network/);
+test("a failure is told as the diagnosis has it: what it is, and what to do", () => {
+  const text = "this side: may only use a relay, but has none";
+  assert.equal(
+    adviceWith({ text, advice: "permit direct connections" }),
+    "This side: may only use a relay, but has none. Permit direct connections.",
+  );
+  assert.equal(
+    adviceWith({ text: "ben: never sent a description", advice: "" }),
+    "ben: never sent a description.",
+    "a name stays as it is",
+  );
+  assert.match(adviceWith(null), /No path was found/);
 });
 
-test("a peer that doesn't answer is told apart from one that takes its time", () => {
-  const connecting = (silent) => advice({ seat: "p", link: { state: "connecting", silent } }, HERE);
-  assert.equal(connecting(false), "");
-  assert.match(connecting(true), /No answer/);
+test("a link that takes its time says nothing before there is something to say", () => {
+  assert.equal(adviceWith(null, "connecting"), "");
+  assert.equal(adviceWith({ text: "It waits.", advice: "" }, "connecting"), "It waits.");
+});
+
+test("somebody without a name is called by the id", () => {
+  assert.equal(person({ name: "\u200b" }).name, "peer k5qm");
+});
+
+test("it is asked at once why a link failed, and again after a while", () => {
+  const ben = person({ state: "failed" });
+  assert.equal(ben.isPuzzling(1), true);
+  ben.askedAt = 1;
+  assert.equal(ben.isPuzzling(10_000), false);
+  assert.equal(ben.isPuzzling(10_002), true);
+});
+
+test("it is asked about a link that takes too long, but not about who is away", () => {
+  const ben = person({ state: "connecting" });
+  assert.equal(ben.isPuzzling(15_000), false);
+  assert.equal(ben.isPuzzling(15_001), true);
+  ben.peer.away = true;
+  assert.equal(ben.isPuzzling(15_001), false);
+});
+
+test("a link that opens has no diagnosis any more, and its time counts anew when it is lost", () => {
+  const ben = person();
+  Object.assign(ben, { diagnosis: { text: "x", advice: "" }, askedAt: 5 });
+  ben.update(60_000);
+  assert.deepEqual([ben.greeted, ben.diagnosis], [true, null]);
+  ben.peer.state = "connecting";
+  ben.update(70_000);
+  ben.update(80_000);
+  assert.equal(ben.isPuzzling(85_000), false);
+  assert.equal(ben.isPuzzling(85_001), true);
 });

@@ -2,8 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { UNIT_MS, flashes } from "../../../signal/server/page/morse.js";
 import { cleanText, randomRoom, roomFromHash, tokenFromHash } from "../../../signal/server/page/names.js";
-import { readPath } from "../../../signal/server/page/stats.js";
-import { readMotion, readReliable, writeMotion } from "../../../signal/server/page/wire.js";
+import {
+  readChat,
+  readMotion,
+  writeChat,
+  writeMotion,
+} from "../../../signal/server/page/wire.js";
 
 test("a made-up room is one that the protocol takes", () => {
   for (let i = 0; i < 500; i += 1) {
@@ -51,6 +55,10 @@ test("a position survives the wire", () => {
   assert.deepEqual(readMotion(new TextEncoder().encode(writeMotion(motion)).buffer), motion);
 });
 
+test("what is said survives the wire", () => {
+  assert.equal(readChat(writeChat('"hi" \\ 🌞')), '"hi" \\ 🌞');
+});
+
 test("broken and hostile messages are ignored, unknown fields too", () => {
   for (const bad of [
     "",
@@ -68,10 +76,9 @@ test("broken and hostile messages are ignored, unknown fields too", () => {
     assert.equal(readMotion(bad), null, bad.slice(0, 40));
   }
   assert.deepEqual(readMotion('{"x":9,"y":-9,"n":1,"future":true}'), { x: 1, y: 0, n: 1, t: null });
-  assert.deepEqual(readReliable('{"chat":"hi","future":1}'), { chat: "hi" });
-  for (const bad of ["", "null", '{"chat":7}', '{"chat":""}', '{"name":{}}', '{"seat":7}']) {
-    assert.equal(readReliable(bad), null, bad);
-  }
+  assert.equal(readChat('{"chat":"hi","future":1}'), "hi");
+  for (const bad of ["", "{", "null", "[]", '{"chat":7}', '{"chat":""}', '{"chat":{}}'])
+    assert.equal(readChat(bad), "", bad);
 });
 
 test("Morse: a dash is three dots, and letters are three dots apart", () => {
@@ -81,37 +88,4 @@ test("Morse: a dash is three dots, and letters are three dots apart", () => {
   ]);
   assert.deepEqual(flashes("—"), []);
   assert.ok(flashes("0".repeat(500)).length <= 40);
-});
-
-function report({ local, remote, ...pair }) {
-  return new Map(
-    Object.entries({
-      T: { type: "transport", selectedCandidatePairId: "P" },
-      P: { type: "candidate-pair", localCandidateId: "L", remoteCandidateId: "R", ...pair },
-      L: { type: "local-candidate", candidateType: local, protocol: "udp" },
-      R: { type: "remote-candidate", candidateType: remote, protocol: "udp" },
-    }),
-  );
-}
-
-test("a path is relayed if either end is on a relay", () => {
-  const kind = (local, remote) => readPath(report({ local, remote })).kind;
-  assert.equal(kind("host", "prflx"), "direct");
-  assert.equal(kind("relay", "srflx"), "relayed");
-  assert.equal(kind("prflx", "relay"), "relayed");
-});
-
-test("a path tells its round trip in milliseconds, and nothing before it was measured", () => {
-  assert.equal(
-    readPath(report({ local: "host", remote: "host", currentRoundTripTime: 0.25 })).rttMs,
-    250,
-  );
-  assert.equal(readPath(report({ local: "host", remote: "host" })).rttMs, null);
-  assert.equal(readPath(new Map()), null);
-});
-
-test("the pair in use is found where there is no transport entry", () => {
-  const firefox = report({ local: "host", remote: "host", selected: true });
-  firefox.delete("T");
-  assert.equal(readPath(firefox).kind, "direct");
 });
