@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { enter } from "./sdk.js";
-import { scenario, startServer } from "./support.js";
+import { scenarioOfTwo, startServer } from "./support.js";
 
 const FAKE_MEDIA = () => {
   /** A video track of a drawing: no camera is needed. */
@@ -17,9 +17,9 @@ const FAKE_MEDIA = () => {
 };
 
 /** Ada and Ben, linked. */
-async function pair({ browser, server }, room, options = {}) {
+async function pair({ browser, second, server }, room, options = {}) {
   const ada = await enter(browser, server, room, { name: "ada", ...options });
-  const ben = await enter(browser, server, room, { name: "ben", ...options });
+  const ben = await enter(second, server, room, { name: "ben", ...options });
   const kind = options.relayOnly ? "relayed" : "direct";
   await Promise.all([ada.meets(1, kind), ben.meets(1, kind)]);
   return [ada, ben];
@@ -44,7 +44,7 @@ async function pictures(room) {
   return { state: connection.signalingState, comes: isSent && window.pictures > before };
 }
 
-scenario(
+scenarioOfTwo(
   "both sides negotiate at once, fifty times, and tracks and channels work",
   async (stage) => {
     const [ada, ben] = await pair(stage, "glare", { init: FAKE_MEDIA });
@@ -96,7 +96,7 @@ scenario(
 );
 
 for (const signal of ["SIGTERM", "SIGKILL"]) {
-  scenario(
+  scenarioOfTwo(
     `the server is restarted after ${signal} under open channels, and none closes`,
     (stage) => restart(stage, signal),
   );
@@ -157,11 +157,11 @@ async function restart(stage, signal) {
     return { restarts, state: peer.connection.signalingState };
   });
   // Who comes later meets both at once.
-  const cleo = await enter(stage.browser, server, "restart", { name: "cleo" });
+  const cleo = await enter(stage.second, server, "restart", { name: "cleo" });
   await cleo.meets(2);
 }
 
-scenario("another network is another path, within seconds", async (stage) => {
+scenarioOfTwo("another network is another path, within seconds", async (stage) => {
   const ip = (...words) => execFileSync("ip", words);
   // No relay: whatever goes by it would go on.
   const init = () => {
@@ -203,7 +203,7 @@ scenario("another network is another path, within seconds", async (stage) => {
   }
 });
 
-scenario(
+scenarioOfTwo(
   "credentials expire again and again, and what goes by the relay alone has no gap",
   async (stage) => {
     const flags = ["--ice-ttl-s", "20"];
