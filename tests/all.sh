@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test: those of `cargo test --workspace`, and those that need programs from outside: a browser (Debian's
-# chromium, driven from Node.js), foreign TURN clients (Debian's coturn, pion, libnice and GStreamer, Python's aioice and
+# Runs every test: those of `cargo test --workspace`, and those that need programs from outside: browsers (Debian's
+# chromium and firefox-esr, driven from Node.js), foreign TURN clients (Debian's coturn, pion, libnice and GStreamer, Python's aioice and
 # aiortc, WebRTC libraries of Node.js), reverse proxies (Debian's nginx, Caddy and HAProxy), nftables, by which the routers of
 # the NAT lab translate, and Valgrind, which counts instructions. What is missing is installed first, if this runs as root on a
 # Debian-like system; otherwise it is named.
@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 say() { printf '\n== %s\n' "$*"; }
 
 # command -> Debian package that brings it
-needed=(chromium:chromium openssl:openssl turnutils_uclient:coturn ip:iproute2 node:nodejs npm:npm python3:python3
+needed=(chromium:chromium firefox-esr:firefox-esr openssl:openssl turnutils_uclient:coturn ip:iproute2 node:nodejs npm:npm python3:python3
     go:golang-go nginx:nginx caddy:caddy haproxy:haproxy
     nft:nftables valgrind:valgrind)
 # Debian packages that bring no command

@@ -7,7 +7,7 @@
 # HELIOGRAPH_BIN       the binary; default target/release/heliograph, else target/debug/heliograph
 # HELIOGRAPH_EXAMPLE   the example `data_channel`; default beside the binary, in examples/
 # HELIOGRAPH_WEB_ECHO  the page of examples/web, as `cargo run -p web-echo` builds it; default target/web-echo
-# CHROMIUM             the browser; default /usr/bin/chromium
+# CHROMIUM, FIREFOX    the browsers; default /usr/bin/chromium and /usr/bin/firefox-esr
 # SCREENSHOTS          where to put pictures of the page; default a temporary folder
 set -eu
 

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { enter } from "./sdk.js";
-import { scenario, startServer } from "./support.js";
+import { scenarioOfTwo, startServer } from "./support.js";
 
 const FAKE_MEDIA = () => {
   /** A video track of a drawing: no camera is needed. */
@@ -17,9 +17,9 @@ const FAKE_MEDIA = () => {
 };
 
 /** Ada and Ben, linked. */
-async function pair({ browser, server }, room, options = {}) {
+async function pair({ browser, second, server }, room, options = {}) {
   const ada = await enter(browser, server, room, { name: "ada", ...options });
-  const ben = await enter(browser, server, room, { name: "ben", ...options });
+  const ben = await enter(second, server, room, { name: "ben", ...options });
   const kind = options.relayOnly ? "relayed" : "direct";
   await Promise.all([ada.meets(1, kind), ben.meets(1, kind)]);
   return [ada, ben];
@@ -44,7 +44,7 @@ async function pictures(room) {
   return { state: connection.signalingState, comes: isSent && window.pictures > before };
 }
 
-scenario(
+scenarioOfTwo(
   "both sides negotiate at once, fifty times, and tracks and channels work",
   async (stage) => {
     const [ada, ben] = await pair(stage, "glare", { init: FAKE_MEDIA });
@@ -96,7 +96,7 @@ scenario(
 );
 
 for (const signal of ["SIGTERM", "SIGKILL"]) {
-  scenario(
+  scenarioOfTwo(
     `the server is restarted after ${signal} under open channels, and none closes`,
     (stage) => restart(stage, signal),
   );
@@ -157,11 +157,11 @@ async function restart(stage, signal) {
     return { restarts, state: peer.connection.signalingState };
   });
   // Who comes later meets both at once.
-  const cleo = await enter(stage.browser, server, "restart", { name: "cleo" });
+  const cleo = await enter(stage.second, server, "restart", { name: "cleo" });
   await cleo.meets(2);
 }
 
-scenario("another network is another path, within seconds", async (stage) => {
+scenarioOfTwo("another network is another path, within seconds", async (stage) => {
   const ip = (...words) => execFileSync("ip", words);
   // No relay: whatever goes by it would go on.
   const init = () => {
@@ -172,6 +172,8 @@ scenario("another network is another path, within seconds", async (stage) => {
       }
     };
   };
+  const restarts = async (room) => (await [...room.peers.values()][0].stats()).restarts;
+  const { browser, second } = stage;
   const [ada, ben] = await pair(stage, "switch", { init });
   try {
     await ada.run((room) => {
@@ -185,17 +187,14 @@ scenario("another network is another path, within seconds", async (stage) => {
     ip("route", "replace", "default", "via", "192.168.78.1", "dev", "lan");
     const cut = (await ben.sees()).came.reliable.length;
     await ben.until("messages on the new path", (seen) => seen.came.reliable.length > cut + 40);
-    for (const one of [ada, ben]) {
+    for (const one of [ada, ben])
       await one.until("connected again", ({ peers }) => peers[0].state === "connected");
-      await isUndisturbed(one);
-    }
-    const restarts = await ada.run(
-      async (room) => (await [...room.peers.values()][0].stats()).restarts,
-    );
-    const others = await ben.run(
-      async (room) => (await [...room.peers.values()][0].stats()).restarts,
-    );
-    assert.ok(restarts + others > 0, "another path was looked for");
+    // Firefox gives a connection up whose network is gone: then there is another one.
+    if (second !== browser) return;
+    for (const one of [ada, ben]) await isUndisturbed(one);
+    const counted = [ada, ben].map((one) => one.run(restarts));
+    const [restarted, others] = await Promise.all(counted);
+    assert.ok(restarted + others > 0, "another path was looked for");
   } finally {
     ip("addr", "flush", "dev", "lan");
     ip("addr", "add", "192.168.77.2/24", "dev", "lan");
@@ -203,7 +202,7 @@ scenario("another network is another path, within seconds", async (stage) => {
   }
 });
 
-scenario(
+scenarioOfTwo(
   "credentials expire again and again, and what goes by the relay alone has no gap",
   async (stage) => {
     const flags = ["--ice-ttl-s", "20"];

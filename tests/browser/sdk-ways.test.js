@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { PlainProxy, enter, open } from "./sdk.js";
-import { Line, scenario } from "./support.js";
+import { Line, scenario, scenarioOfTwo } from "./support.js";
 
 /** What a page does to say something to all in the room, and to hear it. */
 const say = (room, text) => room.broadcast(text);
@@ -15,13 +15,13 @@ async function hears(one, text) {
   });
 }
 
-scenario(
+scenarioOfTwo(
   "where no WebSocket gets through, events and requests do",
-  async ({ browser, server, add }) => {
+  async ({ browser, second, server, add }) => {
     const proxy = add(await PlainProxy.to(server));
     const ada = await enter(browser, proxy, "blocked", { name: "ada" });
     assert.equal((await ada.sees()).connection.transport, "events");
-    const ben = await enter(browser, server, "blocked", { name: "ben" });
+    const ben = await enter(second, server, "blocked", { name: "ben" });
     assert.equal((await ben.sees()).connection.transport, "websocket");
     await Promise.all([ada.meets(1, "direct"), ben.meets(1, "direct")]);
     await ada.run(say, "by events");
@@ -42,11 +42,11 @@ scenario(
   },
 );
 
-scenario("long polls carry a session as well, and a leaving tab is told at once", async (stage) => {
-  const { browser, server } = stage;
+scenarioOfTwo("long polls carry a session as well, and a leaving tab is told at once", async (stage) => {
+  const { browser, second, server } = stage;
   const ada = await enter(browser, server, "polls", { name: "ada", transports: ["poll"] });
   assert.equal((await ada.sees()).connection.transport, "poll");
-  const ben = await enter(browser, server, "polls", { name: "ben" });
+  const ben = await enter(second, server, "polls", { name: "ben" });
   await Promise.all([ada.meets(1, "direct"), ben.meets(1, "direct")]);
   const refused = await ada.run((room) =>
     room.setState(1, { ifVersion: 7 }).catch(({ code }) => code),
@@ -60,13 +60,13 @@ scenario("long polls carry a session as well, and a leaving tab is told at once"
   );
 });
 
-scenario(
+scenarioOfTwo(
   "a session that lost its WebSocket goes on by events, and nothing is lost",
   async (stage) => {
-    const { browser, server, add } = stage;
+    const { browser, second, server, add } = stage;
     const line = add(await Line.to(server));
     const ada = await enter(browser, line, "onwards", { name: "ada" });
-    const ben = await enter(browser, server, "onwards", { name: "ben" });
+    const ben = await enter(second, server, "onwards", { name: "ben" });
     await Promise.all([ada.meets(1), ben.meets(1)]);
     const seat = (await ada.sees()).self;
     await ada.page.evaluate(() => {
@@ -89,9 +89,9 @@ scenario(
   },
 );
 
-scenario("a tab that is closed is announced at once", async ({ browser, server }) => {
+scenarioOfTwo("a tab that is closed is announced at once", async ({ browser, second, server }) => {
   const ada = await enter(browser, server, "closing", { name: "ada" });
-  const ben = await enter(browser, server, "closing", { name: "ben" });
+  const ben = await enter(second, server, "closing", { name: "ben" });
   await Promise.all([ada.meets(1), ben.meets(1)]);
   await ada.page.close({ runBeforeUnload: false });
   await ben.until(

@@ -9,6 +9,7 @@ import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { chromium } from "playwright-core";
+import { startFirefox } from "./firefox.js";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -380,19 +381,35 @@ export function screenshots() {
  * A busy machine can starve a browser: a scenario that fails is tried once more, and says so in the
  * report.
  */
-export function scenario(name, play) {
+export function scenario(name, play, { start } = {}) {
   test(name, { timeout: 180_000 }, async (t) => {
     binary(); // Without one there is nothing to try twice.
     try {
-      await staged(play);
+      await staged(play, start);
     } catch (first) {
       t.diagnostic(`tried a second time, the first failed: ${first.stack}`);
-      await staged(play);
+      await staged(play, start);
     }
   });
 }
 
-async function staged(play) {
+/**
+ * A scenario of the SDK between two browsers, `browser` and `second`: Chromium and Chromium, and Firefox
+ * and Chromium.
+ */
+export function scenarioOfTwo(name, play) {
+  scenario(name, play);
+  scenario(`${name} (Firefox and Chromium)`, play, {
+    start: () => Promise.all([startFirefox(), startBrowser()]),
+  });
+}
+
+async function startOne() {
+  const browser = await startBrowser();
+  return [browser];
+}
+
+async function staged(play, start = startOne) {
   const cleanup = [];
   try {
     const stage = {
@@ -403,8 +420,9 @@ async function staged(play) {
       },
     };
     stage.server = stage.add(await startServer());
-    stage.browser = await startBrowser();
-    cleanup.push(() => stage.browser.close());
+    const browsers = await start();
+    for (const browser of browsers) cleanup.push(() => browser.close());
+    [stage.browser, stage.second = stage.browser] = browsers;
     stage.visit = (room, options) => visit(stage.browser, stage.server, room, options);
     await play(stage);
   } finally {

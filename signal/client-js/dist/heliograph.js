@@ -718,11 +718,14 @@ var Link = class {
   #waiting = [];
   /** What came is worked off in its order. */
   #work = Promise.resolve();
-  #attempts = 0;
+  #attempts;
+  /** Whether the browser has given its channels up. */
+  #isSpent = false;
   #retry;
   constructor(setup) {
     this.#setup = setup;
     this.#roles = { polite: setup.polite, offers: setup.offers };
+    this.#attempts = setup.attempts ?? 0;
     this.isEven = setup.offers;
     this.isRelayOnly = setup.rtc.iceTransportPolicy === "relay";
     this.pc = new RTCPeerConnection(setup.rtc);
@@ -762,6 +765,7 @@ var Link = class {
   /** Looks for another path. What is open stays open. */
   restart() {
     if (this.state === "closed") return;
+    if (this.#isSpent) return this.#setup.spent(this.#attempts);
     this.restarts += 1;
     this.pc.restartIce();
   }
@@ -790,8 +794,16 @@ var Link = class {
     pc.ontrack = (event) => this.#setup.track(event);
     for (const channel of [this.reliable, this.lossy, this.control]) {
       channel.addEventListener("open", () => this.#update());
-      channel.addEventListener("close", () => this.close());
+      channel.addEventListener("close", () => this.#lose());
     }
+  }
+  /**
+   * A channel that every link has is closed: by the other side, which closes the connection, or by the
+   * browser, since it failed. Firefox does so at once when the network is gone.
+   */
+  #lose() {
+    if (this.pc.connectionState === "failed") this.#isSpent = true;
+    else this.close();
   }
   #gathered(candidate) {
     if (candidate) this.candidates.gathered(candidate);
@@ -1230,7 +1242,7 @@ var Peer = class extends Emitter {
     if (this.#aside[0]?.link !== data.link) this.#aside = [];
     if (this.#aside.length < ASIDE_MAX) this.#aside.push(data);
   }
-  #makeLink(begins) {
+  #makeLink(begins, attempts = 0) {
     this.#dropLink();
     this.#isClosed = false;
     const { polite, offers } = this.#member;
@@ -1238,10 +1250,12 @@ var Peer = class extends Emitter {
     const link = new Link({
       ...roles,
       begins,
+      attempts,
       rtc: this.#host.rtc(),
       signal: (data) => this.#signal(link, data),
       changed: () => link === this.#link && this.#changed(link),
       moved: () => link === this.#link && void this.#moved(link),
+      spent: (made) => link === this.#link && this.#makeLink(true, made),
       track: (event) => this.#media.came(event),
       broken: (error) => this.emit("warning", error)
     });

@@ -34,6 +34,8 @@ export interface Roles {
 export interface LinkSetup extends Roles {
   /** Whether this side begins, whatever its role: it replaces a link that was closed. */
   begins: boolean;
+  /** Attempts to find a path that links before it have made in vain. */
+  attempts?: number;
   rtc: RTCConfiguration;
   /** Sends a value to the other side through the server; `false` if that can't be done. */
   signal(data: object): boolean;
@@ -41,6 +43,8 @@ export interface LinkSetup extends Roles {
   changed(): void;
   /** The path may have changed. */
   moved(): void;
+  /** Only another link can find a path: so many attempts were made in vain. */
+  spent(attempts: number): void;
   /** A track of the other side has come. */
   track(event: RTCTrackEvent): void;
   /** The other side has done something that can't be applied, or the browser refused a step. */
@@ -84,12 +88,15 @@ export class Link {
   #waiting: (RTCIceCandidateInit | null)[] = [];
   /** What came is worked off in its order. */
   #work: Promise<void> = Promise.resolve();
-  #attempts = 0;
+  #attempts: number;
+  /** Whether the browser has given its channels up. */
+  #isSpent = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
 
   constructor(setup: LinkSetup) {
     this.#setup = setup;
     this.#roles = { polite: setup.polite, offers: setup.offers };
+    this.#attempts = setup.attempts ?? 0;
     this.isEven = setup.offers;
     this.isRelayOnly = setup.rtc.iceTransportPolicy === "relay";
     this.pc = new RTCPeerConnection(setup.rtc);
@@ -136,6 +143,7 @@ export class Link {
   /** Looks for another path. What is open stays open. */
   restart(): void {
     if (this.state === "closed") return;
+    if (this.#isSpent) return this.#setup.spent(this.#attempts);
     this.restarts += 1;
     this.pc.restartIce();
   }
@@ -167,8 +175,17 @@ export class Link {
     pc.ontrack = (event) => this.#setup.track(event);
     for (const channel of [this.reliable, this.lossy, this.control]) {
       channel.addEventListener("open", () => this.#update());
-      channel.addEventListener("close", () => this.close());
+      channel.addEventListener("close", () => this.#lose());
     }
+  }
+
+  /**
+   * A channel that every link has is closed: by the other side, which closes the connection, or by the
+   * browser, since it failed. Firefox does so at once when the network is gone.
+   */
+  #lose(): void {
+    if (this.pc.connectionState === "failed") this.#isSpent = true;
+    else this.close();
   }
 
   #gathered(candidate: RTCIceCandidate | null): void {

@@ -325,7 +325,7 @@ export class Peer extends Emitter<PeerEvents> {
     if (this.#aside.length < ASIDE_MAX) this.#aside.push(data);
   }
 
-  #makeLink(begins: boolean): void {
+  #makeLink(begins: boolean, attempts = 0): void {
     this.#dropLink();
     this.#isClosed = false;
     const { polite, offers } = this.#member;
@@ -333,10 +333,12 @@ export class Peer extends Emitter<PeerEvents> {
     const link: Link = new Link({
       ...roles,
       begins,
+      attempts,
       rtc: this.#host.rtc(),
       signal: (data) => this.#signal(link, data),
       changed: () => link === this.#link && this.#changed(link),
       moved: () => link === this.#link && void this.#moved(link),
+      spent: (made) => link === this.#link && this.#makeLink(true, made),
       track: (event) => this.#media.came(event),
       broken: (error) => this.emit("warning", error),
     });

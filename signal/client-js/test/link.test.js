@@ -203,6 +203,25 @@ test("a channel that the other side closes ends the link, once", async () => {
   assert.notEqual(pc.remoteDescription?.type, "offer", "it takes nothing more");
 });
 
+test("a link whose channels the browser gives up is made anew, not closed", async () => {
+  const spent = [];
+  const { link: one, pc, told } = await connected({ attempts: 2, spent: (n) => spent.push(n) });
+  pc.becomes("failed");
+  pc.ends();
+  assert.deepEqual([one.state, told], ["failed", ["connected", "failed"]]);
+  await pass(1000);
+  assert.deepEqual([spent, pc.restarts], [[1], 0], "by another link, after the usual pause");
+  one.close();
+  const vain = link({ attempts: 2, spent: (n) => spent.push(n) });
+  vain.pc.becomes("failed");
+  vain.pc.ends();
+  await pass(3999);
+  assert.deepEqual(spent, [1]);
+  await pass(1);
+  assert.deepEqual(spent, [1, 3], "the pauses grow from link to link");
+  vain.link.close();
+});
+
 test("a path by the relay moves to new credentials, another one stays", async () => {
   for (const [local, restarts] of [
     ["relay", 1],

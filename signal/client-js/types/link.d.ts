@@ -13,6 +13,8 @@ export interface Roles {
 export interface LinkSetup extends Roles {
     /** Whether this side begins, whatever its role: it replaces a link that was closed. */
     begins: boolean;
+    /** Attempts to find a path that links before it have made in vain. */
+    attempts?: number;
     rtc: RTCConfiguration;
     /** Sends a value to the other side through the server; `false` if that can't be done. */
     signal(data: object): boolean;
@@ -20,6 +22,8 @@ export interface LinkSetup extends Roles {
     changed(): void;
     /** The path may have changed. */
     moved(): void;
+    /** Only another link can find a path: so many attempts were made in vain. */
+    spent(attempts: number): void;
     /** A track of the other side has come. */
     track(event: RTCTrackEvent): void;
     /** The other side has done something that can't be applied, or the browser refused a step. */
