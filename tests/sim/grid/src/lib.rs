@@ -3,8 +3,9 @@
 //!
 //! str0m rolls its own dice, so a meeting isn't the same to the last packet again.
 
+pub mod page;
 mod peer;
 mod signaling;
 mod world;
 
-pub use world::{Meeting, meet};
+pub use world::{meet, simulate};
