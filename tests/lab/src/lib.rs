@@ -13,9 +13,9 @@
 //! # }
 //! ```
 //!
-//! [`nat`] and [`line`](mod@line) say what there is, in plain data; [`World`] builds it, for which
-//! it takes root, `ip` and `nft`. Nothing in a world reaches the machine's own network, and nothing
-//! is left of it: not after a panic, not after Ctrl-C.
+//! [`nat`], [`grid`] and [`line`](mod@line) say what there is, in plain data; [`World`] builds it,
+//! for which it takes root, `ip` and `nft`. Nothing in a world reaches the machine's own network,
+//! and nothing is left of it: not after a panic, not after Ctrl-C.
 
 mod cable;
 pub mod line;
@@ -27,9 +27,9 @@ mod rules;
 mod sys;
 mod world;
 
-pub use heliograph_sim::nat;
+pub use heliograph_sim::{grid, nat};
 pub use line::{Bandwidth, Impairment};
-pub use meeting::{Client, Meeting, meet};
+pub use meeting::{Client, meet};
 pub use namespace::Namespace;
 pub use nat::{Egress, Family, Filtering, Gate, Kind, Mapping, Nat};
 pub use probe::{Behavior, PROBE_PORTS, hairpins, mapping_outlives, probe};

@@ -1,4 +1,5 @@
-//! What a line does to frames: delay, jitter, loss, bandwidth. Plain data and arithmetic, no IO.
+//! What a line does to frames: delay, jitter, loss, bandwidth. Plain data and arithmetic, no IO;
+//! `tests/lines.rs` measures what comes of it.
 
 use heliograph_base::Time;
 use rand::rngs::StdRng;

@@ -1,9 +1,9 @@
 //! Two programs that meet in a room.
 
+use crate::grid::{Candidate, Meeting};
 use crate::program::Program;
 use crate::world::Host;
 use anyhow::{Context as _, Result, ensure};
-use std::fmt;
 use std::time::Duration;
 
 /// For so long two may try to connect, and then to exchange messages.
@@ -24,18 +24,8 @@ pub enum Client {
     Chromium,
 }
 
-/// How two peers were connected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meeting {
-    /// Whether a relay is between them.
-    pub is_relayed: bool,
-    /// The types of the two candidates, as the one sees it who came second: `srflx to prflx`.
-    pub candidates: String,
-    /// From the second one's seat in the room to its open channels.
-    pub took: Duration,
-}
-
-/// Has two hosts meet and exchange messages.
+/// Has two hosts meet and exchange messages. It took from the second one's seat in the room to its
+/// open channels.
 ///
 /// # Errors
 /// If they don't connect, or hear nothing of each other; with what they said.
@@ -49,13 +39,10 @@ pub fn meet(room: &str, [first, second]: [(&Host, Client); 2]) -> Result<Meeting
     for (name, program) in [("ada", &mut ada), ("bob", &mut bob)] {
         ended_well(name, program)?;
     }
-    let (_, candidates) = line.rsplit_once('(').context("a path without candidates")?;
-    Ok(Meeting {
-        // A candidate may be known to be a relay's on one side only.
-        is_relayed: [&line, &other_line].iter().any(|line| line.contains(" relayed ")),
-        candidates: candidates.trim_end_matches(')').to_owned(),
-        took: connected.saturating_sub(joined),
-    })
+    let (of_second, first_seen) = candidates(&line)?;
+    let (of_first, second_seen) = candidates(&other_line)?;
+    let ends = [reach(of_first, first_seen), reach(of_second, second_seen)];
+    Ok(Meeting { ends, took: connected.saturating_sub(joined) })
 }
 
 fn start(room: &str, name: &str, (host, client): (&Host, Client)) -> Result<Program> {
@@ -73,9 +60,38 @@ fn ended_well(name: &str, program: &mut Program) -> Result<()> {
     Ok(())
 }
 
-impl fmt::Display for Meeting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.is_relayed { "relayed" } else { "direct" };
-        write!(f, "{how} ({}), {:.1} s", self.candidates, self.took.as_secs_f64())
+/// The types of a program's own candidate and of the other one's: it printed `(srflx to prflx)`.
+fn candidates(line: &str) -> Result<(&str, &str)> {
+    let types = line.rsplit_once('(').and_then(|(_, types)| types.strip_suffix(')'));
+    types.and_then(|types| types.split_once(" to ")).context("a path without candidates")
+}
+
+/// By which address one is reached, by what its candidate is to itself and to the other one. That
+/// it is a relay's may be known on one side only; what an address inside is called by itself
+/// doesn't matter where a NAT translates it.
+fn reach(own: &str, seen: &str) -> Candidate {
+    if own == "relay" || seen == "relay" {
+        Candidate::Relay
+    } else if seen == "host" {
+        Candidate::Host
+    } else {
+        Candidate::Reflexive
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_reached_by_which_address_both_have_to_say() {
+        let line = "ada (7x) connected: relayed (host to relay)";
+        assert_eq!(candidates(line).unwrap(), ("host", "relay"));
+        assert!(candidates("connected").is_err());
+        assert_eq!(reach("host", "srflx"), Candidate::Reflexive);
+        assert_eq!(reach("host", "prflx"), Candidate::Reflexive);
+        assert_eq!(reach("host", "host"), Candidate::Host);
+        assert_eq!(reach("relay", "prflx"), Candidate::Relay);
+        assert_eq!(reach("host", "relay"), Candidate::Relay);
     }
 }

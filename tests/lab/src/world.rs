@@ -4,6 +4,7 @@
 //! them, as in life; carriers are 100.64.0.0/24 inside. Nothing leads out of the world.
 
 use crate::cable::Cable;
+use crate::grid::{Pair, Ways};
 use crate::line::Impairment;
 use crate::namespace::{Namespace, prefix, remove};
 use crate::nat::{Family, Gate, Kind};
@@ -214,13 +215,35 @@ impl World {
     /// # Errors
     /// If a router can't be made.
     pub fn behind(&mut self, kind: Kind) -> Result<Network> {
-        let gates = kind.gates();
-        let Some((home, carriers)) = gates.split_last() else { return Ok(self.internet()) };
-        let mut network = self.internet();
-        for gate in carriers {
-            network = self.carrier(&network, gate)?;
+        self.lead(&self.internet(), &kind.gates(), false)
+    }
+
+    /// Puts the machines of a pair where they belong; their names are `ada` and `bob`.
+    ///
+    /// # Errors
+    /// If a router can't be made, or a name is taken in this world.
+    pub fn pair(&mut self, pair: Pair) -> Result<[Host; 2]> {
+        let (Ways { shared, own }, families) = (pair.ways(), pair.families());
+        let is_carrier = own.iter().any(|gates| !gates.is_empty());
+        let shared = self.lead(&self.internet(), &shared, is_carrier)?;
+        let mut host = |who: usize, name| {
+            let network = self.lead(&shared, &own[who], false)?;
+            self.host(name, &network, families[who])
+        };
+        Ok([host(0, "ada")?, host(1, "bob")?])
+    }
+
+    /// Puts one router behind another, the outermost first. The last one is that of a home, unless
+    /// more are to follow.
+    fn lead(&mut self, outside: &Network, gates: &[Gate], more: bool) -> Result<Network> {
+        let mut network = outside.clone();
+        for (number, gate) in (1..).zip(gates) {
+            let is_home = number == gates.len() && !more;
+            let outside = network;
+            network =
+                if is_home { self.home(&outside, gate)? } else { self.carrier(&outside, gate)? };
         }
-        self.home(&network, home)
+        Ok(network)
     }
 }
 

@@ -2,6 +2,7 @@
 //! from one seed.
 //!
 //! - [`nat`]: what NATs do, in the words of RFC 4787; plain data, shared with the real lab;
+//! - [`grid`]: which pairs of peers meet behind them, and by which path; shared likewise;
 //! - [`Net`]: networks, hosts and routers that do it, and the [`Weather`];
 //! - [`relay`]: clients, peers and an attacker around the relay core, and an oracle at its door;
 //! - [`signal`]: clients with sessions around the signal core, and what they must agree on;
@@ -11,6 +12,7 @@
 //! tells it again.
 
 mod dice;
+pub mod grid;
 pub mod nat;
 mod net;
 pub mod relay;

@@ -96,6 +96,30 @@ pub enum Kind {
     Ipv6Only,
 }
 
+impl Mapping {
+    /// The words of RFC 4787 §4.1.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EndpointIndependent => "endpoint-independent",
+            Self::AddressDependent => "address-dependent",
+            Self::AddressAndPortDependent => "address and port-dependent",
+        }
+    }
+}
+
+impl Filtering {
+    /// The words of RFC 4787 §5.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EndpointIndependent => "endpoint-independent",
+            Self::AddressDependent => "address-dependent",
+            Self::AddressAndPortDependent => "address and port-dependent",
+        }
+    }
+}
+
 impl Nat {
     /// Maps and filters alike for all.
     pub const FULL_CONE: Self = Self {

@@ -4,12 +4,12 @@
 mod gate;
 
 use crate::Dice;
-use crate::nat::Gate;
+use crate::nat::{Family, Gate};
 use gate::Router;
 use heliograph_base::Time;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// A computer.
@@ -142,7 +142,7 @@ impl Net {
     /// Adds a network behind a router of this kind.
     pub fn add_network(&mut self, outside: NetworkId, gate: impl Into<Gate>) -> NetworkId {
         let inside = NetworkId(self.networks.len());
-        let address = self.free_address(outside);
+        let address = self.free_address(outside, Family::V4);
         self.networks[outside.0].members.insert(address, Member::Router(inside));
         let line = Line { network: outside, address, is_cut: false };
         let router = Router::new(gate.into(), address, self.dice.fork());
@@ -151,13 +151,23 @@ impl Net {
     }
 
     /// Adds one network behind another, the outermost first; the last one, where hosts may be.
-    pub fn add_networks(&mut self, gates: impl IntoIterator<Item = Gate>) -> NetworkId {
-        gates.into_iter().fold(INTERNET, |outside, gate| self.add_network(outside, gate))
+    pub fn add_networks(
+        &mut self,
+        outside: NetworkId,
+        gates: impl IntoIterator<Item = Gate>,
+    ) -> NetworkId {
+        gates.into_iter().fold(outside, |outside, gate| self.add_network(outside, gate))
     }
 
-    /// Adds a host at a free address.
+    /// Adds a host at a free address of IPv4.
     pub fn add_host(&mut self, network: NetworkId) -> HostId {
-        let address = self.free_address(network);
+        self.add_host_of(Family::V4, network)
+    }
+
+    /// Adds a host at a free address. Those of IPv6 are only for the internet and the networks next
+    /// to it.
+    pub fn add_host_of(&mut self, family: Family, network: NetworkId) -> HostId {
+        let address = self.free_address(network, family);
         self.add_host_at(network, address)
     }
 
@@ -229,19 +239,31 @@ impl Net {
 
     /// A datagram is in a network: on to a host or router there, or out.
     fn route(&mut self, now: Time, network: NetworkId, datagram: Datagram) {
-        let (from, to, bytes) = datagram;
-        match self.networks[network.0].members.get(&to.ip()) {
+        let (_, to, _) = &datagram;
+        match self.networks[network.0].members.get(&to.ip()).copied() {
             Some(Member::Host(host)) => {
-                let host = *host;
-                self.carry(now, self.hosts[host.0], Place::Host(host), (from, to, bytes));
+                self.carry(now, self.hosts[host.0], Place::Host(host), datagram);
             }
-            Some(Member::Router(inside)) => {
-                let inside = *inside;
-                let line = self.networks[inside.0].gateway.as_ref().expect("it has a router").1;
-                self.carry(now, line, Place::Router(inside), (from, to, bytes));
-            }
-            None => self.leave(now, network, (from, to, bytes)),
+            Some(Member::Router(inside)) => self.carry_in(now, inside, datagram),
+            None => match self.network_of(to.ip()).filter(|_| network == INTERNET) {
+                Some(inside) => self.carry_in(now, inside, datagram),
+                None => self.leave(now, network, datagram),
+            },
         }
+    }
+
+    /// Brings a datagram to the router of a network, from outside.
+    fn carry_in(&mut self, now: Time, inside: NetworkId, datagram: Datagram) {
+        let line = self.networks[inside.0].gateway.as_ref().expect("it has a router").1;
+        self.carry(now, line, Place::Router(inside), datagram);
+    }
+
+    /// The network behind a router that an address of IPv6 is in.
+    fn network_of(&self, address: IpAddr) -> Option<NetworkId> {
+        let IpAddr::V6(address) = address else { return None };
+        let number = usize::from(address.segments()[2]);
+        let (_, line) = self.networks.get(number)?.gateway.as_ref()?;
+        (line.network == INTERNET).then_some(NetworkId(number))
     }
 
     /// A datagram comes to the router of a network, from inside.
@@ -289,14 +311,17 @@ impl Net {
         self.underway.push(Reverse(Arrival { at, number, place, from, to, bytes }));
     }
 
-    /// On the internet 20.0.0.0/8, inside of networks 10.n.0.0/16.
-    fn free_address(&self, network: NetworkId) -> IpAddr {
+    /// On the internet 20.0.0.0/8, inside of networks 10.n.0.0/16; everywhere 2001:db8:n::/48.
+    fn free_address(&self, network: NetworkId, family: Family) -> IpAddr {
         let number = self.networks[network.0].members.len() as u8 + 1;
-        let address = match network {
-            INTERNET => Ipv4Addr::new(20, 0, number, 1),
-            NetworkId(inside) => Ipv4Addr::new(10, inside as u8, 0, number),
-        };
-        address.into()
+        match (family, network) {
+            (Family::V4, INTERNET) => Ipv4Addr::new(20, 0, number, 1).into(),
+            (Family::V4, NetworkId(inside)) => Ipv4Addr::new(10, inside as u8, 0, number).into(),
+            (Family::V6, NetworkId(network)) => {
+                let [network, number] = [network as u16, number.into()];
+                Ipv6Addr::new(0x2001, 0xdb8, network, 0, 0, 0, 0, number).into()
+            }
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! A peer of str0m with host, server reflexive and relayed candidates, the last two by our relay.
 
-use crate::world::RELAY;
+use crate::world::{RELAY, RELAY_V6};
 use heliograph_base::Time;
+use heliograph_sim::grid::Candidate as Reach;
 use heliograph_sim::relay::{Ask, Login, TurnClient, TurnEvent};
 use heliograph_sim::{Dice, HostId};
 use signal_core::PeerId;
@@ -15,14 +16,20 @@ use str0m::{Candidate, Event, Input, Output, Rtc};
 pub(crate) struct Peer {
     pub(crate) host: HostId,
     pub(crate) local: SocketAddr,
+    /// Where the relay is for it.
+    relay: SocketAddr,
     /// The other one, and whether the offer is ours to make.
     pub(crate) other: Option<(PeerId, bool)>,
     /// A description for the other one.
     pub(crate) description: Option<String>,
     /// Whether a message of the other one came.
     pub(crate) is_greeted: bool,
-    /// Whether the last data went through a relay.
-    pub(crate) is_relayed: bool,
+    /// How the last data went: by this one's relay or not, and to which address of the other one.
+    pub(crate) path: Option<(bool, Reach)>,
+    /// Whether it has given up to connect.
+    pub(crate) has_failed: bool,
+    /// The other one's own addresses.
+    others: Vec<SocketAddr>,
     rtc: Rtc,
     turn: TurnClient,
     clock: Clock,
@@ -36,9 +43,9 @@ pub(crate) struct Peer {
     datagrams: Vec<(SocketAddr, Vec<u8>)>,
 }
 
-#[derive(Default)]
 struct Gathered {
-    mapped: bool,
+    /// Answers of the relay that are still to come, and there may be none.
+    missing: u8,
     relayed: Option<SocketAddr>,
 }
 
@@ -69,14 +76,17 @@ impl Peer {
         let mut peer = Self {
             host,
             local,
+            relay: if local.is_ipv4() { RELAY } else { RELAY_V6 },
             other: None,
             description: None,
             is_greeted: false,
-            is_relayed: false,
+            path: None,
+            has_failed: false,
+            others: Vec::new(),
             rtc: Rtc::new(clock.instant(Time::START)),
             turn: TurnClient::new(login, true, dice),
             clock,
-            gathered: Gathered::default(),
+            gathered: Gathered { missing: 2, relayed: None },
             pending: None,
             early: None,
             has_begun: false,
@@ -90,14 +100,15 @@ impl Peer {
         peer
     }
 
-    pub(crate) fn poll_timeout(&self) -> Time {
-        self.turn.poll_timeout().map_or(self.due, |due| due.min(self.due))
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        let due = (!self.has_failed).then_some(self.due);
+        [self.turn.poll_timeout(), due].into_iter().flatten().min()
     }
 
     /// What it sends: where to, and what.
     pub(crate) fn poll_datagrams(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
         let relay = std::iter::from_fn(|| self.turn.poll_transmit());
-        self.datagrams.extend(relay.map(|bytes| (RELAY, bytes)));
+        self.datagrams.extend(relay.map(|bytes| (self.relay, bytes)));
         std::mem::take(&mut self.datagrams)
     }
 
@@ -105,14 +116,14 @@ impl Peer {
         if self.turn.poll_timeout().is_some_and(|due| due <= now) {
             self.turn.handle_timeout(now);
         }
-        if self.due <= now {
-            self.rtc.handle_input(Input::Timeout(self.clock.instant(now))).expect("it goes on");
+        if self.due <= now && !self.has_failed {
+            self.input(Input::Timeout(self.clock.instant(now)));
         }
         self.settle(now);
     }
 
     pub(crate) fn handle_datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
-        if from == RELAY {
+        if from == self.relay {
             self.turn.handle(now, bytes);
         } else {
             self.receive(now, (from, self.local), bytes);
@@ -138,18 +149,23 @@ impl Peer {
         while let Some(event) = self.turn.poll_event() {
             match event {
                 TurnEvent::Mapped(mapped) => {
-                    self.gathered.mapped = true;
+                    self.gathered.missing -= 1;
                     if mapped != self.local {
                         self.add(Candidate::server_reflexive(mapped, self.local, "udp"));
                     }
                 }
                 TurnEvent::Allocated { relayed, .. } => {
+                    self.gathered.missing -= 1;
                     self.gathered.relayed = Some(relayed);
                     self.add(Candidate::relayed(relayed, self.local, "udp"));
                 }
                 TurnEvent::Data { peer, bytes } => {
                     let relayed = self.gathered.relayed.expect("data come by the relay");
                     self.receive(now, (peer, relayed), &bytes);
+                }
+                // No UDP gets out.
+                TurnEvent::Refused(Ask::Binding | Ask::Allocate(_), None) => {
+                    self.gathered.missing -= 1;
                 }
                 // A private address of the other one, which no relay sends to.
                 TurnEvent::Refused(Ask::Permit(_), Some(403)) | TurnEvent::Done(_) => {}
@@ -162,7 +178,7 @@ impl Peer {
 
     fn negotiate(&mut self, now: Time) {
         let Some((_, offers)) = self.other else { return };
-        if !self.gathered.mapped || self.gathered.relayed.is_none() {
+        if self.gathered.missing > 0 {
             return;
         }
         if offers && !self.has_begun {
@@ -175,8 +191,14 @@ impl Peer {
             self.drain();
         }
         let Some(sdp) = self.early.take() else { return };
-        for candidate in candidates(&sdp) {
-            self.turn.ask(now, Ask::Permit(vec![candidate]));
+        for (candidate, kind) in candidates(&sdp) {
+            // Relayed addresses are of IPv4.
+            if self.gathered.relayed.is_some() && candidate.is_ipv4() {
+                self.turn.ask(now, Ask::Permit(vec![candidate]));
+            }
+            if kind == "host" {
+                self.others.push(candidate);
+            }
         }
         match self.pending.take() {
             Some(pending) => {
@@ -192,8 +214,12 @@ impl Peer {
     }
 
     fn drain(&mut self) {
-        loop {
-            match self.rtc.poll_output().expect("it goes on") {
+        while !self.has_failed {
+            let Ok(output) = self.rtc.poll_output() else {
+                self.has_failed = true;
+                return;
+            };
+            match output {
                 Output::Timeout(at) => return self.due = self.clock.time(at),
                 Output::Transmit(transmit) => self.transmit(&transmit),
                 Output::Event(Event::ChannelOpen(channel, _)) => self.channel = Some(channel),
@@ -208,12 +234,23 @@ impl Peer {
         let by_relay = Some(*source) == self.gathered.relayed;
         // RFC 7983: what is no STUN is the data, by the path that was chosen.
         if contents.first().is_some_and(|first| *first > 3) {
-            self.is_relayed = by_relay || destination.ip() == RELAY.ip();
+            self.path = Some((by_relay, self.reach(*destination)));
         }
         if by_relay {
             self.turn.send(*destination, contents);
         } else {
             self.datagrams.push((*destination, contents.to_vec()));
+        }
+    }
+
+    /// What an address is to the other one.
+    fn reach(&self, address: SocketAddr) -> Reach {
+        if address.ip() == RELAY.ip() {
+            Reach::Relay
+        } else if self.others.contains(&address) {
+            Reach::Host
+        } else {
+            Reach::Reflexive
         }
     }
 
@@ -227,9 +264,13 @@ impl Peer {
         let receive = Receive { proto: Protocol::Udp, source, destination, contents };
         let input = Input::Receive(self.clock.instant(now), receive);
         if self.rtc.accepts(&input) {
-            self.rtc.handle_input(input).expect("it goes on");
+            self.input(input);
             self.drain();
         }
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.has_failed |= self.rtc.handle_input(input).is_err();
     }
 
     fn add(&mut self, candidate: Result<Candidate, str0m::error::IceError>) {
@@ -238,12 +279,13 @@ impl Peer {
     }
 }
 
-/// The addresses in a description.
-fn candidates(sdp: &str) -> Vec<SocketAddr> {
+/// The addresses in a description, and their types.
+fn candidates(sdp: &str) -> Vec<(SocketAddr, String)> {
     let lines = sdp.lines().filter(|line| line.starts_with("a=candidate:"));
-    let address = |line: &str| {
-        let mut words = line.split(' ').skip(4);
-        Some(SocketAddr::new(words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+    let candidate = |line: &str| {
+        let words: Vec<_> = line.split(' ').skip(4).take(4).collect();
+        let &[ip, port, "typ", kind] = &words[..] else { return None };
+        Some((SocketAddr::new(ip.parse().ok()?, port.parse().ok()?), kind.to_owned()))
     };
-    lines.filter_map(address).collect()
+    lines.filter_map(candidate).collect()
 }

@@ -14,13 +14,13 @@ pub(super) struct Router {
     dice: Dice,
 }
 
-/// An outside port, and whose it is.
+/// An outside address, and whose it is.
 #[derive(Debug)]
 struct Entry {
     inside: SocketAddr,
     /// The first destination, as far as the mapping depends on it.
     toward: SocketAddr,
-    port: u16,
+    outside: SocketAddr,
     used: Time,
     /// Everybody it was sent to.
     sent_to: Vec<SocketAddr>,
@@ -50,13 +50,12 @@ impl Router {
             return None;
         }
         self.forget(now);
-        let nat = self.gate.nat;
-        let is_it =
-            |entry: &Entry| entry.inside == inside && is_same(nat.mapping.into(), entry.toward, to);
+        let by = if inside.is_ipv4() { self.gate.nat.mapping.into() } else { By::Nothing };
+        let is_it = |entry: &Entry| entry.inside == inside && is_same(by, entry.toward, to);
         let place = self.mappings.iter().position(is_it).unwrap_or_else(|| {
-            let port = self.free_port(inside.port());
+            let outside = if inside.is_ipv4() { self.free_port(inside.port()) } else { inside };
             let sent_to = Vec::new();
-            self.mappings.push(Entry { inside, toward: to, port, used: now, sent_to });
+            self.mappings.push(Entry { inside, toward: to, outside, used: now, sent_to });
             self.mappings.len() - 1
         });
         let entry = &mut self.mappings[place];
@@ -64,10 +63,10 @@ impl Router {
         if !entry.sent_to.contains(&to) {
             entry.sent_to.push(to);
         }
-        Some(SocketAddr::new(self.outside, entry.port))
+        Some(entry.outside)
     }
 
-    /// A datagram comes in to an outside port: the address that it is for inside, unless it is
+    /// A datagram comes in to an outside address: the address that it is for inside, unless it is
     /// kept out.
     pub(super) fn inbound(
         &mut self,
@@ -77,7 +76,7 @@ impl Router {
     ) -> Option<SocketAddr> {
         self.forget(now);
         let nat = self.gate.nat;
-        let entry = self.mappings.iter().find(|entry| entry.port == to.port())?;
+        let entry = self.mappings.iter().find(|entry| entry.outside == to)?;
         let may_come = entry.sent_to.iter().any(|peer| is_same(nat.filtering.into(), *peer, from));
         may_come.then_some(entry.inside)
     }
@@ -93,13 +92,15 @@ impl Router {
     }
 
     /// The port of inside if it is free and ports stay what they are, else any other.
-    fn free_port(&mut self, wanted: u16) -> u16 {
+    fn free_port(&mut self, wanted: u16) -> SocketAddr {
         let keeps_ports = self.gate.nat.mapping == Mapping::EndpointIndependent;
-        let mut port = wanted;
-        while !keeps_ports && port == wanted || self.mappings.iter().any(|it| it.port == port) {
-            port = FIRST_PORT + self.dice.below(u64::from(u16::MAX - FIRST_PORT)) as u16;
+        let is_taken = |outside| self.mappings.iter().any(|it| it.outside == outside);
+        let mut outside = SocketAddr::new(self.outside, wanted);
+        while !keeps_ports && outside.port() == wanted || is_taken(outside) {
+            let port = FIRST_PORT + self.dice.below(u64::from(u16::MAX - FIRST_PORT)) as u16;
+            outside.set_port(port);
         }
-        port
+        outside
     }
 }
 

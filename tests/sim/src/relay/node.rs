@@ -19,7 +19,8 @@ const PORTS: u64 = 48;
 /// How many bound ports each worker has in stock.
 const STOCK: usize = 3;
 
-/// A relay with its workers, on one address; each datagram is judged by the oracle.
+/// A relay with its workers, on an address of each family, which relays from that of IPv4; each
+/// datagram is judged by the oracle.
 #[derive(Debug)]
 pub struct RelayNode {
     config: Arc<Config>,
@@ -46,7 +47,8 @@ enum Step {
 }
 
 impl RelayNode {
-    /// A relay without allocations. `config` has one listener, for UDP, and a secret.
+    /// A relay without allocations. `config` has a listener for UDP on IPv4, maybe another one on
+    /// IPv6 with the same port, and a secret.
     #[must_use]
     pub fn new(config: Config, workers: usize, mut dice: Dice) -> Self {
         let ip = config.listeners[0].local.ip();
@@ -82,9 +84,9 @@ impl RelayNode {
     /// # Panics
     /// If the relay does what it may not, or doesn't what it must.
     pub fn handle(&mut self, now: Now, to: u16, from: SocketAddr, bytes: &[u8]) -> Option<Sent> {
-        let listener = self.listener();
-        let (worker, at, door) = if to == listener.port() {
-            (self.worker_of(from), At::Listener(ListenerId(0)), Door::Listener)
+        let (worker, at, door) = if to == self.listener().port() {
+            let listener = ListenerId(u16::from(from.is_ipv6()));
+            (self.worker_of(from), At::Listener(listener), Door::Listener)
         } else {
             let socket = self.sockets.get(&to).filter(|socket| socket.is_taken)?;
             let relayed = SocketAddr::new(self.ip, to);
@@ -93,12 +95,12 @@ impl RelayNode {
         let mut scratch = Scratch::new();
         let received = Received { at, from, bytes };
         let verdict = self.workers[worker].handle(now, received, &mut scratch);
-        let mut step = step(&self.sockets, (self.ip, listener, worker), verdict);
+        let mut step = step(&self.sockets, &self.config, worker, verdict);
         while let Step::Handover { worker, from, to, body } = step {
             let mut scratch = Scratch::new();
             let server = &mut self.workers[worker];
             let verdict = server.handle_handover(now, from, to, &body, &mut scratch);
-            step = self::step(&self.sockets, (self.ip, listener, worker), verdict);
+            step = self::step(&self.sockets, &self.config, worker, verdict);
         }
         let sent = match step {
             Step::Sent(sent) => Some(sent),
@@ -202,16 +204,18 @@ impl RelayNode {
 
 fn step(
     sockets: &BTreeMap<u16, Socket>,
-    (ip, listener, worker): (IpAddr, SocketAddr, usize),
+    config: &Config,
+    worker: usize,
     verdict: Verdict<'_>,
 ) -> Step {
     match verdict {
         Verdict::Send(transmit) => {
             let from = match transmit.via {
-                At::Listener(_) => listener,
+                At::Listener(ListenerId(place)) => config.listeners[usize::from(place)].local,
                 At::Port(port) => {
                     let is_it = |it: &Socket| (it.worker, it.port) == (worker, port);
                     let mut all = sockets.iter().filter(|(_, socket)| is_it(socket));
+                    let ip = config.listeners[0].local.ip();
                     SocketAddr::new(ip, *all.next().expect("the port is open").0)
                 }
             };

@@ -48,7 +48,8 @@ pub struct Sent {
 /// What holds of one relay since its start.
 #[derive(Debug)]
 pub(crate) struct Oracle {
-    listener: SocketAddr,
+    /// The first of them has the address that is relayed from.
+    listeners: Vec<SocketAddr>,
     realm: String,
     secret: Secret,
     users: HashMap<String, String>,
@@ -107,7 +108,7 @@ impl Oracle {
     pub(crate) fn new(config: &Config) -> Self {
         let users = config.users.iter().map(|user| (user.name.clone(), user.password.clone()));
         Self {
-            listener: config.listeners[0].local,
+            listeners: config.listeners.iter().map(|listener| listener.local).collect(),
             realm: config.realm.clone(),
             secret: config.secrets[0].clone(),
             users: users.collect(),
@@ -205,7 +206,7 @@ impl Oracle {
     /// How data from a peer gets to the client with this relayed address.
     fn to_client(&self, now: Time, peer: SocketAddr, relayed: SocketAddr) -> Option<Way> {
         let own = self.allocations.get(&relayed).filter(|own| now < own.expires)?;
-        let (listener, client) = (self.listener, own.client);
+        let (listener, client) = (self.listener_of(own.client), own.client);
         own.permits(now, peer.ip()).then(|| match own.channel_to(now, peer) {
             Some(channel) => Way::ByChannel { listener, client, channel },
             None => Way::Indication { listener, client, peer },
@@ -215,7 +216,17 @@ impl Oracle {
     /// Whether packets may be exchanged with this address over the network.
     fn on_network(&self, peer: SocketAddr) -> bool {
         let is_service = peer.port() < 1024 && peer.port() != 443;
-        self.policy.permits(peer.ip()) && !is_service && peer != self.listener
+        self.policy.permits(peer.ip()) && !is_service && !self.listeners.contains(&peer)
+    }
+
+    /// Where a client speaks to the relay.
+    fn listener_of(&self, client: SocketAddr) -> SocketAddr {
+        let mut all = self.listeners.iter();
+        *all.find(|it| it.is_ipv4() == client.is_ipv4()).expect("it speaks to the relay")
+    }
+
+    fn relayed_ip(&self) -> IpAddr {
+        self.listeners[0].ip()
     }
 
     fn of_client(&self, now: Time, client: SocketAddr) -> Option<(SocketAddr, &Allocation)> {
@@ -238,7 +249,7 @@ impl Oracle {
                 "no answer"
             );
         };
-        assert_eq!((*from, *to), (self.listener, client), "who asks is answered");
+        assert_eq!((*from, *to), (self.listener_of(client), client), "who asks is answered");
         let answer = Stun::read(bytes).expect("an answer");
         assert_eq!((answer.method, answer.transaction), (request.method, request.transaction));
         if let Some(mapped) = answer.address(stun::XOR_MAPPED_ADDRESS) {
@@ -327,11 +338,12 @@ impl Oracle {
             return self.begin(now.time, (client, user, own), request, (answer, lifetime));
         }
         let relayed = own.unwrap_or_else(|| panic!("{client} has no allocation"));
+        let relayed_ip = self.relayed_ip();
         let own = self.allocations.get_mut(&relayed).expect("it is there");
         assert_eq!(own.user, user, "another user's allocation");
         let peers: Vec<SocketAddr> = request.addresses(stun::XOR_PEER_ADDRESS).collect();
         for peer in &peers {
-            let may_be = self.policy.permits(peer.ip()) || peer.ip() == self.listener.ip();
+            let may_be = self.policy.permits(peer.ip()) || peer.ip() == relayed_ip;
             assert!(may_be, "nobody may reach {peer}");
             own.permissions.insert(peer.ip(), now.time + PERMISSION_LIFETIME);
         }
@@ -410,7 +422,7 @@ impl Oracle {
         let own = self.of_client(now, client).map(|(_, own)| own);
         let peers: Vec<SocketAddr> = request.addresses(stun::XOR_PEER_ADDRESS).collect();
         let may_be =
-            |peer: &SocketAddr| self.policy.permits(peer.ip()) || peer.ip() == self.listener.ip();
+            |peer: &SocketAddr| self.policy.permits(peer.ip()) || peer.ip() == self.relayed_ip();
         let expected: &[u16] = match (own, request.method) {
             (None, stun::ALLOCATE) if self.is_revoked(user) => &[403],
             (None, stun::ALLOCATE) if self.count(user) >= self.allocations_per_user_max => &[486],
@@ -429,8 +441,8 @@ impl Oracle {
                 let number = request.channel().expect("our clients name one");
                 let is_free = own.peer_of(now, number).is_none_or(|peer| peer == peers[0])
                     && own.channel_to(now, peers[0]).is_none_or(|other| other == number);
-                let is_service = !self.on_network(peers[0]) && peers[0].ip() != self.listener.ip();
-                match (is_service || peers[0] == self.listener, is_free) {
+                let is_service = !self.on_network(peers[0]) && peers[0].ip() != self.relayed_ip();
+                match (is_service || self.listeners.contains(&peers[0]), is_free) {
                     (true, _) => &[403, 400],
                     (false, true) => &[],
                     (false, false) => &[400],

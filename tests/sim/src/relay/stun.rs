@@ -1,11 +1,11 @@
 //! STUN written a second time, for clients and the oracle: so that they don't share a mistake with
-//! the relay's own codec. IPv4 and MD5 keys only.
+//! the relay's own codec. MD5 keys only; IPv6 is read, and not written.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::{Digest as _, Md5};
 use sha1::Sha1;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 /// RFC 8489 §5.
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
@@ -108,7 +108,7 @@ impl<'a> Stun<'a> {
 
     pub(crate) fn addresses(&self, kind: u16) -> impl Iterator<Item = SocketAddr> {
         let all = self.attributes.iter().filter(move |(it, _)| *it == kind);
-        all.filter_map(|(_, value)| xor_address(value))
+        all.filter_map(|(_, value)| xor_address(value, self.transaction))
     }
 
     pub(crate) fn address(&self, kind: u16) -> Option<SocketAddr> {
@@ -214,11 +214,18 @@ pub(crate) fn write_channel_data(channel: u16, data: &[u8]) -> Vec<u8> {
     [&channel.to_be_bytes(), &(data.len() as u16).to_be_bytes(), data].concat()
 }
 
-fn xor_address(value: &[u8]) -> Option<SocketAddr> {
-    let &[_, 1, p0, p1, a, b, c, d] = value else { return None };
-    let [x0, x1, x2, x3] = COOKIE;
-    let ip = Ipv4Addr::new(a ^ x0, b ^ x1, c ^ x2, d ^ x3);
-    Some(SocketAddr::from((ip, u16::from_be_bytes([p0 ^ x0, p1 ^ x1]))))
+/// RFC 8489 §14.2.
+fn xor_address(value: &[u8], transaction: Transaction) -> Option<SocketAddr> {
+    let (&[_, family, p0, p1], address) = value.split_first_chunk()?;
+    let key = COOKIE.into_iter().chain(transaction);
+    let octets: Vec<u8> = address.iter().zip(key).map(|(byte, key)| byte ^ key).collect();
+    let ip = match (family, address.len()) {
+        (1, 4) => IpAddr::from(<[u8; 4]>::try_from(octets).ok()?),
+        (2, 16) => IpAddr::from(<[u8; 16]>::try_from(octets).ok()?),
+        _ => return None,
+    };
+    let [x0, x1, ..] = COOKIE;
+    Some(SocketAddr::new(ip, u16::from_be_bytes([p0 ^ x0, p1 ^ x1])))
 }
 
 /// Of all before MESSAGE-INTEGRITY, with a length as if that was the last attribute.

@@ -90,7 +90,7 @@ impl World {
         };
         for _ in 0..=world.dice.place(3) {
             let kind = world.dice.pick(&KINDS);
-            let network = world.net.add_networks(kind.gates());
+            let network = world.net.add_networks(INTERNET, kind.gates());
             let host = world.net.add_host(network);
             world.trace.note(world.now, || format!("{host:?} is behind {kind}"));
             let client = world.client(host);
