@@ -47,6 +47,20 @@ pub enum Error {
         /// What was unexpected.
         why: String,
     },
+    /// The server's certificate isn't believed.
+    #[error(
+        "the certificate of {address} isn't trusted: {why}; have one that is, for this name, or \
+         give its authority in Options::authorities"
+    )]
+    Untrusted {
+        /// Host and port.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The authorities that were given can't be read.
+    #[error("Options::authorities has no certificates ({0}): give them as PEM")]
+    BadAuthorities(String),
     /// The server refused the seat in the room.
     #[error("the server refused: {text} ({code})")]
     Refused {
@@ -108,12 +122,20 @@ impl Error {
         match self {
             Self::BadUrl { .. } | Self::BadRoom(_) | Self::BadMetadata | Self::BadValue(_) => false,
             Self::NotHeliograph { .. } | Self::NotRead | Self::TooLarge => false,
+            Self::Untrusted { .. } | Self::BadAuthorities(_) => false,
             Self::Conflict { .. } => false,
             Self::Busy | Self::SeatLost => true,
             Self::Unreachable { .. } | Self::Lost(_) | Self::Timeout { .. } => true,
             Self::Refused { retry, .. } => *retry,
             Self::Closed { code, .. } => CloseCode::should_reconnect(*code),
         }
+    }
+}
+
+impl Error {
+    /// Whether no other transport gets further: nobody is there, or who is there isn't believed.
+    pub(crate) fn is_of_all_transports(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Untrusted { .. } | Self::BadAuthorities(_))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::Error;
 use http::Uri;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// The path of the signaling endpoint, protocol version 1.
 const ENDPOINT: &str = "/v1/ws";
@@ -19,6 +20,8 @@ pub(crate) struct Place {
     pub(crate) prefix: String,
     /// Of the WebSocket: `ws://host:port/v1/ws`.
     pub(crate) url: String,
+    /// More authorities whose certificates are believed there, PEM.
+    pub(crate) authorities: Option<Arc<str>>,
 }
 
 impl Place {
@@ -45,6 +48,7 @@ impl Place {
             is_secure,
             prefix: prefix.to_owned(),
             url: format!("{scheme}://{host}:{port}{prefix}{ENDPOINT}"),
+            authorities: None,
         })
     }
 

@@ -49,6 +49,9 @@ pub struct Options {
     /// What may carry the session, the best first; empty: a WebSocket, and where that doesn't get
     /// through server-sent events or long polls.
     pub transports: Vec<Transport>,
+    /// More authorities whose certificates are believed for `https:` and `wss:`, beside those of
+    /// the system, as PEM: for servers with certificates of your own. Not in browsers.
+    pub authorities: Option<String>,
 }
 
 /// A seat in a room. Dropped, it leaves the room in the background; [`close`](Self::close) waits
@@ -76,7 +79,8 @@ pub struct Room {
 /// # Errors
 /// [`Error`] says what to do; [`Error::retry`] whether to try again.
 pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error> {
-    let place = Place::parse(url)?;
+    let authorities = options.authorities.map(Into::into);
+    let place = Place { authorities, ..Place::parse(url)? };
     let id = RoomId::parse(room)?;
     if !(options.metadata.is_null() || options.metadata.is_object()) {
         return Err(Error::BadMetadata);

@@ -66,8 +66,7 @@ impl Signaling {
                 Event::Lost { loss, .. } => {
                     let refused = matches!(loss, Loss::Refused(_));
                     let error = signaling.error(loss);
-                    // Where nobody is, nothing else gets there either.
-                    if refused || matches!(error, Error::Unreachable { .. }) {
+                    if refused || error.is_of_all_transports() {
                         return Err(error);
                     }
                     if !signaling.session.has_untried_transport() {
@@ -217,7 +216,10 @@ impl Signaling {
                     }
                 }
                 Output::Event(Event::Moved { url }) => match Place::parse(&url) {
-                    Ok(place) => self.place = place,
+                    Ok(place) => {
+                        let authorities = self.place.authorities.take();
+                        self.place = Place { authorities, ..place };
+                    }
                     Err(error) => tracing::warn!(%error, "the server names another one"),
                 },
                 Output::Event(event) => return Some(event),

@@ -15,7 +15,7 @@ use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::certificate::CertificateParams;
 use rtc::peer_connection::transport::RTCDtlsTransportState;
 use signal_core::protocol::{DtlsState, IceServer};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use webrtc::data_channel::RTCDataChannelInit;
 use webrtc::error::{Error, Result};
@@ -55,7 +55,7 @@ impl Connector {
                 self.build(setup, &notices, &runtime, MulticastDnsMode::Disabled).await?
             }
         };
-        Ok(Connection { inner, runtime })
+        Ok(Connection { inner, runtime, setup: OnceLock::new() })
     }
 
     async fn build(
@@ -100,6 +100,15 @@ fn generate() -> Outcome<RTCCertificate, Box<dyn std::error::Error>> {
 pub(crate) struct Connection {
     inner: Arc<dyn PeerConnection>,
     runtime: KickRuntime,
+    /// This side's part in the DTLS handshake, once the two have agreed on it.
+    setup: OnceLock<Setup>,
+}
+
+/// A part in the DTLS handshake, as `a=setup` of an answer has it (RFC 4145 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Setup {
+    Active,
+    Passive,
 }
 
 impl Connection {
@@ -136,7 +145,9 @@ impl Connection {
     pub(crate) async fn answer(&self) -> Outcome<Description> {
         let answer = self.inner.create_answer(None).await?;
         self.inner.set_local_description(answer.clone()).await?;
-        Ok(Description { kind: Kind::Answer, sdp: answer.sdp })
+        let chosen = Setup::of(&answer.sdp).unwrap_or(Setup::Active);
+        let sdp = self.setup.get_or_init(|| chosen).put_into(&answer.sdp);
+        Ok(Description { kind: Kind::Answer, sdp })
     }
 
     /// Takes the own offer back.
@@ -147,6 +158,11 @@ impl Connection {
     /// Sets the peer's description.
     pub(crate) async fn accept(&self, description: Description) -> Outcome<()> {
         let Description { kind, sdp } = description;
+        if kind == Kind::Answer
+            && let Some(theirs) = Setup::of(&sdp)
+        {
+            self.setup.get_or_init(|| theirs.other());
+        }
         let description = match kind {
             Kind::Offer => RTCSessionDescription::offer(sdp.clone())?,
             Kind::Answer => RTCSessionDescription::answer(sdp.clone())?,
@@ -205,6 +221,34 @@ impl Connection {
 
     pub(crate) async fn close(&self) -> Outcome<()> {
         Ok(self.inner.close().await?)
+    }
+}
+
+impl Setup {
+    /// What a description says.
+    fn of(sdp: &str) -> Option<Self> {
+        match sdp.lines().find_map(|line| line.strip_prefix("a=setup:"))? {
+            "active" => Some(Self::Active),
+            "passive" => Some(Self::Passive),
+            _ => None,
+        }
+    }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Active => Self::Passive,
+            Self::Passive => Self::Active,
+        }
+    }
+
+    /// Has an answer say so. Crate `webrtc` says "active" in each, whoever made the first offer;
+    /// browsers refuse an answer with another part than that of the handshake (RFC 8842 §5.3).
+    fn put_into(self, sdp: &str) -> String {
+        let (wrong, right) = match self {
+            Self::Active => ("a=setup:passive", "a=setup:active"),
+            Self::Passive => ("a=setup:active", "a=setup:passive"),
+        };
+        sdp.replace(wrong, right)
     }
 }
 
@@ -353,6 +397,27 @@ mod tests {
             connection.close().await.unwrap();
         }
         assert_eq!(fingerprints[0], fingerprints[1]);
+    }
+
+    #[tokio::test]
+    async fn who_offered_first_answers_later_with_the_same_part_in_the_handshake() {
+        let (notices, _inputs) = notices();
+        let connector = Connector::new();
+        let one = connector.open(&setup("ada"), notices.clone()).await.unwrap();
+        let other = connector.open(&setup("bob"), notices).await.unwrap();
+        for connection in [&one, &other] {
+            connection.channel(0, "reliable", ChannelOptions::RELIABLE).await.unwrap();
+        }
+        for (from, to, expected) in [(&one, &other, Setup::Active), (&other, &one, Setup::Passive)]
+        {
+            to.accept(from.offer(false).await.unwrap()).await.unwrap();
+            let answer = to.answer().await.unwrap();
+            assert_eq!(Setup::of(&answer.sdp), Some(expected));
+            from.accept(answer).await.unwrap();
+        }
+        for connection in [one, other] {
+            connection.close().await.unwrap();
+        }
     }
 
     #[test]

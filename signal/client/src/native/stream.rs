@@ -30,23 +30,47 @@ pub(super) async fn connect(place: &Place) -> Result<(Box<dyn Io>, bool), Error>
 
 #[cfg(feature = "tls")]
 async fn secure(place: &Place, tcp: TcpStream) -> Result<Box<dyn Io>, Error> {
-    let untrusted = |why: String| Error::NotHeliograph { address: place.address(), why };
-    let config = tls_config().map_err(|error| untrusted(error.to_string()))?;
+    let wrong = |why: String| Error::NotHeliograph { address: place.address(), why };
+    let roots = roots(place.authorities.as_deref())?;
+    let config = tls_config(roots).map_err(|error| wrong(error.to_string()))?;
     let name = rustls::pki_types::ServerName::try_from(place.host.clone());
-    let name = name.map_err(|error| untrusted(error.to_string()))?;
+    let name = name.map_err(|error| wrong(error.to_string()))?;
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
     let tls = step(place, connector.connect(name, tcp)).await?;
-    Ok(Box::new(tls.map_err(|error| untrusted(error.to_string()))?))
+    let tls = tls.map_err(|error| match error.get_ref().and_then(|it| it.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            Error::Untrusted { address: place.address(), why: why.to_string() }
+        }
+        Some(_) | None => wrong(error.to_string()),
+    })?;
+    Ok(Box::new(tls))
 }
 
+/// Who is believed: the authorities of the system, and more of them as PEM.
 #[cfg(feature = "tls")]
-fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
+fn roots(more: Option<&str>) -> Result<rustls::RootCertStore, Error> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
     let mut roots = rustls::RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     for error in found.errors {
         tracing::warn!(%error, "some of the certificates that the system trusts can't be read");
     }
     roots.add_parsable_certificates(found.certs);
+    let Some(more) = more else { return Ok(roots) };
+    let of_system = roots.len();
+    for certificate in CertificateDer::pem_slice_iter(more.as_bytes()) {
+        let certificate = certificate.map_err(|error| Error::BadAuthorities(error.to_string()))?;
+        roots.add(certificate).map_err(|error| Error::BadAuthorities(error.to_string()))?;
+    }
+    if roots.len() == of_system {
+        return Err(Error::BadAuthorities("it holds no certificate".to_owned()));
+    }
+    Ok(roots)
+}
+
+#[cfg(feature = "tls")]
+fn tls_config(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
