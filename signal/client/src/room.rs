@@ -128,8 +128,8 @@ impl Room {
         self.known.role()
     }
 
-    /// Everybody else, in the order of their coming: those whose [`Event::PeerJoined`] was taken, up
-    /// to their [`Event::PeerLeft`].
+    /// Everybody else, in the order of their coming: those whose [`Event::PeerJoined`] was taken,
+    /// up to their [`Event::PeerLeft`].
     #[must_use]
     pub fn peers(&self) -> &[Peer] {
         &self.peers

@@ -112,8 +112,8 @@ impl Facts {
         }
     }
 
-    /// What is known of the own NAT. That the peer sees the address that a STUN server saw shows that
-    /// it is the same for both (RFC 8445 §7.2.5.3.1); one server alone shows nothing.
+    /// What is known of the own NAT. That the peer sees the address that a STUN server saw shows
+    /// that it is the same for both (RFC 8445 §7.2.5.3.1); one server alone shows nothing.
     fn mapping(&self, path: Option<Path>) -> Option<Mapping> {
         if self.mapped.values().any(|outsides| outsides.len() > 1) {
             return Some(Mapping::Varies);
