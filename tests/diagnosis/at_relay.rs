@@ -65,9 +65,9 @@ pub(crate) async fn be_revoked() -> Diagnosis {
     assert_eq!(api::ask(&server, "POST", "/v1/revoke", Some(&order)).status, 200);
     let _bob = enter(server.announced("WebSocket"), "bob", &Options::default()).await;
     let to_bob = joined(&mut ada).await;
-    until(&mut ada, |event| match event {
-        Event::Disconnected { peer, .. } => (*peer == to_bob).then_some(()),
-        _ => None,
+    until(&mut ada, |event| {
+        let Event::Disconnected { peer, .. } = event else { return None };
+        (*peer == to_bob).then_some(())
     })
     .await;
     diagnosis(&to_bob).await
@@ -137,9 +137,8 @@ async fn without_a_way(server: &Heliograph) -> Diagnosis {
 }
 
 async fn without_path(room: &mut Room) {
-    until(room, |event| match event {
-        Event::Disconnected { trouble: Trouble::NoPath, .. } => Some(()),
-        _ => None,
+    until(room, |event| {
+        matches!(event, Event::Disconnected { trouble: Trouble::NoPath, .. }).then_some(())
     })
     .await;
 }

@@ -158,9 +158,9 @@ async fn pair(ada: &str, server: &Heliograph, options: [Options; 2]) -> [(Room, 
 }
 
 async fn joined(room: &mut Room) -> Peer {
-    until(room, |event| match event {
-        Event::PeerJoined(peer) => Some(peer.clone()),
-        _ => None,
+    until(room, |event| {
+        let Event::PeerJoined(peer) = event else { return None };
+        Some(peer.clone())
     })
     .await
 }

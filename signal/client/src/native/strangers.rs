@@ -1,9 +1,9 @@
 //! Connectivity checks from addresses that no signal has named.
 //!
-//! A peer's check through its relay can overtake the signal that names the relay. webrtc 0.21.1 then
-//! takes the relay for a peer-reflexive candidate, ranks it above every server-reflexive one, and
-//! stays with it though a direct path works. So a stranger's checks, which are repeated anyway, are
-//! let in when its signal has had time to come. Who really has no other address, as behind a
+//! A peer's check through its relay can overtake the signal that names the relay. webrtc 0.21.1
+//! then takes the relay for a peer-reflexive candidate, ranks it above every server-reflexive one,
+//! and stays with it though a direct path works. So a stranger's checks, which are repeated anyway,
+//! are let in when its signal has had time to come. Who really has no other address, as behind a
 //! symmetric NAT, waits that long.
 
 use super::config::{ADDRESSES_KNOWN_MAX, STRANGER_WAIT, STRANGERS_MAX};
