@@ -403,6 +403,18 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "HELIOGRAPH_JOINS", value_name = "N")]
     pub(crate) joins: Option<u64>,
 
+    /// The most matchmaking tickets that wait [default: 16384]
+    #[arg(long, global = true, env = "HELIOGRAPH_TICKETS", value_name = "N")]
+    pub(crate) tickets: Option<usize>,
+
+    /// The most of one IPv4 address or IPv6 /64; 0: no limit [default: 256]
+    #[arg(long, global = true, env = "HELIOGRAPH_ADDRESS_TICKETS", value_name = "N")]
+    pub(crate) address_tickets: Option<usize>,
+
+    /// For how many seconds a ticket may ask to wait [default: 600]
+    #[arg(long, global = true, env = "HELIOGRAPH_TICKET_TIMEOUT_S", value_name = "N")]
+    pub(crate) ticket_timeout_s: Option<u64>,
+
     /// Frames a second of one signaling client, after a burst of 4 seconds' worth; beyond it one
     /// is read from more slowly; 0: no limit, of bytes neither [default: 100]
     #[arg(long, global = true, env = "HELIOGRAPH_CLIENT_FRAMES", value_name = "N")]
@@ -533,6 +545,9 @@ impl Settings {
             address_connections: self.address_connections.or(other.address_connections),
             address_joins: self.address_joins.or(other.address_joins),
             joins: self.joins.or(other.joins),
+            tickets: self.tickets.or(other.tickets),
+            address_tickets: self.address_tickets.or(other.address_tickets),
+            ticket_timeout_s: self.ticket_timeout_s.or(other.ticket_timeout_s),
             client_frames: self.client_frames.or(other.client_frames),
             ice_ttl_s: self.ice_ttl_s.or(other.ice_ttl_s),
             drain_s: self.drain_s.or(other.drain_s),

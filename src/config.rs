@@ -476,6 +476,8 @@ mod tests {
             ("--ice-server turn:x:3478", "--ice-server"),
             ("--ice-server http://x", "--ice-server"),
             ("--ice-ttl-s 9", "--ice-ttl-s"),
+            ("--tickets 0", "--tickets"),
+            ("--ticket-timeout-s 0", "--ticket-timeout-s"),
             ("--page examples/data_channel.rs", "--page"),
             ("--page examples", "index.html"),
             ("--realm a\"b", "--realm"),

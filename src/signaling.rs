@@ -4,7 +4,7 @@ use crate::auth::Auth;
 use crate::cli::Settings;
 use crate::config::{Halves, list, quoted};
 use crate::webhooks::Webhooks;
-use signal_server::{AdmissionLimits, Folder, IceServer, Network, SignalConfig};
+use signal_server::{AdmissionLimits, Folder, IceServer, MatchLimits, Network, SignalConfig};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +22,7 @@ pub(crate) struct Signaling {
     /// Whether rooms are only made by request.
     pub(crate) made_rooms: bool,
     pub(crate) admission: AdmissionLimits,
+    matching: MatchLimits,
     /// Frames a second of one signaling client; none: the default.
     pub(crate) client_frames: Option<u64>,
     /// For how long the TURN credentials of a seat are good; none: the default.
@@ -48,6 +49,7 @@ impl Signaling {
             proxy_protocol: checked_proxy_protocol(settings, halves)?,
             made_rooms: settings.made_rooms.unwrap_or(false),
             admission: admission(settings),
+            matching: checked_matching(settings)?,
             client_frames: settings.client_frames,
             ice_ttl: settings.ice_ttl_s.map(checked_ice_ttl).transpose()?,
             drain: checked_drain(settings.drain_s)?,
@@ -69,6 +71,7 @@ impl Signaling {
         signal.ice.ttl = self.ice_ttl.unwrap_or(signal.ice.ttl);
         signal.hub.opens_rooms = !self.made_rooms;
         signal.admission = self.admission.clone();
+        signal.matching = self.matching.clone();
         signal.trusted_proxies.clone_from(&self.trusted_proxies);
         if let Some(per_s) = self.client_frames {
             (signal.hub.messages_per_s, signal.hub.messages_burst) = (per_s, 4 * per_s);
@@ -95,6 +98,9 @@ impl Signaling {
         line("address-connections", limits.address_connections_max.to_string());
         line("address-joins", limits.address_joins_per_s.to_string());
         line("joins", limits.joins_per_s.to_string());
+        line("tickets", self.matching.tickets_max.to_string());
+        line("address-tickets", limits.address_tickets_max.to_string());
+        line("ticket-timeout-s", self.matching.timeout_max.as_secs().to_string());
         line("subject-sessions", limits.subject_sessions_max.to_string());
         line("subject-joins", limits.subject_joins_per_s.to_string());
         if let Some(frames) = self.client_frames {
@@ -116,6 +122,9 @@ fn admission(settings: &Settings) -> AdmissionLimits {
     if let Some(most) = settings.address_connections {
         limits.address_connections_max = most;
     }
+    if let Some(most) = settings.address_tickets {
+        limits.address_tickets_max = most;
+    }
     if let Some(per_s) = settings.address_joins {
         (limits.address_joins_per_s, limits.address_joins_burst) = (per_s, 20 * per_s);
     }
@@ -129,6 +138,37 @@ fn admission(settings: &Settings) -> AdmissionLimits {
         (limits.joins_per_s, limits.joins_burst) = (per_s, 5 * per_s);
     }
     limits
+}
+
+/// A million: 4 GiB, if all are of the largest size.
+const TICKETS_MAX: usize = 1 << 20;
+
+/// A day: who waits longer doesn't wait.
+const TICKET_TIMEOUT_S_MAX: u64 = 86_400;
+
+/// What tickets must keep to, with outcomes in proportion.
+fn checked_matching(settings: &Settings) -> Result<MatchLimits, String> {
+    let mut limits = MatchLimits::default();
+    match settings.tickets {
+        Some(most @ 1..=TICKETS_MAX) => {
+            (limits.tickets_max, limits.outcomes_max) = (most, 4 * most);
+        }
+        Some(most) => return Err(format!("--tickets {most} is not from 1 to {TICKETS_MAX}")),
+        None => {}
+    }
+    match settings.ticket_timeout_s {
+        Some(timeout_s @ 1..=TICKET_TIMEOUT_S_MAX) => {
+            let most = Duration::from_secs(timeout_s);
+            let (timeout, fill) = (limits.timeout.min(most), limits.fill.min(most));
+            limits = MatchLimits { timeout_max: most, timeout, fill, ..limits };
+        }
+        Some(timeout_s) => {
+            let range = format!("1 to {TICKET_TIMEOUT_S_MAX}");
+            return Err(format!("--ticket-timeout-s {timeout_s} is not from {range}"));
+        }
+        None => {}
+    }
+    Ok(limits)
 }
 
 fn checked_proxy_protocol(settings: &Settings, halves: Halves) -> Result<bool, String> {

@@ -260,7 +260,7 @@ impl Condition {
         }
     }
 
-    /// The value as a number, if it is one. What Rust reads as infinite or no number are texts here.
+    /// The value as a number, if it is one. What Rust reads as infinite or as no number is a text.
     fn number(&self) -> Option<f64> {
         self.value.parse().ok().filter(|number: &f64| number.is_finite())
     }

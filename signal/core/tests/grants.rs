@@ -232,7 +232,7 @@ fn credentials(outputs: &[(u64, Event)], edge: u64) -> Option<(u64, u64)> {
 /// The number of the last frame that this edge was told.
 fn last_seq(outputs: &[(u64, Event)], edge: u64) -> Option<u64> {
     let own = told(outputs).into_iter().filter(|(to, _)| *to == edge);
-    own.filter_map(|(_, frame)| frame["seq"].as_u64()).last()
+    own.filter_map(|(_, frame)| frame["seq"].as_u64()).next_back()
 }
 
 #[test]

@@ -51,6 +51,7 @@ struct Counts {
 #[derive(Debug, Default)]
 struct Source {
     connections: usize,
+    tickets: usize,
     joins: Bucket,
     requests: Bucket,
 }
@@ -69,11 +70,19 @@ struct Gate {
     last_turn: Time,
 }
 
-/// The place of one connection of an address; given back when it is dropped.
+/// The place of one connection or ticket of an address; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     admission: Arc<Admission>,
     source: IpAddr,
+    of: What,
+}
+
+/// What an address has places for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Connection,
+    Ticket,
 }
 
 /// The place of one session of a subject; given back when it is dropped.
@@ -83,7 +92,7 @@ pub(crate) struct SubjectPlace {
     who: Who,
 }
 
-/// How long who has too many connections waits before it tries again.
+/// How long who has too many connections or tickets waits before it tries again.
 const CONNECTIONS_RETRY: Duration = Duration::from_secs(5);
 
 /// Nobody is told to come back later than this.
@@ -96,16 +105,30 @@ impl Admission {
 
     /// A place for one more connection of an address.
     pub(crate) fn connect(self: &Arc<Self>, now: Time, address: IpAddr) -> Result<Place, Refused> {
+        self.place(now, address, (What::Connection, self.limits.address_connections_max))
+    }
+
+    /// A place for one more ticket of an address.
+    pub(crate) fn ticket(self: &Arc<Self>, now: Time, address: IpAddr) -> Result<Place, Refused> {
+        self.place(now, address, (What::Ticket, self.limits.address_tickets_max))
+    }
+
+    fn place(
+        self: &Arc<Self>,
+        now: Time,
+        address: IpAddr,
+        (of, most): (What, usize),
+    ) -> Result<Place, Refused> {
         let source = prefix(address);
         let refused = Refused { code: ErrorCode::RateLimited, retry_after: CONNECTIONS_RETRY };
         let mut counts = self.lock();
-        let most = self.limits.address_connections_max;
         let known = counts.source(now, source, self.limits.addresses_max).ok_or(refused)?;
-        if most > 0 && known.connections >= most {
+        let taken = known.places(of);
+        if most > 0 && *taken >= most {
             return Err(refused);
         }
-        known.connections += 1;
-        Ok(Place { admission: self.clone(), source })
+        *taken += 1;
+        Ok(Place { admission: self.clone(), source, of })
     }
 
     /// Whether an address may make one more request that is answered at once.
@@ -198,7 +221,15 @@ impl Counts {
 impl Source {
     /// Whether it is as if it had never been there.
     fn is_idle(&self, now: Time) -> bool {
-        self.connections == 0 && self.joins.is_full(now) && self.requests.is_full(now)
+        let has_places = self.connections > 0 || self.tickets > 0;
+        !has_places && self.joins.is_full(now) && self.requests.is_full(now)
+    }
+
+    fn places(&mut self, of: What) -> &mut usize {
+        match of {
+            What::Connection => &mut self.connections,
+            What::Ticket => &mut self.tickets,
+        }
     }
 }
 
@@ -221,7 +252,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.admission.lock();
         if let Some(known) = counts.sources.get_mut(&self.source) {
-            known.connections -= 1;
+            *known.places(self.of) -= 1;
         }
     }
 }

@@ -128,6 +128,11 @@ pub struct AdmissionLimits {
     ///
     /// 1,000: an office behind one NAT.
     pub address_connections_max: usize,
+    /// The most tickets of one address that wait: those of plain HTTP need no connection. 0: no
+    /// limit.
+    ///
+    /// 256: an office that plays, and one address doesn't fill up the server.
+    pub address_tickets_max: usize,
     /// Joins a second of one address, after a burst.
     ///
     /// 10, after 200: an office whose server was restarted.
@@ -179,6 +184,7 @@ impl Default for AdmissionLimits {
     fn default() -> Self {
         Self {
             address_connections_max: 1000,
+            address_tickets_max: 256,
             address_joins_per_s: 10,
             address_joins_burst: 200,
             address_requests_per_s: 100,

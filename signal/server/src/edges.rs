@@ -455,5 +455,6 @@ async fn seek(
     if let Some(drain) = draining {
         return Err(Refused { code: ErrorCode::Busy, retry_after: drain.left() });
     }
-    edges.tickets.seek(ticket).await
+    let place = edges.admission.ticket(edges.now(), client)?;
+    edges.tickets.seek(ticket, place).await
 }

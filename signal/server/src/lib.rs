@@ -68,8 +68,8 @@ pub use page::{look, serve_file};
 pub use signal::Signal;
 pub use signal_core::protocol::{AtRelay, IceServer, SeatAtRelay, TurnReason, TurnRefusal};
 pub use signal_core::{
-    AtExpiry, BadId, Bucket, Departure, MemberInfo, PairFacts, PairInfo, PairState, PeerId,
-    PeerTaken, RoomDetails, RoomId, RoomInfo, SeatFacts,
+    AtExpiry, BadId, Bucket, Departure, MatchLimits, MemberInfo, PairFacts, PairInfo, PairState,
+    PeerId, PeerTaken, RoomDetails, RoomId, RoomInfo, SeatFacts,
 };
 pub use tokio_rustls::TlsAcceptor;
 pub use webhooks::{BadEvent, HookConfig, HookEvent};

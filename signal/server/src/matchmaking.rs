@@ -34,9 +34,10 @@ pub(crate) async fn post(
     asked: Asked,
     body: Body,
 ) -> Response<Body> {
-    if let Err(answer) = asked.request(&edges) {
-        return *answer;
-    }
+    let client = match asked.request(&edges) {
+        Ok(origin) => origin.client,
+        Err(answer) => return *answer,
+    };
     let body = match access::read(body, edges.config.matching.ticket_bytes_max).await {
         Ok(body) => body,
         Err(answer) => return *answer,
@@ -51,7 +52,11 @@ pub(crate) async fn post(
     if let Some(drain) = edges.draining.borrow().clone() {
         return too_much(Refused { code: ErrorCode::Busy, retry_after: drain.left() });
     }
-    match edges.tickets.post(ticket).await {
+    let place = match edges.admission.ticket(edges.now(), client) {
+        Ok(place) => place,
+        Err(refused) => return too_much(refused),
+    };
+    match edges.tickets.post(ticket, place).await {
         Ok(Posted { id, key, status }) => {
             let id = id.to_string();
             let shown = Shown { ticket: &id, key: Some(key.text()), status: &status };

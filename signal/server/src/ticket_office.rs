@@ -1,7 +1,7 @@
 //! The task that owns the tickets of all clients, and the ways to it.
 
 use crate::SignalConfig;
-use crate::admission::Refused;
+use crate::admission::{Place, Refused};
 use heliograph_base::{Clock, Sample, Time};
 use signal_core::SessionKey;
 use signal_core::matchmaking::{
@@ -33,7 +33,7 @@ pub(crate) struct Tickets {
 /// What an owner wants. Who doesn't hear an answer any more is none the worse.
 #[derive(Debug)]
 enum Order {
-    Post { ticket: Ticket, answer: oneshot::Sender<Result<Posted, Full>> },
+    Post { ticket: Ticket, place: Place, answer: oneshot::Sender<Result<Posted, Full>> },
     Look { owner: Owner, answer: oneshot::Sender<Option<Status>> },
     Watch { owner: Owner, watch: u64, answer: oneshot::Sender<Option<Status>> },
     Unwatch { id: TicketId, watch: u64 },
@@ -62,7 +62,7 @@ impl Tickets {
         let (orders, received) = mpsc::channel(config.ticket_queue_max);
         let counts: Arc<Mutex<OfficeCounts>> = Arc::default();
         let office = TicketOffice::new(config.matching.clone(), random);
-        let desk = Desk { office, watchers: HashMap::new() };
+        let desk = Desk { office, watchers: HashMap::new(), places: HashMap::new() };
         tokio::spawn(run(desk, received, clock, counts.clone()));
         Self { orders, last_watch: Arc::default(), counts }
     }
@@ -72,12 +72,12 @@ impl Tickets {
         self.orders.is_closed()
     }
 
-    /// Takes a ticket.
+    /// Takes a ticket, and keeps the place of its address as long as it waits.
     ///
     /// # Errors
     /// When there is no room for it, or for the order.
-    pub(crate) async fn post(&self, ticket: Ticket) -> Result<Posted, Refused> {
-        let posted = self.ask(|answer| Order::Post { ticket, answer }).await?;
+    pub(crate) async fn post(&self, ticket: Ticket, place: Place) -> Result<Posted, Refused> {
+        let posted = self.ask(|answer| Order::Post { ticket, place, answer }).await?;
         let full = Refused { code: ErrorCode::ServerFull, retry_after: FULL_RETRY };
         posted.map_err(|Full| full)
     }
@@ -87,8 +87,12 @@ impl Tickets {
     ///
     /// # Errors
     /// When there is no room for it, or for the order.
-    pub(crate) async fn seek(&self, ticket: Ticket) -> Result<(Status, Option<Seeking>), Refused> {
-        let Posted { id, key, status } = self.post(ticket).await?;
+    pub(crate) async fn seek(
+        &self,
+        ticket: Ticket,
+        place: Place,
+    ) -> Result<(Status, Option<Seeking>), Refused> {
+        let Posted { id, key, status } = self.post(ticket, place).await?;
         let owner = Owner { id, key };
         let seeking = match &status {
             Status::Waiting { .. } => {
@@ -272,14 +276,21 @@ struct Desk {
     office: TicketOffice,
     /// By their tickets, each of which waits. Ticket ids are our own, so nobody can choose them.
     watchers: HashMap<TicketId, (u64, oneshot::Sender<Option<Status>>)>,
+    /// Likewise: the places that their addresses have for them.
+    places: HashMap<TicketId, Place>,
 }
 
 impl Desk {
     fn carry_out(&mut self, now: Time, order: Order) {
         match order {
-            Order::Post { ticket, answer } => {
+            Order::Post { ticket, place, answer } => {
+                let posted = self.office.handle_post(now, ticket);
+                if let Ok(posted) = &posted {
+                    self.places.insert(posted.id, place);
+                }
+                self.tell_watchers();
                 // An owner that has gone meanwhile is away.
-                let _ = answer.send(self.office.handle_post(now, ticket));
+                let _ = answer.send(posted);
             }
             Order::Look { owner: Owner { id, key }, answer } => {
                 let _ = answer.send(self.office.handle_look(now, id, &key));
@@ -292,10 +303,11 @@ impl Desk {
                 }
             }
             Order::Cancel { owner: Owner { id, key }, answer } => {
-                let _ = answer.send(self.office.handle_cancel(now, id, &key));
+                let status = self.office.handle_cancel(now, id, &key);
+                self.tell_watchers();
+                let _ = answer.send(status);
             }
         }
-        self.tell_watchers();
     }
 
     fn watch(
@@ -313,8 +325,10 @@ impl Desk {
         }
     }
 
+    /// Tells who waits what has become of tickets, whose places are free by then.
     fn tell_watchers(&mut self) {
         while let Some((id, status)) = self.office.poll_change() {
+            self.places.remove(&id);
             if let Some((_, watcher)) = self.watchers.remove(&id) {
                 let _ = watcher.send(Some(status));
             }

@@ -8,8 +8,9 @@ use serde_json::json;
 use signal_core::Config;
 use signal_server::{AdmissionLimits, SignalConfig};
 use std::time::Duration;
-use support::{Bystanders, Client, Server, patiently};
+use support::{Bystanders, Client, Server, patiently, unpaced};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -87,7 +88,7 @@ async fn joins_beyond_the_rate_of_an_address_are_told_when_to_come_back() {
 #[tokio::test]
 async fn under_a_storm_of_joins_sessions_go_on_and_are_resumed() {
     let limits = AdmissionLimits {
-        joins_per_s: 20,
+        joins_per_s: 2,
         joins_burst: 20,
         address_joins_per_s: 0,
         address_connections_max: 0,
@@ -114,6 +115,62 @@ async fn under_a_storm_of_joins_sessions_go_on_and_are_resumed() {
     assert_eq!(again.next().await["type"], "resumed");
     ada.send(&json!({"type": "ping"})).await;
     bystanders.stop().await;
+}
+
+/// How a client of a storm fared: it has a seat, or the room was full.
+async fn storm(mut client: Client, room: &str) -> Option<Client> {
+    loop {
+        client.send(&json!({"type": "hello", "room": room})).await;
+        let answer = client.next().await;
+        if answer["type"] == "welcome" {
+            let others = answer["members"].as_array().unwrap().len();
+            assert!(others < SEATS, "{others} others where {SEATS} may be");
+            return Some(client);
+        }
+        match answer["code"].as_str().unwrap() {
+            "room_full" => return None,
+            "busy" => {
+                let after = answer["retry_after_ms"].as_u64().unwrap();
+                tokio::time::sleep(Duration::from_millis(after)).await;
+            }
+            other => panic!("{other}: {answer}"),
+        }
+    }
+}
+
+/// Seats of each room in a storm.
+const SEATS: usize = 8;
+
+#[tokio::test]
+async fn a_tenfold_storm_fills_each_room_and_leaves_nothing_behind() {
+    const ROOMS: usize = 20;
+    let admission = AdmissionLimits {
+        joins_per_s: 200,
+        joins_burst: 20,
+        address_joins_per_s: 0,
+        ..AdmissionLimits::default()
+    };
+    let patient = Duration::from_secs(600);
+    let hub = Config { heartbeat_interval: patient, heartbeat_timeout: 2 * patient, ..unpaced() };
+    let hub = Config { room_members_max: SEATS, ..hub };
+    let server = Server::start(SignalConfig { admission, hub, ..SignalConfig::default() }).await;
+    let mut clients = Vec::new();
+    for _ in 0..ROOMS * (SEATS + 2) {
+        clients.push(server.connect().await);
+    }
+    let mut coming = JoinSet::new();
+    for (number, client) in clients.into_iter().enumerate() {
+        coming.spawn(async move { storm(client, &format!("room-{}", number % ROOMS)).await });
+    }
+    let seated: Vec<Client> = coming.join_all().await.into_iter().flatten().collect();
+    assert_eq!(seated.len(), ROOMS * SEATS, "each seat is taken, and no other");
+    server.expect_counter("signal_members", (ROOMS * SEATS) as u64).await;
+    for mut client in seated {
+        client.send(&json!({"type": "leave"})).await;
+        client.expect_close(1000).await;
+    }
+    server.expect_counter("signal_members", 0).await;
+    server.expect_counter("signal_rooms", 0).await;
 }
 
 #[tokio::test]

@@ -301,6 +301,29 @@ async fn beyond_the_most_tickets_are_told_to_come_back() {
 }
 
 #[tokio::test]
+async fn an_address_has_so_many_tickets_and_gets_their_places_back() {
+    let admission = AdmissionLimits { address_tickets_max: 2, ..AdmissionLimits::default() };
+    let server = Server::start(SignalConfig { admission, ..SignalConfig::default() }).await;
+    let queue = |name: &str| json!({"queue": name, "size": 2, "timeout_s": 600});
+    let (first, _) = post(&server, &queue("go")).await;
+    let mut client = server.connect().await;
+    client.send(&json!({"type": "match", "ticket": queue("chess")})).await;
+    assert_eq!(client.next().await["type"], "waiting");
+    let answer = try_post(&server, &queue("bridge")).await;
+    assert_eq!(error(&answer), (429, "rate_limited"));
+    assert_eq!(answer.body["retry_after_ms"], 5000);
+    // By a cancel, and with the match of the other.
+    first.ask(&server, "DELETE", 0).await;
+    post(&server, &queue("chess")).await;
+    assert_eq!(client.next().await["type"], "matched");
+    post(&server, &queue("bridge")).await;
+    let (second, _) = post(&server, &queue("whist")).await;
+    assert_eq!(try_post(&server, &queue("go")).await.status, 429);
+    second.ask(&server, "DELETE", 0).await;
+    post(&server, &queue("go")).await;
+}
+
+#[tokio::test]
 async fn an_address_may_ask_so_often() {
     let admission = AdmissionLimits {
         address_requests_per_s: 1,

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use signal_core::{
     Comparison, Condition, ListedRoom, PublicRoom, RoomId, RoomSearch, RoomSort, SearchLimits,
 };
+use std::collections::BTreeMap;
 
 /// States of rooms, by which the interesting cases are at hand.
 const STATES: [&str; 12] = [
@@ -53,8 +54,10 @@ pub fn directory(bytes: &[u8]) {
     assert_eq!(RoomSearch::read(&written, &limits).as_ref(), Ok(&search), "{written:?}");
     check_found(&search, &rooms);
     for listed in &rooms {
-        let shown: Value = serde_json::from_str(&listed.text()).expect("it shows itself as JSON");
-        assert_eq!(shown["room"], listed.room.room.as_str());
+        // Not as values: a state may have numbers that are JSON, but too large for one.
+        let shown: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(&listed.text()).expect("it shows itself as JSON");
+        assert_eq!(shown["room"].get(), format!("\"{}\"", listed.room.room.as_str()));
     }
 }
 
