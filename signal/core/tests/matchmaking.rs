@@ -277,6 +277,40 @@ fn a_party_stays_together() {
 }
 
 #[test]
+fn a_room_with_free_seats_gets_players_like_anybody_else() {
+    let mut script = Script::new();
+    let four = |more: Value| {
+        let mut ticket = json!({"queue": "chess", "size": 4});
+        ticket.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ticket
+    };
+    script.post(&four(json!({"properties": {"region": "eu"}})));
+    assert_eq!(script.then(&four(json!({"room": "duel-1", "party": 2}))), []);
+    let picky = json!({"query": [{"property": "region", "equals": "eu"}]});
+    assert_eq!(script.then(&four(picky)), [], "the room doesn't say where it is");
+    assert_eq!(
+        script.then(&four(json!({}))),
+        [Told::Matched(vec![2, 1, 4], 4)],
+        "who is there has the first seats"
+    );
+    assert!(script.rooms.contains(&RoomId::parse("duel-1").unwrap()));
+}
+
+#[test]
+fn two_rooms_do_not_meet_and_none_goes_alone() {
+    let mut script = Script::new();
+    let room = |name: &str| json!({"queue": "chess", "size": {"min": 2, "max": 4}, "room": name, "fill_s": 1});
+    script.post(&room("a"));
+    script.post(&room("b"));
+    assert_eq!(script.at(59_999), []);
+    assert_eq!(
+        script.then(&json!({"queue": "chess", "size": {"min": 2, "max": 4}, "fill_s": 0})),
+        [Told::Matched(vec![1, 3], 2)]
+    );
+    assert_eq!(script.at(60_000), [(60_000, Told::Expired(2))]);
+}
+
+#[test]
 fn who_was_cancelled_is_never_matched() {
     let mut script = Script::new();
     let first = script.post(&pair());
@@ -471,6 +505,8 @@ fn what_is_no_ticket_is_refused_and_says_why() {
         (with(json!({"size": {"min": 1, "max": 2}})), "2 to 64"),
         (with(json!({"party": 0})), "party"),
         (with(json!({"party": 3})), "party"),
+        (with(json!({"room": "a b"})), "room"),
+        (with(json!({"room": "duel-1", "party": 2})), "fewer than the min"),
         (with(json!({"timeout_s": 0})), "timeout_s"),
         (with(json!({"timeout_s": 601})), "timeout_s"),
         (with(json!({"fill_s": 601})), "fill_s"),

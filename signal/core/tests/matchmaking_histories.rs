@@ -15,11 +15,14 @@ use proptest::test_runner::RngAlgorithm;
 use serde_json::{Value, json};
 use signal_core::MatchLimits;
 use signal_core::matchmaking::{MatchOutput, Matchmaker, Ticket, TicketNumber};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// As many tickets wait at most: the reference tries every set of them.
 const WAITING_MAX: usize = 9;
+
+/// The room of players who have one.
+const THEIRS: &str = "theirs";
 
 /// A ticket, as a test has it.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ struct Ask {
     least: u32,
     more: u32,
     party: u32,
+    /// Its players are in a room already.
+    has_room: bool,
     region: Option<u8>,
     rank: i64,
     regions: Option<(Vec<u8>, Option<u64>)>,
@@ -51,7 +56,8 @@ enum Step {
 }
 
 fn ask() -> impl Strategy<Value = Ask> {
-    let size = (2..5_u32, 0..3_u32, 1..3_u32);
+    let has_room = prop_oneof![5 => Just(false), 1 => Just(true)];
+    let size = (2..5_u32, 0..3_u32, 1..3_u32, has_room);
     let region = prop_oneof![1 => Just(None), 6 => (0..3_u8).prop_map(Some)];
     let regions = option::of((vec(0..3_u8, 1..3), option::of(0..5_u64)));
     let widening = (0..5_u64, option::of(1..3_i64), option::of(0..6_i64))
@@ -60,17 +66,22 @@ fn ask() -> impl Strategy<Value = Ask> {
     let times = (0..4_u64, 1..20_u64);
     let queue = prop_oneof![8 => Just(0_u8), 1 => Just(1)];
     (queue, size, region, 0..12_i64, regions, within, times).prop_map(
-        |(queue, (least, more, party), region, rank, regions, within, (fill_s, timeout_s))| Ask {
-            queue,
-            least,
-            more,
-            party,
-            region,
-            rank,
-            regions,
-            within,
-            fill_s,
-            timeout_s,
+        |(queue, size, region, rank, regions, within, (fill_s, timeout_s))| {
+            let (least, more, party, has_room) = size;
+            let party = if has_room { party.min(least - 1) } else { party };
+            Ask {
+                queue,
+                least,
+                more,
+                party,
+                has_room,
+                region,
+                rank,
+                regions,
+                within,
+                fill_s,
+                timeout_s,
+            }
         },
     )
 }
@@ -113,6 +124,7 @@ impl Ask {
             "queue": format!("queue-{}", self.queue),
             "size": {"min": self.least, "max": self.most()},
             "party": self.party,
+            "room": self.has_room.then_some(THEIRS),
             "properties": properties,
             "query": query,
             "fill_s": self.fill_s,
@@ -143,7 +155,8 @@ impl Ask {
                 }
             }
         });
-        self.queue == other.queue && region && rank
+        let is_one_room = !(self.has_room && other.has_room);
+        self.queue == other.queue && is_one_room && region && rank
     }
 
     /// Whether it has become less demanding just now.
@@ -169,6 +182,8 @@ struct World {
     now_ms: u64,
     /// The reference: tickets that wait, by number, since when.
     waiting: BTreeMap<u64, (Ask, u64)>,
+    /// Those that have a room, of all that ever came.
+    roomy: BTreeSet<u64>,
     /// What both made, in the order of making; an expired ticket is alone.
     expected: Vec<Vec<u64>>,
     actual: Vec<Vec<u64>>,
@@ -178,8 +193,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let matchmaker = Matchmaker::new(MatchLimits::default(), [5; 32]);
-        let (waiting, expected, actual) = Default::default();
-        Self { matchmaker, now_ms: 0, waiting, expected, actual, last: 0 }
+        let (waiting, roomy, expected, actual) = Default::default();
+        Self { matchmaker, now_ms: 0, waiting, roomy, expected, actual, last: 0 }
     }
 
     fn now(&self) -> Time {
@@ -216,6 +231,7 @@ impl World {
         let number = self.matchmaker.handle_ticket(self.now(), ticket).unwrap().0;
         assert_eq!(number, self.last + 1);
         self.last = number;
+        self.roomy.extend(ask.has_room.then_some(number));
         self.waiting.insert(number, (ask.clone(), self.now_ms));
         self.settle(number);
     }
@@ -287,10 +303,16 @@ impl World {
     fn check(&mut self) {
         while let Some(output) = self.matchmaker.poll_output() {
             self.actual.push(match output {
-                MatchOutput::Matched { places, players, .. } => {
-                    let seats: usize = places.iter().map(|place| place.seats.len()).sum();
-                    assert_eq!(players as usize, seats);
-                    places.into_iter().map(|place| place.ticket.0).collect()
+                MatchOutput::Matched { places, players, room } => {
+                    let seats = places.iter().flat_map(|place| place.seats.clone());
+                    assert!(seats.eq(0..players), "each seat once");
+                    let mut numbers: Vec<_> = places.iter().map(|place| place.ticket.0).collect();
+                    let have_room = self.roomy.contains(&numbers[0]);
+                    assert_eq!(room.as_str() == THEIRS, have_room);
+                    assert!(!numbers[1..].iter().any(|other| self.roomy.contains(other)));
+                    assert!(!have_room || numbers.len() > 1, "somebody comes");
+                    numbers.sort_unstable();
+                    numbers
                 }
                 MatchOutput::Expired(ticket) => vec![ticket.0],
             });

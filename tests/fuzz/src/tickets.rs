@@ -88,7 +88,7 @@ impl Watch {
     }
 
     fn post(&mut self, input: &mut Input<'_>) {
-        let text = ticket(input);
+        let text = ticket(input, self.posted.len());
         let ticket = match Ticket::parse(&text, &self.limits) {
             Ok(ticket) => ticket,
             Err(bad) => panic!("{text}: {bad}"),
@@ -156,17 +156,19 @@ impl Watch {
                 Status::Cancelled => {}
             }
         }
-        for group in matches.values() {
-            self.check_match(group);
+        for (room, group) in &matches {
+            self.check_match(room, group);
         }
     }
 
-    fn check_match(&self, group: &[(usize, u32, Vec<u32>)]) {
+    fn check_match(&self, room: &str, group: &[(usize, u32, Vec<u32>)]) {
         let players = group[0].1;
         let mut seats: Vec<u32> = Vec::new();
         for (place, others, own) in group {
             let Posted { ticket, since, .. } = &self.posted[*place];
             assert_eq!((*others, own.len()), (players, ticket.party as usize));
+            assert!(ticket.room.as_ref().is_none_or(|own| own.as_str() == room));
+            assert!(ticket.room.is_none() || group.len() > 1, "somebody comes");
             assert!((ticket.size.least..=ticket.size.most).contains(&players));
             let others = group.iter().filter(|(other, ..)| other != place);
             for (other, ..) in others {
@@ -196,10 +198,14 @@ impl Watch {
     }
 }
 
-/// A ticket as a client would write it.
-fn ticket(input: &mut Input<'_>) -> String {
+/// A ticket as a client would write it, of players who have this room if they have one.
+fn ticket(input: &mut Input<'_>, room: usize) -> String {
     let (size, what, times) = (input.byte(), input.byte(), input.byte());
     let (least, more, party) = (2 + size % 4, size / 4 % 3, 1 + size / 16 % 2);
+    let (party, room) = match size / 64 {
+        3 => (1, format!(r#","room":"r{room}""#)),
+        _ => (party, String::new()),
+    };
     let (region, rank) = (what % 3, what / 3 % 16);
     let mut query = Vec::new();
     for _ in 0..times % 3 {
@@ -222,7 +228,7 @@ fn ticket(input: &mut Input<'_>) -> String {
         });
     }
     format!(
-        r#"{{"queue":"q{}","size":{{"min":{least},"max":{}}},"party":{party},"query":[{}],
+        r#"{{"queue":"q{}","size":{{"min":{least},"max":{}}},"party":{party}{room},"query":[{}],
             "properties":{{"region":"{region}","rank":{rank}}},"fill_s":{},"timeout_s":{}}}"#,
         what / 128,
         least + more,

@@ -21,6 +21,8 @@ pub struct Ticket {
     pub size: RangeInclusive<u32>,
     /// For how many players the ticket stands. They get seats in the same match.
     pub party: u32,
+    /// Where they are already, if others shall come to them; `party` counts all who are there.
+    pub room: Option<RoomId>,
     /// What others may ask for.
     pub properties: BTreeMap<String, Property>,
     /// What the others must be like.
@@ -122,6 +124,7 @@ impl Ticket {
             queue: queue.into(),
             size,
             party: 1,
+            room: None,
             properties: BTreeMap::new(),
             query: Vec::new(),
             fill: None,
@@ -155,6 +158,8 @@ impl Ticket {
             queue: &'a str,
             size: Size,
             party: u32,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            room: Option<&'a str>,
             properties: &'a BTreeMap<String, Property>,
             query: &'a [Condition],
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,6 +171,7 @@ impl Ticket {
             queue: &self.queue,
             size: Size { min: *self.size.start(), max: *self.size.end() },
             party: self.party,
+            room: self.room.as_ref().map(RoomId::as_str),
             properties: &self.properties,
             query: &self.query,
             fill_s: self.fill.map(whole_seconds),
@@ -291,6 +297,10 @@ mod tests {
         let mut far = read.clone();
         let rank = matchmaking::Number::new(1310.0).map(matchmaking::Value::Number).unwrap();
         far.properties.insert("rank".into(), rank);
+        assert_eq!(read.room, None);
+        let room = RoomId::parse("duel-1").ok();
+        let there = Ticket { room: room.clone(), ..ticket() }.question().request.body.unwrap();
+        assert_eq!(matchmaking::Ticket::parse(&there, &limits).unwrap().room, room);
         assert!(read.accepts(waited(0), &read) && !read.accepts(waited(5), &far));
         assert!(read.accepts(waited(6), &far), "20 more");
         far.properties.remove("region");

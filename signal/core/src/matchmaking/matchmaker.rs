@@ -40,11 +40,11 @@ pub struct TicketNumber(pub u64);
 pub enum MatchOutput {
     /// These go together.
     Matched {
-        /// Where they meet: the name of a room that nobody can guess.
+        /// Where they meet: the room of one of them, or the name of one that nobody can guess.
         room: RoomId,
         /// How many players they are.
         players: u32,
-        /// The tickets, oldest first.
+        /// The tickets: first the one whose room it is, the others oldest first.
         places: Vec<Place>,
     },
     /// It has waited as long as it wanted.
@@ -212,8 +212,7 @@ impl Matchmaker {
             Found::Group(places) => {
                 let mut group: Vec<u64> = places.into_iter().map(|place| numbers[place]).collect();
                 group.push(number);
-                group.sort_unstable();
-                self.make_match(&group);
+                self.make_match(&mut group);
             }
             Found::Nothing => self.look_again(now, number, relaxes),
             Found::GaveUp => {
@@ -231,18 +230,20 @@ impl Matchmaker {
         self.timers.extend(at.map(|at| Timer { at, due: Due::Look, number }));
     }
 
-    fn make_match(&mut self, group: &[u64]) {
-        let mut players = 0;
+    fn make_match(&mut self, group: &mut [u64]) {
+        group.sort_unstable_by_key(|number| (self.waiting[number].ticket.room.is_none(), *number));
+        let (mut room, mut players) = (None, 0);
         let places = group.iter().map(|number| {
-            let waiting = self.remove(*number).expect("who was found waits");
-            let seats = players..players + waiting.ticket.party;
+            let Waiting { ticket, .. } = self.remove(*number).expect("who was found waits");
+            let seats = players..players + ticket.party;
             players = seats.end;
+            room = room.take().or(ticket.room);
             Place { ticket: TicketNumber(*number), seats }
         });
         let places: Vec<Place> = places.collect();
         self.counts.matches += 1;
         self.counts.matched += places.len() as u64;
-        let room = self.room();
+        let room = room.unwrap_or_else(|| self.room());
         self.outputs.push_back(MatchOutput::Matched { room, players, places });
     }
 

@@ -19,6 +19,8 @@ struct TicketForm<'a> {
     queue: Cow<'a, str>,
     size: SizeForm,
     party: Option<u32>,
+    #[serde(borrow)]
+    room: Option<Cow<'a, str>>,
     #[serde(default)]
     properties: BTreeMap<String, ValueForm>,
     #[serde(default)]
@@ -74,6 +76,11 @@ impl Ticket {
         if party == 0 || party > size.most {
             return Err(bad("party is the number of players who stay together: 1 to size"));
         }
+        let room = form.room.as_deref().map(RoomId::parse).transpose();
+        let room = room.map_err(|error| bad(format!("room: {error}")))?;
+        if room.is_some() && party >= size.least {
+            return Err(bad("with a room, party counts who is there: fewer than the min of size"));
+        }
         let properties = properties(form.properties, limits)?;
         if form.query.len() > limits.conditions_max {
             return Err(bad(format!("at most {} conditions", limits.conditions_max)));
@@ -88,6 +95,7 @@ impl Ticket {
             queue: name("queue", &form.queue)?,
             size,
             party,
+            room,
             query,
             properties,
             fill: seconds("fill_s", form.fill_s, limits)?.unwrap_or(limits.fill),

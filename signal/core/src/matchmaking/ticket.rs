@@ -1,5 +1,6 @@
 //! A ticket: what it says of itself, whom it accepts, and how it becomes less demanding.
 
+use crate::RoomId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct Ticket {
     pub size: PlayerCount,
     /// For how many players the ticket stands, who stay together.
     pub party: u32,
+    /// Where they are already, and the others shall come.
+    pub room: Option<RoomId>,
     /// What others may ask for.
     pub properties: BTreeMap<Arc<str>, Value>,
     /// What is asked of each other ticket in the match.
@@ -100,10 +103,12 @@ pub(crate) enum Demand<'a> {
 
 impl Ticket {
     /// Whether somebody who has waited for `waited` with this ticket accepts the other. Who is
-    /// accepted once is accepted from then on.
+    /// accepted once is accepted from then on. A match has one room, so two that have one each
+    /// don't meet.
     #[must_use]
     pub fn accepts(&self, waited: Duration, other: &Self) -> bool {
-        self.query.iter().all(|condition| condition.holds(waited, &other.properties))
+        let is_one_room = self.room.is_none() || other.room.is_none();
+        is_one_room && self.query.iter().all(|condition| condition.holds(waited, &other.properties))
     }
 
     /// Whether, after so long, fewer players than the most are as good.
