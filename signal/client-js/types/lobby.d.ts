@@ -81,6 +81,8 @@ export interface Ticket {
     };
     /** For how many players the ticket stands; 1 without it. */
     party?: number;
+    /** Where they are already, if others shall come to them; `party` counts all who are there. */
+    room?: string;
     /** What others may ask for. */
     properties?: Record<string, string | number>;
     /** What the others must be like. */

@@ -152,6 +152,20 @@ async fn four_players_find_each_other_and_meet_in_a_room() {
 }
 
 #[tokio::test]
+async fn a_room_that_wants_one_more_is_where_a_newcomer_is_sent() {
+    let server = server().await;
+    let room = json!({"queue": "chess", "size": 4, "room": "duel-1", "party": 3});
+    let (room, _) = post(&server, &room).await;
+    let newcomer = json!({"queue": "chess", "size": {"min": 2, "max": 4}});
+    let (_, told) = post(&server, &newcomer).await;
+    let expected = json!({"status": "matched", "room": "duel-1", "players": 4, "seats": [3]});
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(&told[field], value, "{told}");
+    }
+    assert_eq!(room.ask(&server, "GET", 0).await["seats"], json!([0, 1, 2]));
+}
+
+#[tokio::test]
 async fn a_poll_waits_until_something_has_become_of_it() {
     let server = server().await;
     let (_, mut poll) = watched(&server, &pair()).await;
