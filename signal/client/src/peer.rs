@@ -35,6 +35,7 @@ struct Seat {
     id: PeerId,
     role: Option<String>,
     metadata: Value,
+    is_away: bool,
 }
 
 impl Peer {
@@ -46,7 +47,7 @@ impl Peer {
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
-                seat: Mutex::new(Seat { id, role, metadata }),
+                seat: Mutex::new(Seat { id, role, metadata, is_away: false }),
                 reliable: Channel::new("reliable", ChannelOptions::RELIABLE),
                 lossy: Channel::new("lossy", ChannelOptions::LOSSY),
                 named: Mutex::new(Vec::new()),
@@ -79,6 +80,12 @@ impl Peer {
     #[must_use]
     pub fn name(&self) -> Option<String> {
         Some(self.seat().metadata.get("name")?.as_str()?.to_owned())
+    }
+
+    /// Whether it has lost the server. Its connection isn't touched by that.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.seat().is_away
     }
 
     /// The channel over which everything arrives, in order.
@@ -184,7 +191,11 @@ impl Peer {
 
     /// It sits elsewhere now.
     pub(crate) fn move_to(&self, id: PeerId, role: Option<String>, metadata: Value) {
-        *self.seat() = Seat { id, role, metadata };
+        *self.seat() = Seat { id, role, metadata, is_away: false };
+    }
+
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.seat().is_away = is_away;
     }
 
     pub(crate) fn set_metadata(&self, metadata: Value) {
