@@ -38,6 +38,7 @@ struct Seat {
     id: PeerId,
     role: Option<String>,
     metadata: Value,
+    is_away: bool,
 }
 
 impl Peer {
@@ -49,7 +50,7 @@ impl Peer {
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
-                seat: Mutex::new(Seat { id, role, metadata }),
+                seat: Mutex::new(Seat { id, role, metadata, is_away: false }),
                 reliable: Channel::new("reliable", ChannelOptions::RELIABLE),
                 lossy: Channel::new("lossy", ChannelOptions::LOSSY),
                 named: Mutex::new(Vec::new()),
@@ -83,6 +84,12 @@ impl Peer {
     #[must_use]
     pub fn name(&self) -> Option<String> {
         Some(self.seat().metadata.get("name")?.as_str()?.to_owned())
+    }
+
+    /// Whether it has lost the server. Its connection isn't touched by that.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.seat().is_away
     }
 
     /// The channel over which everything arrives, in order.
@@ -214,7 +221,11 @@ impl Peer {
 
     /// It sits elsewhere now.
     pub(crate) fn move_to(&self, id: PeerId, role: Option<String>, metadata: Value) {
-        *self.seat() = Seat { id, role, metadata };
+        *self.seat() = Seat { id, role, metadata, is_away: false };
+    }
+
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.seat().is_away = is_away;
     }
 
     pub(crate) fn set_metadata(&self, metadata: Value) {

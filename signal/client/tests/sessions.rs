@@ -111,6 +111,12 @@ async fn who_is_away_and_back_is_announced() {
         Event::PeerBack(peer) => assert_eq!(peer, to_bob),
         event => panic!("{event:?}"),
     }
+    assert!(!to_bob.is_away());
+    // From now on it doesn't come back.
+    server.refuse_all().await;
+    server.cut_one(3).await;
+    let event = next(&mut ada).await;
+    assert!(matches!(&event, Event::PeerAway(peer) if peer.is_away()), "{event:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

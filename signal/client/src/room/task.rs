@@ -348,6 +348,7 @@ impl RoomTask {
         }
         let Some(number) = self.seats.get(peer) else { return Ok(()) };
         let Some(link) = self.links.get_mut(number) else { return Ok(()) };
+        link.peer().set_away(away);
         if std::mem::replace(&mut link.is_away, away) == away {
             return Ok(());
         }
