@@ -181,6 +181,26 @@ export class Line {
   }
 }
 
+/**
+ * Lets `play` put this machine into more networks (`enter`) and only into the next one (`move`), and
+ * brings it back. Only for a namespace as run.sh makes it.
+ */
+export async function withNetworks(play) {
+  let network = 77;
+  const ip = (...words) => execFileSync("ip", words);
+  const enter = (to) => ip("addr", "add", `192.168.${to}.2/24`, "dev", "lan");
+  const move = (to) => {
+    ip("addr", "flush", "dev", "lan");
+    enter(to);
+    ip("route", "replace", "default", "via", `192.168.${to}.1`, "dev", "lan");
+  };
+  try {
+    await play({ enter: () => enter((network += 1)), move: () => move((network += 1)) });
+  } finally {
+    move(77);
+  }
+}
+
 /** Starts the Rust example in a room. */
 export function startExample(server, room, ...args) {
   return new Program(example(), [
@@ -375,8 +395,8 @@ export function screenshots() {
  * A busy machine can starve a browser: a scenario that fails is tried once more, and says so in the
  * report.
  */
-export function scenario(name, play) {
-  test(name, { timeout: 180_000 }, async (t) => {
+export function scenario(name, play, { timeoutMs = 180_000 } = {}) {
+  test(name, { timeout: timeoutMs }, async (t) => {
     binary(); // Without one there is nothing to try twice.
     try {
       await staged(play);
