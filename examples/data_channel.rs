@@ -61,6 +61,9 @@ struct Contact {
     lost: u64,
     /// The number that its next message should have.
     expected: Option<u64>,
+    /// When its last message came, and the longest pause between two.
+    heard: Option<Instant>,
+    pause: Duration,
 }
 
 struct Player {
@@ -193,11 +196,13 @@ impl Player {
             };
             let round_trip = stats.round_trip.unwrap_or_default().as_secs_f64() * 1000.0;
             println!(
-                "{}: lossy {} sent, {} received, {} lost; RTT {round_trip:.1} ms; {}",
+                "{}: lossy {} sent, {} received, {} lost, {} ms apart at most; \
+                 RTT {round_trip:.1} ms; {}",
                 label(&contact.peer),
                 contact.sent,
                 contact.received,
                 contact.lost,
+                contact.pause.as_millis(),
                 stats.path,
             );
         }
@@ -212,7 +217,15 @@ impl Player {
 
 impl Contact {
     fn new(peer: Peer) -> Self {
-        Self { peer, sent: 0, received: 0, lost: 0, expected: None }
+        Self {
+            peer,
+            sent: 0,
+            received: 0,
+            lost: 0,
+            expected: None,
+            heard: None,
+            pause: Duration::ZERO,
+        }
     }
 
     fn has_received(&self, goal: u64) -> bool {
@@ -222,6 +235,9 @@ impl Contact {
     /// Counts a message by its number. One that comes late was counted as lost.
     fn count(&mut self, number: Option<u64>) {
         self.received += 1;
+        let now = Instant::now();
+        let pause = now - self.heard.replace(now).unwrap_or(now);
+        self.pause = self.pause.max(pause);
         let Some(number) = number else { return };
         match self.expected {
             Some(expected) if number < expected => self.lost = self.lost.saturating_sub(1),

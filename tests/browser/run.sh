@@ -4,12 +4,26 @@
 #
 #   tests/browser/run.sh [FILE...]
 #
+# Without names it runs all; those in long/, which take minutes, beside the others.
+#
 # HELIOGRAPH_BIN       the binary; default target/release/heliograph, else target/debug/heliograph
 # HELIOGRAPH_EXAMPLE   the example `data_channel`; default beside the binary, in examples/
 # HELIOGRAPH_WEB_ECHO  the page of examples/web, as `cargo run -p web-echo` builds it; default target/web-echo
 # CHROMIUM, FIREFOX    the browsers; default /usr/bin/chromium and /usr/bin/firefox-esr
 # SCREENSHOTS          where to put pictures of the page; default a temporary folder
 set -eu
+
+if [ $# -eq 0 ]; then
+    here=$(dirname "$0")
+    long=$(mktemp)
+    "$0" "$here"/long/*.test.js >"$long" 2>&1 &
+    status=0
+    "$0" "$here"/unit/*.test.js "$here"/*.test.js || status=1
+    wait $! || status=1
+    cat "$long"
+    rm "$long"
+    exit $status
+fi
 
 if [ "${HELIOGRAPH_NAMESPACE:-}" != private ]; then
     [ "$(id -u)" = 0 ] || { echo "run.sh: needs root, for a network namespace" >&2; exit 2; }
@@ -24,14 +38,11 @@ ip link set lan up
 ip link set nowhere up
 ip route add default via 192.168.77.1 dev lan
 
-if [ $# -gt 0 ]; then
-    for file; do
-        case $file in /*) ;; *) file=$PWD/$file ;; esac
-        set -- "$@" "$file"
-        shift
-    done
-fi
+for file; do
+    case $file in /*) ;; *) file=$PWD/$file ;; esac
+    set -- "$@" "$file"
+    shift
+done
 cd "$(dirname "$0")"
 [ -d node_modules ] || { echo "run.sh: run 'npm ci' in tests/browser first" >&2; exit 2; }
-[ $# -gt 0 ] || set -- unit/*.test.js ./*.test.js
 exec node --test --test-concurrency=1 "$@"

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { enter } from "./sdk.js";
-import { binary, scenario, startExample, startServer } from "./support.js";
+import { PlainProxy, enter } from "./sdk.js";
+import { binary, scenario, startExample, startServer, withNetworks } from "./support.js";
 
 /** Starts another example than `data_channel`. */
 function startGame(server, room, ...args) {
@@ -65,21 +65,93 @@ scenario(
   },
 );
 
-scenario(
-  "glare: both sides look for another path at once, and stay connected",
-  async ({ browser, server, add }) => {
-    const rust = add(startGame(server, "glare", "--name", "Ferris"));
-    const ada = await enter(browser, server, "glare", { name: "Ada" });
-    await ada.meets(1);
-    await ada.run(play);
-    await rust.line(/Ada .*: [1-9]\d\d+ states, /);
-    for (let round = 0; round < 5; round += 1) {
-      const before = await ada.until("states", (seen) => states(seen) > 0);
-      await ada.run((room) => [...room.peers.values()].forEach((peer) => peer.restart()));
-      await ada.until("states after a restart", (seen) => states(seen) > states(before) + 30);
-    }
-    await ada.meets(1);
+scenario("glare: both sides look for another path all the time, and stay connected", async ({
+  browser,
+  server,
+  add,
+}) => {
+  const ada = await enter(browser, server, "glare", { name: "Ada" });
+  const rust = add(startGame(server, "glare", "--name", "Ferris"));
+  await ada.meets(1);
+  await ada.run(play);
+  await rust.line(/Ada .*: [1-9]\d\d+ states, /);
+  // The Rust program offers when it sees another network: that is asked every 2 s.
+  await withNetworks(async ({ enter: enterNetwork }) => {
+    const restarts = ada.run(async (room) => {
+      const [peer] = room.peers.values();
+      for (let turn = 0; turn < 50; turn += 1) {
+        peer.restart();
+        await new Promise((resume) => setTimeout(resume, 150));
+      }
+    });
+    const moves = async () => {
+      for (let turn = 0; turn < 4; turn += 1) {
+        enterNetwork();
+        await new Promise((resume) => setTimeout(resume, 2000));
+      }
+    };
+    await Promise.all([restarts, moves()]);
+    const before = await ada.until("connected", ({ peers }) => peers[0].state === "connected");
+    await ada.until("states after it all", (seen) => states(seen) > states(before) + 60);
     assert.equal(await ada.run(() => window.links.made), 1);
-    assert.equal(await rust.stop("SIGINT"), 0);
-  },
-);
+    const { events } = await ada.sees();
+    assert.deepEqual(
+      events.filter(([what]) => what === "warning" || what === "closed"),
+      [],
+    );
+    await ada.becomes("stable", "stable", (room) => {
+      const [{ connection }] = room.peers.values();
+      return connection.signalingState;
+    });
+  });
+  assert.equal(await rust.stop("SIGINT"), 0);
+});
+
+scenario("another network is another path for a page and a Rust program, within seconds", async ({
+  browser,
+  server,
+  add,
+}) => {
+  const rust = add(startGame(server, "switch", "--name", "Ferris"));
+  const ada = await enter(browser, server, "switch", { name: "Ada" });
+  await ada.meets(1, "direct");
+  await ada.run(play);
+  await rust.line(/Ada .*: [1-9]\d\d+ states, /);
+  await withNetworks(async ({ move }) => {
+    const before = await ada.until("states", (seen) => states(seen) > 0);
+    move();
+    await ada.until("states on the new path", (seen) => states(seen) > states(before) + 300);
+    const seen = await ada.meets(1, "direct");
+    assert.deepEqual(
+      seen.events.filter(([what]) => what === "closed" || what === "left"),
+      [],
+    );
+    assert.equal(await ada.run(() => window.links.made), 1);
+    const { sdp } = await ada.run((room) => {
+      const [{ connection }] = room.peers.values();
+      return connection.remoteDescription;
+    });
+    assert.match(sdp, /192\.168\.78\.2/, "the Rust program names its new address");
+  });
+  assert.equal(await rust.stop("SIGINT"), 0);
+});
+
+scenario("where no WebSocket gets through, a page and a Rust program meet all the same", async ({
+  browser,
+  server,
+  add,
+}) => {
+  const proxy = add(await PlainProxy.to(server));
+  const rust = add(startGame(proxy, "blocked", "--name", "Ferris"));
+  const ada = await enter(browser, proxy, "blocked", { name: "Ada" });
+  assert.equal((await ada.sees()).connection.transport, "events");
+  await ada.meets(1, "direct");
+  await ada.run(play);
+  await ada.until("states", (seen) => states(seen) > 60);
+  await rust.line(/Ada .*: [1-9]\d\d+ states, /);
+  assert.equal(proxy.requests.filter((one) => one === "GET /v1/events").length, 2);
+  // A tab that is closed is announced at once.
+  await ada.page.close();
+  await rust.line(/Ada .* is gone: left/, 3000);
+  assert.equal(await rust.stop("SIGINT"), 0);
+});

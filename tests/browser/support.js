@@ -182,6 +182,26 @@ export class Line {
   }
 }
 
+/**
+ * Lets `play` put this machine into more networks (`enter`) and only into the next one (`move`), and
+ * brings it back. Only for a namespace as run.sh makes it.
+ */
+export async function withNetworks(play) {
+  let network = 77;
+  const ip = (...words) => execFileSync("ip", words);
+  const enter = (to) => ip("addr", "add", `192.168.${to}.2/24`, "dev", "lan");
+  const move = (to) => {
+    ip("addr", "flush", "dev", "lan");
+    enter(to);
+    ip("route", "replace", "default", "via", `192.168.${to}.1`, "dev", "lan");
+  };
+  try {
+    await play({ enter: () => enter((network += 1)), move: () => move((network += 1)) });
+  } finally {
+    move(77);
+  }
+}
+
 /** Starts the Rust example in a room. */
 export function startExample(server, room, ...args) {
   return new Program(example(), [
@@ -381,8 +401,8 @@ export function screenshots() {
  * A busy machine can starve a browser: a scenario that fails is tried once more, and says so in the
  * report.
  */
-export function scenario(name, play, { start } = {}) {
-  test(name, { timeout: 180_000 }, async (t) => {
+export function scenario(name, play, { start, timeoutMs = 180_000 } = {}) {
+  test(name, { timeout: timeoutMs }, async (t) => {
     binary(); // Without one there is nothing to try twice.
     try {
       await staged(play, start);
@@ -399,9 +419,12 @@ export function scenario(name, play, { start } = {}) {
  */
 export function scenarioOfTwo(name, play) {
   scenario(name, play);
-  scenario(`${name} (Firefox and Chromium)`, play, {
-    start: () => Promise.all([startFirefox(), startBrowser()]),
-  });
+  scenario(`${name} (Firefox and Chromium)`, play, { start: twoBrowsers });
+}
+
+/** Starts Firefox and Chromium. */
+export async function twoBrowsers() {
+  return Promise.all([startFirefox(), startBrowser()]);
 }
 
 async function startOne() {

@@ -281,7 +281,7 @@ mod tests {
         assert!(workers[1].control().order(order()));
         assert!(!workers[1].control().order(order()));
         assert!(workers[0].next_order().is_none());
-        assert!(matches!(workers[1].next_order(), Some(Order::Revoke(Revoke::Room(_), None))));
+        assert!(matches!(workers[1].next_order(), Some(Order::Revoke(Revoke::Room(_), ..))));
     }
 
     #[test]

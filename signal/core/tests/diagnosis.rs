@@ -207,7 +207,12 @@ fn a_turn_server_that_lets_its_client_wait_did_not_answer() {
     reports(FAILED, waits).says_of(Verdict::TurnUnreachable, Side::Theirs, what);
     let case = reports(FAILED, waits).at_relay("-", EXPIRED);
     case.says_of(Verdict::TurnExpired, Side::Theirs, "TURN credential expired 14 min ago");
-    // It was never asked, or there is none.
+    // It was only just asked then, or never, or there is none.
+    let early = r#"{"state":"connecting","for_s":1,"offered":true,"gathered":false,"local":{}}"#;
+    let found = reports(FAILED, early).diagnose(|facts| {
+        facts.theirs.as_mut().unwrap().report = Some((Duration::from_secs(20), link(early)));
+    });
+    assert_ne!(found.verdict, Verdict::TurnUnreachable);
     let idle = r#"{"state":"failed","for_s":20,"offered":false,"gathered":false,"local":{}}"#;
     let found = reports(FAILED, idle).diagnose(|_| {});
     assert_ne!(found.verdict, Verdict::TurnUnreachable);
@@ -302,6 +307,10 @@ fn who_never_sent_a_description_is_silent() {
     let spoke = r#"{"state":"connecting","for_s":8,"offered":true,"answered":true}"#;
     let what = "a description was sent to it, but it never applied it";
     reports(deaf, spoke).says_of(Verdict::PeerSilent, Side::Yours, what);
+    // What hadn't happened when the other spoke last may have since.
+    let early = r#"{"state":"connecting","for_s":1,"offered":true,"answered":false}"#;
+    let found = reports(FAILED, early).diagnose(|_| {});
+    assert_eq!(found.verdict, Verdict::ChecksUnanswered);
 }
 
 #[test]

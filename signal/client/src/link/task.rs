@@ -189,6 +189,7 @@ impl Link {
         if self.slow.is_some_and(|slow| slow <= now()) {
             self.slow = None;
             if !self.is_connected {
+                self.schedule_report();
                 let found = self.candidates;
                 self.report(if found { Trouble::Slow } else { Trouble::NoCandidates })?;
             }

@@ -160,9 +160,9 @@ impl<'a> End<'a> {
         self.link.and_then(what) == Some(true)
     }
 
-    /// Whether it says that this is not so.
+    /// Whether it says that this is not so, and that it had been waited for.
     fn is_not(&self, what: fn(&Link) -> Option<bool>) -> bool {
-        self.link.and_then(what) == Some(false)
+        self.link.is_some_and(|link| what(link) == Some(false) && !is_early(link))
     }
 
     fn local(&self) -> Option<Candidates> {
@@ -230,6 +230,12 @@ impl Pair<'_> {
     fn is_unknown(&self) -> bool {
         self.yours.link.is_none() && self.theirs.link.is_none()
     }
+}
+
+/// Whether it was said when much was still to come: clients say little while nothing changes.
+fn is_early(link: &Link) -> bool {
+    let is_new = |for_s: f64| for_s < PATIENCE.as_secs_f64();
+    link.state == Some(LinkState::Connecting) && link.for_s.is_some_and(is_new)
 }
 
 /// What who asked sees goes before what the other sees.

@@ -78,9 +78,9 @@ fn why_without(end: &End<'_>) -> Option<(Verdict, String)> {
 /// Whether its client has asked a TURN server long ago and still waits: not all clients say when
 /// they give up.
 fn still_waits(end: &End<'_>) -> bool {
-    let has_asked = end.has_turn && end.is(|link| link.offered);
     let is_late = end.lifetime().is_some_and(|lifetime| lifetime >= PATIENCE);
-    has_asked && is_late && end.is_not(|link| link.gathered)
+    let has_asked = end.has_turn && end.is(|link| link.offered);
+    is_late && has_asked && end.is_not(|link| link.gathered)
 }
 
 /// Whether it has a relay at the moment. If the relay is our own it knows best: an address that
