@@ -68,7 +68,7 @@ pub(crate) async fn poll(State(edges): State<Arc<Edges>>, asked: Asked) -> Respo
     let end = ties.edge.ended();
     ties.edge.handle_done();
     ties.pass_requests().await;
-    if end.is_none() && gathered.refused.is_none() {
+    if end.is_none() && ties.edge.peer().is_some() {
         gathered.take_goodbye(&mut ties).await;
     }
     gathered.answer(end)

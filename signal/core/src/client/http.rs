@@ -140,7 +140,9 @@ impl HttpLine {
                 self.listen();
             }
             Ok(ClientFrame::Hello { .. }) => {
-                self.held = None;
+                // What is still to come is of the session before.
+                (self.held, self.is_listening, self.events) = (None, false, EventReader::default());
+                self.outputs.retain(|output| !matches!(output, HttpOutput::Frame(_)));
                 self.is_sending = true;
                 let request = HttpRequest::post("v1/send".to_owned(), None, text);
                 self.outputs.push_back(HttpOutput::Send(request));
@@ -180,6 +182,9 @@ impl HttpLine {
 
     /// Takes the next bytes of what the server says while it is listened to.
     pub fn handle_part(&mut self, status: u16, bytes: &[u8]) {
+        if self.held.is_none() {
+            return;
+        }
         if !self.is_whole(status) {
             for frame in self.events.read(bytes) {
                 self.take(&frame);
@@ -193,6 +198,9 @@ impl HttpLine {
     /// The server has said all that it had to say: `body` is the whole of it, if it is
     /// [taken whole](Self::is_whole).
     pub fn handle_heard(&mut self, status: u16, body: &str) {
+        if self.held.is_none() {
+            return;
+        }
         self.is_listening = false;
         if !self.is_whole(status) {
             return self.break_off("the stream of events ended");
@@ -341,6 +349,24 @@ mod tests {
         let error = r#"{"type":"error","code":"no_such_session","text":"over","retry":false}"#;
         line.handle_heard(404, error);
         assert_eq!(outputs(&mut line), [HttpOutput::Frame(error.to_owned())]);
+    }
+
+    #[test]
+    fn the_end_of_a_session_is_not_taken_for_that_of_the_next() {
+        let mut line = HttpLine::new(Transport::Events);
+        let resume = r#"{"type":"resume","session":"demo:me","key":"k","seq":7,"attempt":2}"#;
+        line.send(resume.to_owned());
+        outputs(&mut line);
+        let (error, close) = (r#"{"type":"error"}"#, r#"{"type":"close","code":1000}"#);
+        line.handle_part(200, format!("data: {error}\n\ndata: {close}\n\n").as_bytes());
+        assert_eq!(line.poll_output(), Some(HttpOutput::Frame(error.to_owned())));
+        let hello = r#"{"type":"hello","room":"demo"}"#;
+        line.send(hello.to_owned());
+        line.handle_heard(200, "");
+        assert_eq!(outputs(&mut line), [HttpOutput::Send(request("v1/send", Some(hello)))]);
+        line.handle_sent(200, &format!("[{WELCOME}]"));
+        let listen = HttpOutput::Listen(request("v1/events?session=demo:me&seq=1", None));
+        assert_eq!(outputs(&mut line), [HttpOutput::Frame(WELCOME.to_owned()), listen]);
     }
 
     #[test]

@@ -199,9 +199,10 @@ impl Session {
     }
 }
 
-/// Whether the server has lost track of the session on this connection.
+/// Whether the server has lost track of the session on this connection. Over requests it may have
+/// ended between two of them.
 fn is_lost(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::OutOfOrder | ErrorCode::HelloFirst)
+    matches!(code, ErrorCode::OutOfOrder | ErrorCode::HelloFirst | ErrorCode::NoSuchSession)
 }
 
 fn held(welcome: &Welcome<'_>, came: Came) -> Result<Held, BadId> {
