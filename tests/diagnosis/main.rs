@@ -94,7 +94,7 @@ verdicts! {
         by at_relay::fill_the_relay as a_relay_that_is_full_is_named;
     TurnForbiddenPeer(Some(Side::Both), "both sides: its relay may not send to the addresses ")
         by at_relay::name_a_forbidden_address as addresses_that_the_relay_denies_are_named;
-    TurnUnreachable(Some(Side::Yours), "this side: no answer came from the TURN server")
+    TurnUnreachable(Some(Side::Both), "both sides: no answer came from the TURN server")
         by at_relay::name_a_dead_relay as a_relay_that_doesnt_answer_is_named;
     SignalingLost(Some(Side::Yours), "the server can't be asked")
         by between_peers::end_the_server as without_a_server_the_client_speaks_for_itself;

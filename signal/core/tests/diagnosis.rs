@@ -165,6 +165,10 @@ fn who_said_first_that_it_is_closed_has_closed_it() {
     };
     assert_eq!(at(9, 10), "bob: closed the connection 10 s ago");
     assert_eq!(at(10, 9), "this side: closed the connection");
+    // Clients close what can't be secured.
+    let failed = r#"{"state":"closed","dtls":"failed"}"#;
+    let text = "bob: a way was found, but the DTLS handshake failed";
+    reports(FAILED, failed).says(Verdict::DtlsFailed, Some(Side::Theirs), text);
 }
 
 #[test]

@@ -299,7 +299,8 @@ fn a_room_with_free_seats_gets_players_like_anybody_else() {
 #[test]
 fn two_rooms_do_not_meet_and_none_goes_alone() {
     let mut script = Script::new();
-    let room = |name: &str| json!({"queue": "chess", "size": {"min": 2, "max": 4}, "room": name, "fill_s": 1});
+    let size = json!({"min": 2, "max": 4});
+    let room = |name: &str| json!({"queue": "chess", "size": size, "room": name, "fill_s": 1});
     script.post(&room("a"));
     script.post(&room("b"));
     assert_eq!(script.at(59_999), []);

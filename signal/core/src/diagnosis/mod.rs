@@ -82,9 +82,9 @@ pub fn diagnose(facts: PairFacts, relay: Option<AtRelay>) -> Diagnosis {
 const RULES: [fn(&Pair<'_>) -> Option<Finding>; 15] = [
     connected,
     left,
+    dtls_failed,
     closed,
     away,
-    dtls_failed,
     turn::refused,
     relay_only,
     too_early,
