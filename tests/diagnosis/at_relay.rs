@@ -26,11 +26,8 @@ pub(crate) async fn meet() -> Diagnosis {
 pub(crate) async fn want_what_isnt_offered() -> Diagnosis {
     let server = Heliograph::start(&["signal", "--http", "127.0.0.1:0"]);
     let options = [relay_only(), Options::default()];
-    let [(mut ada, to_bob), (mut bob, to_ada)] =
-        pair(server.announced("WebSocket"), &server, options).await;
-    tokio::join!(troubled(&mut ada), troubled(&mut bob));
-    // Who asks says how it is first.
-    diagnosis(&to_ada).await;
+    let [(mut ada, to_bob), _bob] = pair(server.announced("WebSocket"), &server, options).await;
+    troubled(&mut ada).await;
     diagnosis(&to_bob).await
 }
 
@@ -151,7 +148,10 @@ pub(crate) async fn name_a_dead_relay() -> Diagnosis {
     let turn = format!("turn:{DEAD_END}:{}?transport=udp ada secret", dead_end.port());
     let server = Heliograph::start(&["signal", "--http", "127.0.0.1:0", "--ice-server", &turn]);
     let options = [relay_only(), Options::default()];
-    let [(mut ada, to_bob), _bob] = pair(server.announced("WebSocket"), &server, options).await;
-    troubled(&mut ada).await;
+    let [(mut ada, to_bob), (mut bob, to_ada)] =
+        pair(server.announced("WebSocket"), &server, options).await;
+    tokio::join!(troubled(&mut ada), troubled(&mut bob));
+    // Who asks says how it is first.
+    diagnosis(&to_ada).await;
     diagnosis(&to_bob).await
 }
