@@ -30,6 +30,10 @@ function page(own) {
     addInitScript: (script) => own.evaluateOnNewDocument(script),
     goto: (url) => own.goto(url),
     evaluate: (play, argument) => own.evaluate(play, argument),
-    close: () => own.close(),
+    // The page is left first: whose tab its driver closes may lose its last request.
+    close: async () => {
+      await own.goto("about:blank");
+      await own.close();
+    },
   };
 }

@@ -144,6 +144,7 @@ impl Connection {
     /// Makes an answer and sets it, so that gathering starts.
     pub(crate) async fn answer(&self) -> Outcome<Description> {
         let answer = self.inner.create_answer(None).await?;
+        self.runtime.strangers.set_chooses(false);
         self.inner.set_local_description(answer.clone()).await?;
         let chosen = Setup::of(&answer.sdp).unwrap_or(Setup::Active);
         let sdp = self.setup.get_or_init(|| chosen).put_into(&answer.sdp);
@@ -158,10 +159,11 @@ impl Connection {
     /// Sets the peer's description.
     pub(crate) async fn accept(&self, description: Description) -> Outcome<()> {
         let Description { kind, sdp } = description;
-        if kind == Kind::Answer
-            && let Some(theirs) = Setup::of(&sdp)
-        {
-            self.setup.get_or_init(|| theirs.other());
+        if kind == Kind::Answer {
+            self.runtime.strangers.set_chooses(true);
+            if let Some(theirs) = Setup::of(&sdp) {
+                self.setup.get_or_init(|| theirs.other());
+            }
         }
         let description = match kind {
             Kind::Offer => RTCSessionDescription::offer(sdp.clone())?,
