@@ -4,7 +4,7 @@
 #
 #   tests/browser/run.sh [FILE...]
 #
-# Without names it runs all; those in long/, which take minutes, beside the others.
+# Without names it runs all, one file after the other; those in long/ take minutes.
 #
 # HELIOGRAPH_BIN       the binary; default target/release/heliograph, else target/debug/heliograph
 # HELIOGRAPH_EXAMPLE   the example `data_channel`; default beside the binary, in examples/
@@ -12,18 +12,6 @@
 # CHROMIUM, FIREFOX    the browsers; default /usr/bin/chromium and /usr/bin/firefox-esr
 # SCREENSHOTS          where to put pictures of the page; default a temporary folder
 set -eu
-
-if [ $# -eq 0 ]; then
-    here=$(dirname "$0")
-    long=$(mktemp)
-    "$0" "$here"/long/*.test.js >"$long" 2>&1 &
-    status=0
-    "$0" "$here"/unit/*.test.js "$here"/*.test.js || status=1
-    wait $! || status=1
-    cat "$long"
-    rm "$long"
-    exit $status
-fi
 
 if [ "${HELIOGRAPH_NAMESPACE:-}" != private ]; then
     [ "$(id -u)" = 0 ] || { echo "run.sh: needs root, for a network namespace" >&2; exit 2; }
@@ -44,5 +32,6 @@ for file; do
     shift
 done
 cd "$(dirname "$0")"
+[ $# -gt 0 ] || set -- unit/*.test.js ./*.test.js long/*.test.js
 [ -d node_modules ] || { echo "run.sh: run 'npm ci' in tests/browser first" >&2; exit 2; }
 exec node --test --test-concurrency=1 "$@"
