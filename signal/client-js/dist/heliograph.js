@@ -480,6 +480,10 @@ var Switchboard = class {
   sit(seat) {
     this.#say({ seat });
   }
+  /** Asks the other side to look for another path. */
+  askRestart() {
+    this.#say({ restart: true });
+  }
   /** All channels are closed, with the link. */
   end() {
     this.#control.onopen = this.#control.onmessage = null;
@@ -529,6 +533,7 @@ var Switchboard = class {
     if (typeof said.close === "number") this.#closing(said.close);
     if (typeof said.closed === "number") this.#closed(said.closed);
     if (typeof said.seat === "string") this.#board.claimed(said.seat);
+    if (said.restart === true) this.#board.restarts();
   }
   #opening(opening) {
     const { id, label } = opening;
@@ -687,6 +692,7 @@ function milliseconds(seconds) {
 var CANDIDATES_MAX = 64;
 var PATIENCE_MS = 2e3;
 var POLITENESS_MS = 1e3;
+var ASKED_MS = 1e3;
 var RESTART_FIRST_MS = 1e3;
 var RESTART_MS_MAX = 3e4;
 var Link = class {
@@ -722,6 +728,10 @@ var Link = class {
   /** Whether the browser has given its channels up. */
   #isSpent = false;
   #retry;
+  /** Whether this side made the first offer, and so chooses the path. */
+  #chooses = null;
+  /** Runs while the other side is asked to look for another path. */
+  #asked;
   constructor(setup) {
     this.#setup = setup;
     this.#roles = { polite: setup.polite, offers: setup.offers };
@@ -779,6 +789,7 @@ var Link = class {
   close() {
     if (this.state === "closed") return;
     this.#stopRetry();
+    clearTimeout(this.#asked);
     const { pc } = this;
     pc.onnegotiationneeded = pc.onicecandidate = pc.onicecandidateerror = null;
     pc.onconnectionstatechange = pc.ontrack = null;
@@ -853,10 +864,12 @@ var Link = class {
     try {
       await pc.setRemoteDescription(description);
       this.answered = true;
+      this.#chooses ??= description.type === "answer";
     } finally {
       this.#settingAnswer = false;
     }
     if (description.type === "offer") {
+      clearTimeout(this.#asked);
       await pc.setLocalDescription();
       this.#describeSelf();
     }
@@ -901,7 +914,11 @@ var Link = class {
   async #leaveOldRelay() {
     const report = await this.pc.getStats().catch(() => null);
     const path = report && readPath(report);
-    if (path?.local === "relay" && this.state === "connected") this.restart();
+    if (path?.local !== "relay" || this.state !== "connected") return;
+    if (!this.#chooses) return this.restart();
+    this.#setup.askRestart();
+    clearTimeout(this.#asked);
+    this.#asked = setTimeout(() => this.restart(), ASKED_MS);
   }
   #restartIn(ms) {
     this.#stopRetry();
@@ -1255,6 +1272,7 @@ var Peer = class extends Emitter {
       signal: (data) => this.#signal(link, data),
       changed: () => link === this.#link && this.#changed(link),
       moved: () => link === this.#link && void this.#moved(link),
+      askRestart: () => link === this.#link && this.#switchboard?.askRestart(),
       spent: (made) => link === this.#link && this.#makeLink(true, made),
       track: (event) => this.#media.came(event),
       broken: (error) => this.emit("warning", error)
@@ -1269,7 +1287,8 @@ var Peer = class extends Emitter {
       make: (label, id, how) => link.make(label, id, how),
       messageMax: () => link.messageMax,
       opened: (channel) => this.emit("channel", channel),
-      claimed: (seat) => this.#host.claimed(this, seat)
+      claimed: (seat) => this.#host.claimed(this, seat),
+      restarts: () => link.restart()
     });
     this.#media.attach(link.pc);
     this.emit("state", this.state);

@@ -15,6 +15,9 @@ const PATIENCE_MS = 2000;
 /** How much longer the side waits that gives way: mostly the other one has begun by then. */
 const POLITENESS_MS = 1000;
 
+/** How long the other side has to look for another path when it is asked: older ones don't know how. */
+const ASKED_MS = 1000;
+
 /** The pauses between attempts to find another path: they double. */
 const RESTART_FIRST_MS = 1000;
 const RESTART_MS_MAX = 30_000;
@@ -43,6 +46,8 @@ export interface LinkSetup extends Roles {
   changed(): void;
   /** The path may have changed. */
   moved(): void;
+  /** Asks the other side, over the link, to look for another path. */
+  askRestart(): void;
   /** Only another link can find a path: so many attempts were made in vain. */
   spent(attempts: number): void;
   /** A track of the other side has come. */
@@ -92,6 +97,10 @@ export class Link {
   /** Whether the browser has given its channels up. */
   #isSpent = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  /** Whether this side made the first offer, and so chooses the path. */
+  #chooses: boolean | null = null;
+  /** Runs while the other side is asked to look for another path. */
+  #asked: ReturnType<typeof setTimeout> | undefined;
 
   constructor(setup: LinkSetup) {
     this.#setup = setup;
@@ -159,6 +168,7 @@ export class Link {
   close(): void {
     if (this.state === "closed") return;
     this.#stopRetry();
+    clearTimeout(this.#asked);
     const { pc } = this;
     pc.onnegotiationneeded = pc.onicecandidate = pc.onicecandidateerror = null;
     pc.onconnectionstatechange = pc.ontrack = null;
@@ -242,10 +252,12 @@ export class Link {
     try {
       await pc.setRemoteDescription(description);
       this.answered = true;
+      this.#chooses ??= description.type === "answer";
     } finally {
       this.#settingAnswer = false;
     }
     if (description.type === "offer") {
+      clearTimeout(this.#asked);
       await pc.setLocalDescription();
       this.#describeSelf();
     }
@@ -295,7 +307,12 @@ export class Link {
   async #leaveOldRelay(): Promise<void> {
     const report = await this.pc.getStats().catch(() => null);
     const path = report && readPath(report);
-    if (path?.local === "relay" && this.state === "connected") this.restart();
+    if (path?.local !== "relay" || this.state !== "connected") return;
+    if (!this.#chooses) return this.restart();
+    // Firefox hears nothing for seconds if the other side chooses the path and looks for another one.
+    this.#setup.askRestart();
+    clearTimeout(this.#asked);
+    this.#asked = setTimeout(() => this.restart(), ASKED_MS);
   }
 
   #restartIn(ms: number): void {

@@ -338,6 +338,7 @@ export class Peer extends Emitter<PeerEvents> {
       signal: (data) => this.#signal(link, data),
       changed: () => link === this.#link && this.#changed(link),
       moved: () => link === this.#link && void this.#moved(link),
+      askRestart: () => link === this.#link && this.#switchboard?.askRestart(),
       spent: (made) => link === this.#link && this.#makeLink(true, made),
       track: (event) => this.#media.came(event),
       broken: (error) => this.emit("warning", error),
@@ -353,6 +354,7 @@ export class Peer extends Emitter<PeerEvents> {
       messageMax: () => link.messageMax,
       opened: (channel) => this.emit("channel", channel),
       claimed: (seat) => this.#host.claimed(this, seat),
+      restarts: () => link.restart(),
     });
     this.#media.attach(link.pc);
     this.emit("state", this.state);

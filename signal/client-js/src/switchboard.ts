@@ -43,6 +43,8 @@ export interface Board {
   opened(channel: Channel): void;
   /** The other side says where it sits now. */
   claimed(seat: string): void;
+  /** The other side asks for another path to be looked for. */
+  restarts(): void;
 }
 
 interface Line {
@@ -96,6 +98,11 @@ export class Switchboard {
   /** Tells the other side where we sit now. */
   sit(seat: string): void {
     this.#say({ seat });
+  }
+
+  /** Asks the other side to look for another path. */
+  askRestart(): void {
+    this.#say({ restart: true });
   }
 
   /** All channels are closed, with the link. */
@@ -154,6 +161,7 @@ export class Switchboard {
     if (typeof said.close === "number") this.#closing(said.close);
     if (typeof said.closed === "number") this.#closed(said.closed);
     if (typeof said.seat === "string") this.#board.claimed(said.seat);
+    if (said.restart === true) this.#board.restarts();
   }
 
   #opening(opening: Opening): void {

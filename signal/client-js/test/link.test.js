@@ -222,23 +222,50 @@ test("a link whose channels the browser gives up is made anew, not closed", asyn
   vain.link.close();
 });
 
+/** Makes a path of a connection: by a relay, or from an own address. */
+function takes(pc, local) {
+  const pair = { selected: true, localCandidateId: "L", remoteCandidateId: "R" };
+  pc.stats = new Map([
+    ["P", { type: "candidate-pair", ...pair }],
+    ["L", { type: "local-candidate", candidateType: local }],
+    ["R", { type: "remote-candidate", candidateType: "host" }],
+  ]);
+}
+
+const servers = [{ urls: "turn:x", username: "new" }];
+
 test("a path by the relay moves to new credentials, another one stays", async () => {
   for (const [local, restarts] of [
     ["relay", 1],
     ["host", 0],
   ]) {
-    const { link: one, pc } = await connected();
-    const pair = { selected: true, localCandidateId: "L", remoteCandidateId: "R" };
-    pc.stats = new Map([
-      ["P", { type: "candidate-pair", ...pair }],
-      ["L", { type: "local-candidate", candidateType: local }],
-      ["R", { type: "remote-candidate", candidateType: "host" }],
-    ]);
-    const servers = [{ urls: "turn:x", username: "new" }];
+    const { link: one, pc } = link();
+    one.handleSignal(offer);
+    await settle();
+    pc.connects();
+    takes(pc, local);
     one.setIceServers(servers);
     await settle();
     assert.deepEqual(pc.getConfiguration().iceServers, servers);
     assert.equal(pc.restarts, restarts, local);
+    one.close();
+  }
+});
+
+test("who chooses the path asks the other side to move, and does it if nothing comes of that", async () => {
+  for (const comes of [true, false]) {
+    let asked = 0;
+    const { link: one, pc } = await connected({ askRestart: () => (asked += 1) });
+    takes(pc, "relay");
+    one.setIceServers(servers);
+    await settle();
+    assert.deepEqual([asked, pc.restarts], [1, 0]);
+    await pass(500);
+    if (comes) one.handleSignal(offer);
+    await settle();
+    await pass(500);
+    assert.equal(pc.restarts, comes ? 0 : 1);
+    one.close();
   }
 });
 

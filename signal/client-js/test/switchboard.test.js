@@ -27,13 +27,15 @@ function pair() {
     const made = new Map();
     const told = [];
     const seats = [];
+    const restarts = [];
     const board = new Switchboard(control, isEven, {
       make: (label, id, init) => made.set(id, Object.assign(new End(), { label, init })).get(id),
       messageMax: () => 1000,
       opened: (channel) => told.push(channel),
       claimed: (seat) => seats.push(seat),
+      restarts: () => restarts.push(true),
     });
-    return { control, made, told, seats, board };
+    return { control, made, told, seats, restarts, board };
   };
   const [even, odd] = [side(true), side(false)];
   const carry = () => {
@@ -119,6 +121,15 @@ test("numbers of the wrong side, and more channels than a link may have, are ref
   assert.throws(() => even.board.open("one more", {}), { code: "too_many" });
   const refused = odd.board;
   assert.throws(() => refused.open("one more", {}), { code: "too_many" });
+});
+
+test("who is asked to look for another path is told so, and nobody else", () => {
+  const { even, odd, carry } = pair();
+  even.board.askRestart();
+  carry();
+  assert.deepEqual([even.restarts, odd.restarts], [[], [true]]);
+  odd.control.onmessage({ data: '{"restart":false}' });
+  assert.equal(odd.restarts.length, 1);
 });
 
 test("what can't be read changes nothing, and a seat is passed on", () => {

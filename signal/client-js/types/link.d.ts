@@ -22,6 +22,8 @@ export interface LinkSetup extends Roles {
     changed(): void;
     /** The path may have changed. */
     moved(): void;
+    /** Asks the other side, over the link, to look for another path. */
+    askRestart(): void;
     /** Only another link can find a path: so many attempts were made in vain. */
     spent(attempts: number): void;
     /** A track of the other side has come. */

@@ -13,6 +13,8 @@ export interface Board {
     opened(channel: Channel): void;
     /** The other side says where it sits now. */
     claimed(seat: string): void;
+    /** The other side asks for another path to be looked for. */
+    restarts(): void;
 }
 /** Opens and closes named channels. */
 export declare class Switchboard {
@@ -23,6 +25,8 @@ export declare class Switchboard {
     open(label: string, options: ChannelOptions): Channel;
     /** Tells the other side where we sit now. */
     sit(seat: string): void;
+    /** Asks the other side to look for another path. */
+    askRestart(): void;
     /** All channels are closed, with the link. */
     end(): void;
 }
