@@ -28,6 +28,14 @@ function talk(room) {
   }
 }
 
+/** Runs in the page: how often it has looked for another path to each of the others. */
+async function countRestarts(room) {
+  const counts = {};
+  for (const peer of room.peers.values())
+    counts[peer.metadata.name] = (await peer.stats()).restarts;
+  return counts;
+}
+
 /** What the last report of a Rust program says of somebody. */
 function lastReport({ output }, name) {
   const form = new RegExp(
@@ -64,6 +72,7 @@ async function talkForLong({ browser, second, add }, names) {
   for (const page of pages) await page.run(talk);
   await new Promise((resume) => setTimeout(resume, TALK_MS));
 
+  const restarts = [];
   for (const [at, page] of pages.entries()) {
     const { gaps, paths, links } = await page.run(() => ({
       gaps: window.gaps,
@@ -76,14 +85,15 @@ async function talkForLong({ browser, second, add }, names) {
     const { events } = await page.sees();
     const bad = events.filter(([what]) => ["warning", "closed", "left", "refused"].includes(what));
     assert.deepEqual(bad, []);
-    const restarts = await page.run(async (room) =>
-      Promise.all([...room.peers.values()].map(async (peer) => (await peer.stats()).restarts)),
-    );
-    assert.ok(
-      restarts.every((count) => count >= 5),
-      `moved to new credentials: ${restarts} times`,
-    );
+    restarts.push(await page.run(countRestarts));
   }
+  // A page that chooses the path has the other one begin.
+  const [byAda, byBen] = restarts;
+  const moves = [byAda.ben + byBen.ada, ...names.flatMap((name) => [byAda[name], byBen[name]])];
+  assert.ok(
+    moves.every((count) => count >= 5),
+    `moved to new credentials: ${moves} times`,
+  );
   for (const [at, program] of programs.entries()) {
     for (const name of all.filter((other) => other !== names[at])) {
       const { received, gap, path } = lastReport(program, name);
