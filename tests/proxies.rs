@@ -133,14 +133,18 @@ impl<'a> Polling<'a> {
         format!("Authorization: Bearer {}\r\n", self.welcome["key"].as_str().unwrap())
     }
 
-    /// The numbered frames of one poll.
+    /// The numbered frames of the next poll that has some: one may tell only an `ack`.
     fn poll(&mut self) -> Vec<Value> {
-        let url = self.url("/v1/poll", &format!("&seq={}&wait_s=20", self.seq));
-        let answer = self.site.exchange("GET", &url, &self.bearer(), "");
-        let frames = body(&answer).as_array().unwrap_or_else(|| panic!("{answer}")).clone();
-        let frames: Vec<_> = frames.into_iter().filter(|frame| frame["seq"].is_u64()).collect();
-        self.seq += frames.len() as u64;
-        frames
+        loop {
+            let url = self.url("/v1/poll", &format!("&seq={}&wait_s=20", self.seq));
+            let answer = self.site.exchange("GET", &url, &self.bearer(), "");
+            let frames = body(&answer).as_array().unwrap_or_else(|| panic!("{answer}")).clone();
+            let frames: Vec<_> = frames.into_iter().filter(|frame| frame["seq"].is_u64()).collect();
+            self.seq += frames.len() as u64;
+            if !frames.is_empty() {
+                return frames;
+            }
+        }
     }
 
     fn send(&self, frame: &Value) -> Value {
