@@ -60,9 +60,10 @@ fn ended_well(name: &str, program: &mut Program) -> Result<()> {
     Ok(())
 }
 
-/// The types of a program's own candidate and of the other one's: it printed `(srflx to prflx)`.
+/// The types of a program's own candidate and of the other one's: it printed
+/// `(srflx to prflx, udp)`, the page without the protocol.
 fn candidates(line: &str) -> Result<(&str, &str)> {
-    let types = line.rsplit_once('(').and_then(|(_, types)| types.strip_suffix(')'));
+    let types = line.rsplit_once('(').and_then(|(_, types)| types.split([',', ')']).next());
     types.and_then(|types| types.split_once(" to ")).context("a path without candidates")
 }
 
@@ -85,8 +86,10 @@ mod tests {
 
     #[test]
     fn who_is_reached_by_which_address_both_have_to_say() {
-        let line = "ada (7x) connected: relayed (host to relay)";
-        assert_eq!(candidates(line).unwrap(), ("host", "relay"));
+        for end in [", udp)", ")"] {
+            let line = format!("ada (7x) connected: relayed (host to relay{end}");
+            assert_eq!(candidates(&line).unwrap(), ("host", "relay"));
+        }
         assert!(candidates("connected").is_err());
         assert_eq!(reach("host", "srflx"), Candidate::Reflexive);
         assert_eq!(reach("host", "prflx"), Candidate::Reflexive);
