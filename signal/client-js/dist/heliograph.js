@@ -693,6 +693,7 @@ var CANDIDATES_MAX = 64;
 var PATIENCE_MS = 2e3;
 var POLITENESS_MS = 1e3;
 var ASKED_MS = 1e3;
+var HEED_PAUSE_MS = 4e3;
 var RESTART_FIRST_MS = 1e3;
 var RESTART_MS_MAX = 3e4;
 var Link = class {
@@ -732,6 +733,8 @@ var Link = class {
   #chooses = null;
   /** Runs while the other side is asked to look for another path. */
   #asked;
+  /** Runs while the other side isn't heeded again. */
+  #heeded;
   constructor(setup) {
     this.#setup = setup;
     this.#roles = { polite: setup.polite, offers: setup.offers };
@@ -779,6 +782,12 @@ var Link = class {
     this.restarts += 1;
     this.pc.restartIce();
   }
+  /** The other side asks for another path; if too often, it looks for one itself. */
+  handleAsked() {
+    if (this.#heeded !== void 0 || this.state !== "connected") return;
+    this.#heeded = setTimeout(() => this.#heeded = void 0, HEED_PAUSE_MS);
+    this.restart();
+  }
   /** Looks for another path, and has patience anew if there is none. */
   retry() {
     this.#attempts = 0;
@@ -790,6 +799,7 @@ var Link = class {
     if (this.state === "closed") return;
     this.#stopRetry();
     clearTimeout(this.#asked);
+    clearTimeout(this.#heeded);
     const { pc } = this;
     pc.onnegotiationneeded = pc.onicecandidate = pc.onicecandidateerror = null;
     pc.onconnectionstatechange = pc.ontrack = null;
@@ -1288,7 +1298,7 @@ var Peer = class extends Emitter {
       messageMax: () => link.messageMax,
       opened: (channel) => this.emit("channel", channel),
       claimed: (seat) => this.#host.claimed(this, seat),
-      restarts: () => link.restart()
+      restarts: () => link.handleAsked()
     });
     this.#media.attach(link.pc);
     this.emit("state", this.state);

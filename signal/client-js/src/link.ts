@@ -18,6 +18,9 @@ const POLITENESS_MS = 1000;
 /** How long the other side has to look for another path when it is asked: older ones don't know how. */
 const ASKED_MS = 1000;
 
+/** How often the other side may have another path looked for: each makes signals and allocations. */
+const HEED_PAUSE_MS = 4000;
+
 /** The pauses between attempts to find another path: they double. */
 const RESTART_FIRST_MS = 1000;
 const RESTART_MS_MAX = 30_000;
@@ -101,6 +104,8 @@ export class Link {
   #chooses: boolean | null = null;
   /** Runs while the other side is asked to look for another path. */
   #asked: ReturnType<typeof setTimeout> | undefined;
+  /** Runs while the other side isn't heeded again. */
+  #heeded: ReturnType<typeof setTimeout> | undefined;
 
   constructor(setup: LinkSetup) {
     this.#setup = setup;
@@ -157,6 +162,13 @@ export class Link {
     this.pc.restartIce();
   }
 
+  /** The other side asks for another path; if too often, it looks for one itself. */
+  handleAsked(): void {
+    if (this.#heeded !== undefined || this.state !== "connected") return;
+    this.#heeded = setTimeout(() => (this.#heeded = undefined), HEED_PAUSE_MS);
+    this.restart();
+  }
+
   /** Looks for another path, and has patience anew if there is none. */
   retry(): void {
     this.#attempts = 0;
@@ -169,6 +181,7 @@ export class Link {
     if (this.state === "closed") return;
     this.#stopRetry();
     clearTimeout(this.#asked);
+    clearTimeout(this.#heeded);
     const { pc } = this;
     pc.onnegotiationneeded = pc.onicecandidate = pc.onicecandidateerror = null;
     pc.onconnectionstatechange = pc.ontrack = null;

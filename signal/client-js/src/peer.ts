@@ -354,7 +354,7 @@ export class Peer extends Emitter<PeerEvents> {
       messageMax: () => link.messageMax,
       opened: (channel) => this.emit("channel", channel),
       claimed: (seat) => this.#host.claimed(this, seat),
-      restarts: () => link.restart(),
+      restarts: () => link.handleAsked(),
     });
     this.#media.attach(link.pc);
     this.emit("state", this.state);

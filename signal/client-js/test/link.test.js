@@ -252,6 +252,18 @@ test("a path by the relay moves to new credentials, another one stays", async ()
   }
 });
 
+test("who is asked for another path looks for one, but not without end", async () => {
+  const { link: one, pc } = await connected();
+  for (let n = 0; n < 3; n += 1) one.handleAsked();
+  assert.equal(pc.restarts, 1);
+  await pass(4000);
+  one.handleAsked();
+  assert.equal(pc.restarts, 2);
+  one.close();
+  one.handleAsked();
+  assert.equal(pc.restarts, 2);
+});
+
 test("who chooses the path asks the other side to move, and does it if nothing comes of that", async () => {
   for (const comes of [true, false]) {
     let asked = 0;

@@ -75,6 +75,8 @@ export declare class Link {
     setIceServers(iceServers: RTCIceServer[]): void;
     /** Looks for another path. What is open stays open. */
     restart(): void;
+    /** The other side asks for another path; if too often, it looks for one itself. */
+    handleAsked(): void;
     /** Looks for another path, and has patience anew if there is none. */
     retry(): void;
     /** Closes the connection; the other side notices at once. */
