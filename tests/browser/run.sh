@@ -18,6 +18,10 @@ if [ "${HELIOGRAPH_NAMESPACE:-}" != private ]; then
     HELIOGRAPH_NAMESPACE=private exec unshare --net -- "$0" "$@"
 fi
 
+# Without it an interface gets its link-local address a second or two late: a change of networks,
+# by which Chromium breaks off what it loads.
+setting=/proc/sys/net/ipv6/conf/default/accept_dad
+[ ! -e $setting ] || echo 0 >$setting
 # libwebrtc offers no host candidate without a default route, so there is one, into nowhere.
 ip link set lo up
 ip link add lan type veth peer name nowhere

@@ -1,5 +1,6 @@
 // Opens our page in a browser and prints what examples/data_channel.rs prints: "in room", and how
-// it was connected. Ends when messages came. Runs inside a host of the lab.
+// it was connected; again if that has changed when messages came, which is its end. Runs inside a
+// host of the lab.
 //
 //   node browser.mjs PAGE ROOM NAME
 
@@ -17,9 +18,12 @@ const browser = await startBrowser("--ignore-certificate-errors");
 const visitor = await visit(browser, { page }, room, { name, ignoreHTTPSErrors: true });
 await visitor.until("a seat", ({ status }) => status === "online");
 console.log(`in room ${room} at ${page} as ${name}`);
-const { people } = await visitor.until("a connection", ({ people: [other] }) => other?.path);
-const [{ name: other, path, local, remote }] = people;
-console.log(`${other} connected: ${path} (${local} to ${remote})`);
-await visitor.until("messages", ({ people: [other] }) => !other || other.received >= MESSAGES);
+const line = ({ people: [other] }) =>
+  `${other.name} connected: ${other.path} (${other.local} to ${other.remote})`;
+const first = line(await visitor.until("a connection", ({ people: [other] }) => other?.path));
+console.log(first);
+const last = await visitor.until("messages", ({ people: [other] }) => !other || other.received >= MESSAGES);
+// Chromium takes what works first, and what is better when it works: a relay for half a second.
+if (last.people[0]?.path && line(last) !== first) console.log(line(last));
 await new Promise((done) => setTimeout(done, LINGER_MS));
 await browser.close();

@@ -12,6 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// For so long a client may take to start and get into the room: browsers on a busy machine do.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is in the line of one who is connected.
+const CONNECTED: &str = " connected: ";
+
 /// Lossy messages that each gets from the other.
 const MESSAGES: &str = "30";
 
@@ -25,7 +28,8 @@ pub enum Client {
 }
 
 /// Has two hosts meet and exchange messages. It took from the second one's seat in the room to its
-/// open channels.
+/// open channels; the path is the one that they had at the end, for browsers go on to look for a
+/// better one.
 ///
 /// # Errors
 /// If they don't connect, or hear nothing of each other; with what they said.
@@ -34,15 +38,22 @@ pub fn meet(room: &str, [first, second]: [(&Host, Client); 2]) -> Result<Meeting
     ada.line("in room", START_PATIENCE)?;
     let mut bob = start(room, "bob", second)?;
     let (joined, _) = bob.line("in room", START_PATIENCE)?;
-    let (connected, line) = bob.line(" connected: ", PATIENCE)?;
-    let (_, other_line) = ada.line(" connected: ", PATIENCE)?;
+    let (connected, _) = bob.line(CONNECTED, PATIENCE)?;
+    ada.line(CONNECTED, PATIENCE)?;
     for (name, program) in [("ada", &mut ada), ("bob", &mut bob)] {
         ended_well(name, program)?;
     }
-    let (of_second, first_seen) = candidates(&line)?;
-    let (of_first, second_seen) = candidates(&other_line)?;
+    let [of_ada, of_bob] = [&ada, &bob].map(|program| last(&program.lines()));
+    let (of_first, second_seen) = candidates(&of_ada)?;
+    let (of_second, first_seen) = candidates(&of_bob)?;
     let ends = [reach(of_first, first_seen), reach(of_second, second_seen)];
     Ok(Meeting { ends, took: connected.saturating_sub(joined) })
+}
+
+/// What was said last of how one is connected.
+fn last(lines: &[(Duration, String)]) -> String {
+    let said = lines.iter().rfind(|(_, line)| line.contains(CONNECTED));
+    said.map(|(_, line)| line.clone()).unwrap_or_default()
 }
 
 fn start(room: &str, name: &str, (host, client): (&Host, Client)) -> Result<Program> {
@@ -83,6 +94,19 @@ fn reach(own: &str, seen: &str) -> Candidate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_path_that_one_has_last_counts() {
+        let said = [
+            "in room",
+            "bob connected: relayed (srflx to relay)",
+            "bob connected: direct (srflx to prflx)",
+            "30 messages",
+        ];
+        let lines = said.map(|line| (Duration::ZERO, line.to_owned()));
+        assert_eq!(candidates(&last(&lines)).unwrap(), ("srflx", "prflx"));
+        assert!(candidates(&last(&lines[..1])).is_err());
+    }
 
     #[test]
     fn who_is_reached_by_which_address_both_have_to_say() {

@@ -32,6 +32,10 @@ impl Namespace {
         run(Command::new("ip").args(["netns", "add", &name]))?;
         let space = Self { name };
         space.ip(&["link set lo up"])?;
+        // Else an interface gets its link-local address a second or two late, for a browser a
+        // change of networks, by which it breaks off what it loads.
+        let settings = ["all", "default"].map(|which| format!("ipv6/conf/{which}/accept_dad"));
+        space.set(&settings.each_ref().map(|setting| (setting.as_str(), "0")))?;
         Ok(space)
     }
 
