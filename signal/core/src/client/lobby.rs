@@ -310,6 +310,20 @@ mod tests {
     }
 
     #[test]
+    fn a_state_that_no_value_can_hold_spoils_no_list() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for value in ["1e999", r#""\ud800""#, &deep] {
+            let body = format!(
+                r#"{{"rooms":[{{"room":"odd","members":1,"capacity":2,"open":true,"sealed":false,
+                "locked":false,"since":9,"state":{{"version":3,"value":{value}}}}}]}}"#
+            );
+            let rooms = RoomSearch::default().question().read(200, &body).unwrap();
+            let state = rooms[0].state.clone().unwrap();
+            assert_eq!((state.version, state.value), (3, Value::Null), "{value}");
+        }
+    }
+
+    #[test]
     fn a_room_is_made_of_what_is_said_and_nothing_else() {
         let body = |make: &MakeRoom| make.question().request.body.unwrap();
         assert_eq!(body(&MakeRoom::default()), "{}");

@@ -29,15 +29,16 @@ pub struct RoomInfo {
 
 /// A room's state.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "VersionedState")]
 pub struct RoomState {
     /// How often it was set.
     pub version: u64,
-    /// What it is.
+    /// What it is; `null` if it is JSON that a [`Value`] can't hold, such as `1e999`.
     pub value: Value,
 }
 
 /// A room's state, byte for byte. Doesn't show itself in logs.
-#[derive(Clone)]
+#[derive(Clone, Deserialize)]
 pub struct VersionedState {
     /// How often it was set.
     pub version: u64,
@@ -74,6 +75,12 @@ impl From<&VersionedState> for RoomState {
     fn from(state: &VersionedState) -> Self {
         let value = serde_json::from_str(state.value.get()).unwrap_or_default();
         Self { version: state.version, value }
+    }
+}
+
+impl From<VersionedState> for RoomState {
+    fn from(state: VersionedState) -> Self {
+        Self::from(&state)
     }
 }
 
