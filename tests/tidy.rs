@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Files and folders that a reader finds at the top, and nothing else.
 const TOP_LEVEL: [&str; 22] = [
@@ -131,6 +132,22 @@ fn nothing_is_left_to_do_later() {
         let number = text.lines().position(|line| found(&line))?;
         Some(format!("line {}: do it, or write an issue", number + 1))
     });
+}
+
+/// The virtual world looks for them in a copy, for minutes: a stale one is seen here at once.
+#[test]
+fn known_bugs_can_still_be_put_in() {
+    for entry in fs::read_dir(root().join("tests/sim/mutants")).unwrap() {
+        let patch = entry.unwrap().path();
+        let check = Command::new("git")
+            .current_dir(root())
+            .args(["apply", "--check"])
+            .arg(&patch)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&check.stderr);
+        assert!(check.status.success(), "make {} anew: {said}", patch.display());
+    }
 }
 
 #[test]
