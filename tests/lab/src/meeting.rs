@@ -43,17 +43,18 @@ pub fn meet(room: &str, [first, second]: [(&Host, Client); 2]) -> Result<Meeting
     for (name, program) in [("ada", &mut ada), ("bob", &mut bob)] {
         ended_well(name, program)?;
     }
-    let [of_ada, of_bob] = [&ada, &bob].map(|program| last(&program.lines()));
-    let (of_first, second_seen) = candidates(&of_ada)?;
-    let (of_second, first_seen) = candidates(&of_bob)?;
+    let (ada, bob) = (ada.lines(), bob.lines());
+    let (of_first, second_seen) = last(&ada)?;
+    let (of_second, first_seen) = last(&bob)?;
     let ends = [reach(of_first, first_seen), reach(of_second, second_seen)];
     Ok(Meeting { ends, took: connected.saturating_sub(joined) })
 }
 
-/// What was said last of how one is connected.
-fn last(lines: &[(Duration, String)]) -> String {
-    let said = lines.iter().rfind(|(_, line)| line.contains(CONNECTED));
-    said.map(|(_, line)| line.clone()).unwrap_or_default()
+/// By which candidates one was connected, as it said last.
+fn last(lines: &[(Duration, String)]) -> Result<(&str, &str)> {
+    let said = lines.iter().rev().filter(|(_, line)| line.contains(CONNECTED));
+    let last = said.filter_map(|(_, line)| candidates(line)).next();
+    last.context("a path without candidates")
 }
 
 fn start(room: &str, name: &str, (host, client): (&Host, Client)) -> Result<Program> {
@@ -73,9 +74,9 @@ fn ended_well(name: &str, program: &mut Program) -> Result<()> {
 
 /// The types of a program's own candidate and of the other one's: it printed
 /// `(srflx to prflx, udp)`, the page without the protocol.
-fn candidates(line: &str) -> Result<(&str, &str)> {
-    let types = line.rsplit_once('(').and_then(|(_, types)| types.split([',', ')']).next());
-    types.and_then(|types| types.split_once(" to ")).context("a path without candidates")
+fn candidates(line: &str) -> Option<(&str, &str)> {
+    let (_, types) = line.rsplit_once('(')?;
+    types.split([',', ')']).next()?.split_once(" to ")
 }
 
 /// By which address one is reached, by what its candidate is to itself and to the other one. That
@@ -101,11 +102,11 @@ mod tests {
             "in room",
             "bob connected: relayed (srflx to relay)",
             "bob connected: direct (srflx to prflx)",
-            "30 messages",
+            "bob (7x) not connected: it has left",
         ];
         let lines = said.map(|line| (Duration::ZERO, line.to_owned()));
-        assert_eq!(candidates(&last(&lines)).unwrap(), ("srflx", "prflx"));
-        assert!(candidates(&last(&lines[..1])).is_err());
+        assert_eq!(last(&lines).unwrap(), ("srflx", "prflx"));
+        assert!(last(&lines[..1]).is_err());
     }
 
     #[test]
@@ -114,7 +115,7 @@ mod tests {
             let line = format!("ada (7x) connected: relayed (host to relay{end}");
             assert_eq!(candidates(&line).unwrap(), ("host", "relay"));
         }
-        assert!(candidates("connected").is_err());
+        assert_eq!(candidates("connected"), None);
         assert_eq!(reach("host", "srflx"), Candidate::Reflexive);
         assert_eq!(reach("host", "prflx"), Candidate::Reflexive);
         assert_eq!(reach("host", "host"), Candidate::Host);
