@@ -86,6 +86,7 @@ async fn a_room_is_made_ruled_and_handed_over_on_each_transport() -> Result<(), 
         let Err(Error::Refused { code, .. }) = kick else { panic!("only the host may") };
         assert_eq!(code, ErrorCode::NotHost);
         renamed?;
+        assert_eq!((bob.metadata(), ada.metadata()), (name, json!({"name": "ada"})));
         while !matches!(told(&mut ada).await, RoomEvent::Metadata { .. }) {}
         ada.set_rules(&RulesPatch { sealed: Some(true), ..RulesPatch::default() }).await?;
         let RoomEvent::Rules(rules) = told(&mut bob).await else { panic!("other rules") };
@@ -148,27 +149,38 @@ async fn forward(mut near: TcpStream, to: std::net::SocketAddr, upgrades: Arc<At
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_renewed_before_it_expires() {
-    let name = format!("heliograph-{}-rooms.secret", std::process::id());
+/// A server that lets in who has a token of this secret, which is in a file.
+fn start_with_tokens(name: &str) -> (Heliograph, String) {
+    let name = format!("heliograph-{}-{name}.secret", std::process::id());
     let secret = std::env::temp_dir().join(name);
     std::fs::write(&secret, "a secret of more than 32 bytes, for tests\n").expect("written");
     let file = secret.to_str().expect("UTF-8").to_owned();
-    let server = start(&["--auth", "jwt", "--jwt-secret-file", &file]);
-    let asked = Arc::new(AtomicUsize::new(0));
+    (start(&["--auth", "jwt", "--jwt-secret-file", &file]), file)
+}
+
+fn token(file: &str, subject: &str, ttl_s: &str) -> Token {
+    let arguments = ["token", "--subject", subject, "--ttl-s", ttl_s, "--key-file", file];
+    let (code, token, error) = run(&arguments);
+    assert_eq!(code, 0, "{error}");
+    Token::new(token.trim())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_renewed_before_it_expires() {
+    let (server, file) = start_with_tokens("renewed");
+    let (asked, secret) = (Arc::new(AtomicUsize::new(0)), file.clone());
     let count = Arc::clone(&asked);
     let tokens = TokenSource::new(move || {
-        count.fetch_add(1, Ordering::Relaxed);
-        let (code, token, error) =
-            run(&["token", "--subject", "ada", "--ttl-s", "0", "--key-file", &file]);
-        assert_eq!(code, 0, "{error}");
-        async move { Some(Token::new(token.trim())) }
+        // One that isn't taken, among them.
+        let good = count.fetch_add(1, Ordering::Relaxed) != 1;
+        let next = if good { token(&file, "ada", "0") } else { Token::new("none") };
+        async move { Some(next) }
     });
     let options = Options { tokens: Some(tokens), ..Options::default() };
     let mut ada = enter(&server, "ada", options).await.expect("a seat");
     // The server adds 30 s, of which a quarter is left.
     let renewed = async {
-        while asked.load(Ordering::Relaxed) < 2 {
+        while asked.load(Ordering::Relaxed) < 3 {
             sleep(Duration::from_millis(100)).await;
         }
     };
@@ -178,4 +190,17 @@ async fn a_token_is_renewed_before_it_expires() {
     }
     ada.set_state(&"still here", None).await.expect("a session");
     let _ = std::fs::remove_file(secret);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_a_newer_token_is_taken_is_said() {
+    let (server, file) = start_with_tokens("newer");
+    let options = Options { token: Some(token(&file, "ada", "60")), ..Options::default() };
+    let ada = enter(&server, "ada", options).await.expect("a seat");
+    let another = ada.set_token(token(&file, "bob", "60")).await;
+    assert!(matches!(another, Err(Error::Refused { code: ErrorCode::Forbidden, .. })));
+    let none = ada.set_token(Token::new("none")).await;
+    assert!(matches!(none, Err(Error::Refused { code: ErrorCode::Unauthorized, .. })));
+    ada.set_token(token(&file, "ada", "90")).await.expect("a newer one");
+    let _ = std::fs::remove_file(file);
 }

@@ -1774,6 +1774,8 @@ var TokenKeeper = class {
   #source;
   #server;
   #timer;
+  /** Whether the session may not know the last one: the server hasn't answered yet. */
+  #isUnanswered = false;
   constructor(source, server) {
     this.#server = server;
     this.#source = source;
@@ -1796,21 +1798,41 @@ var TokenKeeper = class {
     }
     return this.last;
   }
-  /** The server has taken it, for so many seconds if it expires. */
+  /** The server has taken the last one, for so many seconds if it expires. */
   shown(forS) {
+    this.#isUnanswered = false;
     clearTimeout(this.#timer);
     if (forS !== void 0 && this.mustAsk) this.#renewIn(forS * 1e3 * RENEW_AT);
   }
-  /** Takes another source, and shows its token at once if there is a server to see it. */
+  /**
+   * Takes another source, and shows its token at once if there is a server to see it: else when the
+   * session goes on.
+   */
   async replace(source, isOnline) {
     this.#source = source;
-    const token = await this.ask();
-    this.last = token;
-    if (isOnline && token !== void 0) this.shown((await this.#server.show(token)).expires_in_s);
+    this.last = await this.ask();
+    this.#isUnanswered = this.last !== void 0;
+    if (isOnline) await this.#show();
+  }
+  /** The session goes on: shows what the server may not know yet. */
+  resumed() {
+    this.#show().catch((error) => this.#server.failed(error));
   }
   /** Nothing more is to be done. */
   stop() {
     clearTimeout(this.#timer);
+  }
+  async #show() {
+    const token = this.last;
+    if (!this.#isUnanswered || token === void 0) return;
+    try {
+      const { expires_in_s } = await this.#server.show(token);
+      if (token === this.last) this.shown(expires_in_s);
+    } catch (error) {
+      if (error.code === "offline") return;
+      if (token === this.last) this.#isUnanswered = false;
+      throw error;
+    }
   }
   #renewIn(ms) {
     this.#timer = setTimeout(() => void this.#renew(), Math.min(ms, TIMER_MS_MAX));
@@ -2334,7 +2356,7 @@ var Session = class extends Emitter {
       case "resumed":
         this.#online();
         this.#kept.spare(frame.ack);
-        return this.#sendAgain();
+        return this.#goOn();
       case "error":
         return this.#refusedEntry(frame);
       case "close":
@@ -2351,7 +2373,7 @@ var Session = class extends Emitter {
     this.#seatAs({ ...frame, key: frame.key ?? this.seat?.key });
     this.emit("resync", frame);
     this.#kept.ack(frame.ack ?? 0);
-    this.#sendAgain();
+    this.#goOn();
   }
   #refusedEntry(frame) {
     if (frame.code === "no_such_session" && this.seat) {
@@ -2374,8 +2396,10 @@ var Session = class extends Emitter {
     if (this.#came.news && !this.#transport?.acknowledges) this.#ackLater();
     this.#heard();
   }
-  #sendAgain() {
+  /** The session goes on: sends what the server may not have. */
+  #goOn() {
     for (const frame of this.#kept.frames) this.#send(frame);
+    this.#token.resumed();
   }
   /**
    * Any frame shows that the server lives; after a silence we ask, and after a longer one it is
@@ -2646,7 +2670,10 @@ var Room = class extends Emitter {
   kick(peer, { ban = false } = {}) {
     return this.#asHost({ type: "kick", peer, ban });
   }
-  /** Shows this token from now on; resolves once the server has taken it, at once if offline. */
+  /**
+   * Shows this token from now on; resolves once the server has taken it. Without a connection it does so at
+   * once, and the token is shown on the next one.
+   */
   setToken(token) {
     return this.#session.setToken(token);
   }

@@ -294,7 +294,10 @@ export class Room extends Emitter<RoomEvents> {
     return this.#asHost({ type: "kick", peer, ban });
   }
 
-  /** Shows this token from now on; resolves once the server has taken it, at once if offline. */
+  /**
+   * Shows this token from now on; resolves once the server has taken it. Without a connection it does so at
+   * once, and the token is shown on the next one.
+   */
   setToken(token: TokenSource): Promise<void> {
     return this.#session.setToken(token);
   }

@@ -380,7 +380,7 @@ export class Session extends Emitter<SessionEvents> {
         this.#online();
         // What came of them is said behind what was missed.
         this.#kept.spare(frame.ack);
-        return this.#sendAgain();
+        return this.#goOn();
       case "error":
         return this.#refusedEntry(frame);
       case "close":
@@ -399,7 +399,7 @@ export class Session extends Emitter<SessionEvents> {
     this.#seatAs({ ...frame, key: frame.key ?? this.seat?.key });
     this.emit("resync", frame);
     this.#kept.ack(frame.ack ?? 0);
-    this.#sendAgain();
+    this.#goOn();
   }
 
   #refusedEntry(frame: ErrorFrame): void {
@@ -426,8 +426,10 @@ export class Session extends Emitter<SessionEvents> {
     this.#heard();
   }
 
-  #sendAgain(): void {
+  /** The session goes on: sends what the server may not have. */
+  #goOn(): void {
     for (const frame of this.#kept.frames) this.#send(frame);
+    this.#token.resumed();
   }
 
   /**

@@ -28,6 +28,8 @@ export class TokenKeeper {
   #source: TokenSource | undefined;
   #server: Server;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the session may not know the last one: the server hasn't answered yet. */
+  #isUnanswered = false;
 
   constructor(source: TokenSource | undefined, server: Server) {
     this.#server = server;
@@ -54,23 +56,46 @@ export class TokenKeeper {
     return this.last;
   }
 
-  /** The server has taken it, for so many seconds if it expires. */
+  /** The server has taken the last one, for so many seconds if it expires. */
   shown(forS: number | undefined): void {
+    this.#isUnanswered = false;
     clearTimeout(this.#timer);
     if (forS !== undefined && this.mustAsk) this.#renewIn(forS * 1000 * RENEW_AT);
   }
 
-  /** Takes another source, and shows its token at once if there is a server to see it. */
+  /**
+   * Takes another source, and shows its token at once if there is a server to see it: else when the
+   * session goes on.
+   */
   async replace(source: TokenSource, isOnline: boolean): Promise<void> {
     this.#source = source;
-    const token = await this.ask();
-    this.last = token;
-    if (isOnline && token !== undefined) this.shown((await this.#server.show(token)).expires_in_s);
+    this.last = await this.ask();
+    this.#isUnanswered = this.last !== undefined;
+    if (isOnline) await this.#show();
+  }
+
+  /** The session goes on: shows what the server may not know yet. */
+  resumed(): void {
+    this.#show().catch((error) => this.#server.failed(error));
   }
 
   /** Nothing more is to be done. */
   stop(): void {
     clearTimeout(this.#timer);
+  }
+
+  async #show(): Promise<void> {
+    const token = this.last;
+    if (!this.#isUnanswered || token === undefined) return;
+    try {
+      const { expires_in_s } = await this.#server.show(token);
+      if (token === this.last) this.shown(expires_in_s);
+    } catch (error) {
+      // Without a connection it is shown on the next one.
+      if ((error as HeliographError).code === "offline") return;
+      if (token === this.last) this.#isUnanswered = false;
+      throw error;
+    }
   }
 
   #renewIn(ms: number): void {

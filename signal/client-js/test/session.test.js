@@ -393,6 +393,32 @@ test("a token is asked for anew for each seat, and renewed before it expires", a
   made.close();
 });
 
+test("a newer token is shown until it is answered, also on the next connection", async () => {
+  const { session, told } = await online({ token: "old" });
+  const onItsWay = session.setToken("lost");
+  await settle();
+  last().take();
+  last().breaks();
+  await onItsWay;
+  await session.setToken("new");
+  await reconnect();
+  assert.equal(last().take()[0].type, "resume");
+  last().says({ type: "resumed", ack: 0 });
+  const [shown] = last().take();
+  assert.deepEqual([shown.type, shown.token], ["token", "new"]);
+
+  // A refusal is an answer.
+  last().says({ type: "error", id: shown.id, code: "unauthorized", text: "", retry: false });
+  await settle();
+  assert.equal(told.at(-1).code, "unauthorized");
+  last().breaks();
+  await reconnect();
+  last().take();
+  last().says({ type: "resumed", ack: 0 });
+  assert.deepEqual(last().take(), []);
+  session.close();
+});
+
 test("a session whose token has expired ends if there is nobody to ask for another", async () => {
   const { session } = await online({ token: "a.b.c" });
   last().breaks(4102);

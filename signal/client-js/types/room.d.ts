@@ -186,7 +186,10 @@ export declare class Room extends Emitter<RoomEvents> {
     kick(peer: string, { ban }?: {
         ban?: boolean;
     }): Promise<void>;
-    /** Shows this token from now on; resolves once the server has taken it, at once if offline. */
+    /**
+     * Shows this token from now on; resolves once the server has taken it. Without a connection it does so at
+     * once, and the token is shown on the next one.
+     */
     setToken(token: TokenSource): Promise<void>;
     /** What was said behind a number, where the room keeps broadcasts; `limit` of them at most. */
     history({ after, limit }?: {

@@ -19,10 +19,15 @@ export declare class TokenKeeper {
     get mustAsk(): boolean;
     /** Asks for a token. */
     ask(): Promise<string | undefined>;
-    /** The server has taken it, for so many seconds if it expires. */
+    /** The server has taken the last one, for so many seconds if it expires. */
     shown(forS: number | undefined): void;
-    /** Takes another source, and shows its token at once if there is a server to see it. */
+    /**
+     * Takes another source, and shows its token at once if there is a server to see it: else when the
+     * session goes on.
+     */
     replace(source: TokenSource, isOnline: boolean): Promise<void>;
+    /** The session goes on: shows what the server may not know yet. */
+    resumed(): void;
     /** Nothing more is to be done. */
     stop(): void;
 }

@@ -35,7 +35,7 @@ pub(crate) const COMMANDS_MAX: usize = 64;
 /// What share of a token's time may be over until a newer one is asked for, in quarters.
 pub(crate) const TOKEN_QUARTERS: u32 = 3;
 
-/// After what time the token's source is asked again if it had none.
+/// After what time the token's source is asked again if it had none, or none that is taken.
 pub(crate) const TOKEN_PAUSE: Duration = Duration::from_secs(5);
 
 /// What waits for one link: signals from its peer and notices of its connection. When full, a

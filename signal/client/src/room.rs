@@ -90,7 +90,7 @@ pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error
         false => Ok(None),
     };
     let (metadata, create) = (object(&options.metadata)?, object(&options.create)?);
-    let Options { relay_only, tokens, password, after, transports, .. } = options;
+    let Options { metadata: own, relay_only, tokens, password, after, transports, .. } = options;
     let token = match &tokens {
         Some(tokens) => tokens.ask().await,
         None => options.token,
@@ -101,6 +101,7 @@ pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error
     let peer_id = seat.peer.clone();
     let inbox = Arc::new(Inbox::default());
     let known = Arc::new(Known::default());
+    known.set_metadata(own);
     known.sit_down(&seat);
     let (commands, asked) = mpsc::channel(COMMANDS_MAX);
     let task = RoomTask::new(relay_only, tokens, Arc::clone(&inbox), Arc::clone(&known));
@@ -149,6 +150,12 @@ impl Room {
     pub fn try_next(&mut self) -> Option<Event> {
         let event = self.inbox.try_next().ok().flatten();
         event.inspect(|event| self.note(event))
+    }
+
+    /// What the others are told about this client.
+    #[must_use]
+    pub fn metadata(&self) -> Value {
+        self.known.metadata()
     }
 
     /// Who is the host, in a room that has one.
@@ -214,7 +221,9 @@ impl Room {
         if !metadata.is_object() {
             return Err(Error::BadMetadata);
         }
-        self.ask(Ask::Metadata(raw(metadata)?)).await
+        self.ask(Ask::Metadata(raw(metadata)?)).await?;
+        self.known.set_metadata(metadata.clone());
+        Ok(())
     }
 
     /// Changes rules of the room, as its host.
@@ -249,17 +258,19 @@ impl Room {
     /// [`Error::Refused`], [`Error::SeatLost`], [`Error::Unreachable`], [`Error::Lost`] and
     /// [`Error::Timeout`].
     pub async fn history(&self, after: u64, limit: Option<usize>) -> Result<History, Error> {
-        let (answer, answered) = oneshot::channel();
-        let command = Command::History { after, limit, answer };
-        self.commands.send(command).await.map_err(|_| Error::SeatLost)?;
-        let (place, question) = answered.await.unwrap_or(Err(Error::SeatLost))?;
+        let asked = self.answer(|answer| Command::History { after, limit, answer });
+        let (place, question) = asked.await?;
         lobby::ask(&place, question, ANSWER_TIMEOUT).await
     }
 
-    /// Shows another token from now on, before the one that was shown expires. A refusal comes as
-    /// the end of the session, when that one does.
-    pub async fn set_token(&self, token: Token) {
-        let _ = self.commands.send(Command::SetToken(token)).await;
+    /// Shows another token from now on, before the one that was shown expires, and waits until the
+    /// server has taken it. Without a connection it is shown when there is one again.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is no good or another's: the session goes on with the one before,
+    /// until that expires. And [`Error::SeatLost`].
+    pub async fn set_token(&self, token: Token) -> Result<(), Error> {
+        self.answer(|answer| Command::SetToken(token, answer)).await
     }
 
     /// Connects to the server at once if the connection is lost, instead of after the pause.
@@ -277,9 +288,15 @@ impl Room {
     }
 
     async fn ask(&self, ask: Ask) -> Result<(), Error> {
+        self.answer(|answer| Command::Ask(ask, answer)).await
+    }
+
+    async fn answer<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
+    ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
-        let command = Command::Ask(ask, answer);
-        self.commands.send(command).await.map_err(|_| Error::SeatLost)?;
+        self.commands.send(command(answer)).await.map_err(|_| Error::SeatLost)?;
         answered.await.unwrap_or(Err(Error::SeatLost))
     }
 

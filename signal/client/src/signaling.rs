@@ -146,9 +146,9 @@ impl Signaling {
         self.session.diagnose(peer).ok()
     }
 
-    /// Shows this token from now on.
-    pub(crate) fn set_token(&mut self, token: Token) {
-        self.session.set_token(token);
+    /// Shows this token from now on; the number of the question whether it is taken.
+    pub(crate) fn set_token(&mut self, token: Token) -> u64 {
+        self.session.set_token(token)
     }
 
     /// Connects at once, instead of after the pause.

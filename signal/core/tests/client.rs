@@ -229,15 +229,41 @@ fn a_token_is_shown_with_each_hello_and_a_newer_one_at_once() {
     assert_eq!((&hello["type"], &hello["token"]), (&json!("hello"), &json!("old")));
     ada.text(&welcome(1, "welcome"));
     ada.event();
-    ada.session.set_token(Token::new("new"));
-    assert_eq!(ada.sent(), json!({"type": "token", "token": "new", "ack": 1}));
-    ada.text(&json!({"type": "token", "expires_in_s": 60}));
-    assert!(matches!(ada.event(), Event::TokenTaken { ttl } if ttl == Some(ms(60_000))));
+    let id = ada.session.set_token(Token::new("new"));
+    assert_eq!(ada.sent(), json!({"type": "token", "token": "new", "id": id, "ack": 1}));
+    ada.text(&json!({"type": "token", "id": id, "expires_in_s": 60}));
+    let Event::TokenTaken { id: taken, ttl } = ada.event() else { panic!("an answer") };
+    assert_eq!((taken, ttl), (Some(id), Some(ms(60_000))));
     ada.reconnect();
     assert_eq!(ada.sent()["type"], "resume", "a session needs none to go on");
     let error = json!({"type": "error", "code": "no_such_session", "text": "", "retry": false});
     ada.text(&error);
     assert_eq!(ada.sent()["token"], "new");
+}
+
+#[test]
+fn a_newer_token_is_shown_until_it_is_answered() {
+    let mut ada = Script::online();
+    ada.session.set_token(Token::new("lost on the way"));
+    ada.sent();
+    ada.reconnect();
+    ada.sent();
+    let id = ada.session.set_token(Token::new("new"));
+    ada.silent();
+    ada.text(&json!({"type": "resumed", "ack": 0}));
+    assert_eq!(ada.sent(), json!({"type": "token", "token": "new", "id": id}));
+    assert!(matches!(ada.event(), Event::Resumed));
+
+    // A refusal is an answer.
+    let refused =
+        json!({"type": "error", "id": id, "code": "unauthorized", "text": "", "retry": false});
+    ada.text(&refused);
+    assert!(matches!(ada.event(), Event::Refused(refusal) if refusal.id == Some(id)));
+    ada.reconnect();
+    ada.sent();
+    ada.text(&json!({"type": "resumed", "ack": 0}));
+    assert!(matches!(ada.event(), Event::Resumed));
+    ada.silent();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is known of the room beside its members, and what the server was asked for.
 
 use crate::{Diagnosis, Error};
+use serde_json::Value;
 use signal_core::PeerId;
 use signal_core::client::{Refusal, RoomEvent, RoomState, Seat, VersionedState};
 use signal_core::protocol::Rules;
@@ -12,6 +13,8 @@ use tokio::sync::oneshot;
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     inner: Mutex<Inner>,
+    /// What the others are told about this client.
+    metadata: Mutex<Value>,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +45,14 @@ impl Known {
 
     pub(crate) fn state(&self) -> Option<RoomState> {
         self.lock().state.clone()
+    }
+
+    pub(crate) fn metadata(&self) -> Value {
+        self.metadata.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_metadata(&self, metadata: Value) {
+        *self.metadata.lock().unwrap_or_else(PoisonError::into_inner) = metadata;
     }
 
     /// This is the seat now, and the room.
@@ -82,12 +93,17 @@ impl Known {
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     requests: BTreeMap<u64, oneshot::Sender<Result<(), Error>>>,
+    tokens: BTreeMap<u64, oneshot::Sender<Result<(), Error>>>,
     diagnoses: BTreeMap<u64, oneshot::Sender<Diagnosis>>,
 }
 
 impl Asked {
     pub(super) fn add(&mut self, id: u64, answer: oneshot::Sender<Result<(), Error>>) {
         self.requests.insert(id, answer);
+    }
+
+    pub(super) fn add_token(&mut self, id: u64, answer: oneshot::Sender<Result<(), Error>>) {
+        self.tokens.insert(id, answer);
     }
 
     pub(super) fn add_diagnosis(&mut self, id: u64, answer: oneshot::Sender<Diagnosis>) {
@@ -104,10 +120,19 @@ impl Asked {
         }
     }
 
+    /// The token of this number is taken. Those before it, if they aren't answered, are nobody's
+    /// any more.
+    pub(super) fn handle_token_taken(&mut self, id: u64) {
+        let later = self.tokens.split_off(&(id + 1));
+        for answer in std::mem::replace(&mut self.tokens, later).into_values() {
+            let _ = answer.send(Ok(()));
+        }
+    }
+
     /// This was refused; whether somebody has asked for it.
     pub(super) fn handle_refused(&mut self, refusal: Refusal) {
         let Some(id) = refusal.id else { return };
-        if let Some(answer) = self.requests.remove(&id) {
+        if let Some(answer) = self.requests.remove(&id).or_else(|| self.tokens.remove(&id)) {
             let _ = answer.send(Err(refusal.into()));
         }
         // Who asked for a diagnosis makes do with its own.
@@ -119,6 +144,12 @@ impl Asked {
         if let Some(answer) = answer {
             let _ = answer.send(diagnosis);
         }
+    }
+
+    /// There is a seat: tokens were shown to get it, and of all else it knows nothing.
+    pub(super) fn handle_joined(&mut self) {
+        self.handle_token_taken(u64::MAX - 1);
+        self.handle_session_over();
     }
 
     /// Another session knows nothing of it.

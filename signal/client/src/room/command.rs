@@ -19,7 +19,7 @@ pub(crate) enum Command {
         limit: Option<usize>,
         answer: oneshot::Sender<Result<(Place, Question<History>), Error>>,
     },
-    SetToken(Token),
+    SetToken(Token, oneshot::Sender<Result<(), Error>>),
     /// Connect to the server at once.
     Retry,
 }

@@ -38,9 +38,10 @@ pub(super) struct RoomTask {
     known: Arc<Known>,
     asked: Asked,
     tokens: Option<TokenSource>,
-    /// The next token: when it is asked for, then the answer.
+    /// The next token: when it is asked for, the answer, and the number under which it is shown.
     token_due: Option<Time>,
     token: Option<Boxed<Option<Token>>>,
+    token_shown: Option<u64>,
     network: Network,
     /// Whether the program knows that there is no connection to the server.
     is_lost: bool,
@@ -78,6 +79,7 @@ impl RoomTask {
             tokens,
             token_due: None,
             token: None,
+            token_shown: None,
             network: Network::new(),
             is_lost: false,
         }
@@ -147,7 +149,7 @@ impl RoomTask {
         match event {
             SessionEvent::Joined(seat) => {
                 self.is_lost = false;
-                self.asked.handle_session_over();
+                self.asked.handle_joined();
                 inbox.push(Event::SignalingRejoined { peer_id: seat.peer.clone() })?;
                 self.sit_down(signaling, seat)?;
             }
@@ -169,10 +171,18 @@ impl RoomTask {
             SessionEvent::Ice(update) => self.handle_ice(session.is_local(), &update.ice_servers),
             SessionEvent::Refused(refusal) => {
                 tracing::debug!(code = %refusal.code, text = %refusal.text, "refused");
+                if refusal.id.is_some() && refusal.id == self.token_shown {
+                    self.token_due = Some(now() + TOKEN_PAUSE);
+                }
                 self.asked.handle_refused(refusal);
             }
             SessionEvent::Done { up_to } => self.asked.handle_done(up_to),
-            SessionEvent::TokenTaken { ttl } => self.schedule_token(ttl),
+            SessionEvent::TokenTaken { id, ttl } => {
+                self.schedule_token(ttl);
+                if let Some(id) = id {
+                    self.asked.handle_token_taken(id);
+                }
+            }
             SessionEvent::Diagnosed(diagnosis) => self.asked.handle_diagnosed(*diagnosis),
             SessionEvent::Moved { .. } => {}
             SessionEvent::Lost { loss, pause } => {
@@ -447,7 +457,9 @@ impl RoomTask {
                 // Who asked may have gone on.
                 let _ = answer.send(signaling.history(after, limit).map_err(Error::from));
             }
-            Command::SetToken(token) => signaling.set_token(token),
+            Command::SetToken(token, answer) => {
+                self.asked.add_token(signaling.set_token(token), answer);
+            }
             Command::Retry => signaling.retry_now(),
         }
     }
@@ -485,7 +497,7 @@ impl RoomTask {
     fn handle_token(&mut self, signaling: &mut Option<Signaling>, token: Option<Token>) {
         self.token = None;
         match (signaling, token) {
-            (Some(signaling), Some(token)) => signaling.set_token(token),
+            (Some(signaling), Some(token)) => self.token_shown = Some(signaling.set_token(token)),
             (_, None) => self.token_due = Some(now() + TOKEN_PAUSE),
             (None, Some(_)) => {}
         }

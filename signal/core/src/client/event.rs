@@ -78,6 +78,8 @@ pub enum Event {
     },
     /// A newer token is taken.
     TokenTaken {
+        /// The number that [`Session::set_token`](super::Session::set_token) gave.
+        id: Option<u64>,
         /// For how long it is good; none: without end.
         ttl: Option<Duration>,
     },
@@ -118,7 +120,7 @@ impl fmt::Debug for Event {
             Self::Ice(ice) => write!(f, "Ice({} servers)", ice.ice_servers.len()),
             Self::Refused(refusal) => write!(f, "Refused({refusal:?})"),
             Self::Done { up_to } => write!(f, "Done({up_to})"),
-            Self::TokenTaken { ttl } => write!(f, "TokenTaken({ttl:?})"),
+            Self::TokenTaken { ttl, .. } => write!(f, "TokenTaken({ttl:?})"),
             Self::Diagnosed(diagnosis) => write!(f, "Diagnosed({diagnosis:?})"),
             Self::Moved { url } => write!(f, "Moved({url})"),
             Self::Lost { loss, pause } => write!(f, "Lost({loss:?}, {pause:?})"),

@@ -159,8 +159,10 @@ impl Session {
                     self.tell(Event::Room(event));
                 }
             }
-            ServerFrame::Token { expires_in_s, .. } => {
-                self.tell(Event::TokenTaken { ttl: expires_in_s.map(Duration::from_secs) });
+            ServerFrame::Token { id, expires_in_s } => {
+                self.handle_answered(*id);
+                let ttl = expires_in_s.map(Duration::from_secs);
+                self.tell(Event::TokenTaken { id: *id, ttl });
             }
             ServerFrame::Presence { changes } => {
                 return changes.iter().try_for_each(|change| self.handle_frame(now, change));
@@ -175,6 +177,7 @@ impl Session {
             ServerFrame::Error(error) => {
                 // All else is as old as the protocol.
                 self.takes_reports &= error.code != ErrorCode::UnknownType;
+                self.handle_answered(error.id);
                 self.tell(Event::Refused(Refusal::read(error)));
             }
             ServerFrame::Close { code, .. } => self.handle_lost(now, Some(*code)),

@@ -64,6 +64,9 @@ pub struct Session {
     room: RoomId,
     metadata: Option<Box<RawValue>>,
     token: Option<Token>,
+    /// The number under which a newer token was shown to the session, or is to be, as long as the
+    /// server hasn't answered.
+    showing: Option<u64>,
     entry: HeldEntry,
     dice: StdRng,
     state: State,
@@ -73,7 +76,7 @@ pub struct Session {
     once: u128,
     /// How often it has asked for a session again.
     attempt: u64,
-    /// How often it has asked for a diagnosis.
+    /// How many questions it has asked beside those that are kept.
     asked: u64,
     /// Whether the server knows reports: one that doesn't isn't to be bothered by more of them.
     takes_reports: bool,
@@ -140,6 +143,7 @@ impl Session {
             metadata,
             once: dice.random(),
             token: None,
+            showing: None,
             entry: HeldEntry::default(),
             dice,
             state: State::Connecting,
@@ -153,13 +157,16 @@ impl Session {
         }
     }
 
-    /// Shows this token when it asks for a seat from now on. A session that goes on shows it at
-    /// once, before the one that was shown expires.
-    pub fn set_token(&mut self, token: Token) {
+    /// Shows this token when it asks for a seat from now on. A session that goes on shows it too,
+    /// as soon as there is a connection: to be said before the one that was shown expires. The
+    /// [answer](Event::TokenTaken), or the [refusal](Event::Refused), has the number given back.
+    pub fn set_token(&mut self, token: Token) -> u64 {
+        let id = self.next_question();
+        (self.token, self.showing) = (Some(token), Some(id));
         if self.is_online() {
-            self.send(ClientFrame::Token { token: token.as_str().into() });
+            self.show_token();
         }
-        self.token = Some(token);
+        id
     }
 
     /// Shows this when it asks for a seat: `create`, the room's
@@ -340,11 +347,15 @@ impl Session {
         if !self.is_online() {
             return Err(NotTaken::NoSession);
         }
-        self.asked += 1;
-        let id = FREE_IDS + self.asked;
+        let id = self.next_question();
         let frame = ClientFrame::Diagnose { peer: peer.as_str().into() };
         self.outputs.push_back(Output::Send(encode(frame, Some(id), None)));
         Ok(id)
+    }
+
+    fn next_question(&mut self) -> u64 {
+        self.asked += 1;
+        FREE_IDS + self.asked
     }
 
     /// Asks by a request of its own what was said in the room behind the event `after`, where that
@@ -429,6 +440,7 @@ impl Session {
     }
 
     fn say_hello(&mut self) {
+        self.showing = None;
         let (room, metadata) = (self.room.as_str().into(), self.metadata.as_deref());
         let once = Some(format!("{:032x}", self.once).into());
         let token = self.token.as_ref().map_or("", Token::as_str).into();
@@ -469,6 +481,21 @@ impl Session {
     fn enter(&mut self, now: Time) {
         self.ladder.handle_online();
         self.state = State::Online { since: now, heard: now, asked: None };
+        self.show_token();
+    }
+
+    /// Shows the token that the server may not know yet.
+    fn show_token(&mut self) {
+        if let Some((token, id)) = self.token.as_ref().zip(self.showing) {
+            let ack = self.held.as_mut().and_then(|held| held.came.news());
+            let frame = ClientFrame::Token { token: token.as_str().into() };
+            self.outputs.push_back(Output::Send(encode(frame, Some(id), ack)));
+        }
+    }
+
+    /// Takes note that a question is answered.
+    fn handle_answered(&mut self, id: Option<u64>) {
+        self.showing = self.showing.filter(|showing| Some(*showing) != id);
     }
 
     /// Sends what the server doesn't have.
