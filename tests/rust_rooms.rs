@@ -61,7 +61,8 @@ async fn a_room_is_made_ruled_and_handed_over_on_each_transport() -> Result<(), 
         assert!(ada.is_host() && ada.rules().is_some_and(|rules| rules.locked));
         let state = ada.state().expect("a first state");
         assert_eq!(state.value, json!({"turn": 0}));
-        ada.set_state(&json!({"turn": 1}), Some(state.version)).await?;
+        let set = ada.set_state(&json!({"turn": 1}), Some(state.version)).await?;
+        assert_eq!((set.value, set.version), (json!({"turn": 1}), state.version + 1));
         let late = ada.set_state(&json!({"turn": 7}), Some(state.version)).await;
         let Err(Error::Conflict { value, version }) = late else { panic!("{late:?}") };
         assert_eq!((value, version), (json!({"turn": 1}), state.version + 1));

@@ -4,7 +4,11 @@
 
 mod support;
 
-use heliograph_client::{Error, Event, Options, Room, Transport, join};
+use heliograph_client::{
+    Error, Event, MakeRoom, MatchOptions, Options, Room, RoomSearch, Server, Ticket, Transport,
+    find_match, find_room, join, list_rooms, make_room,
+};
+use serde_json::json;
 use std::time::Duration;
 use support::{Heliograph, TestTls};
 use tokio::time::timeout;
@@ -50,6 +54,38 @@ async fn peers_meet_over_tls_by_each_transport_where_the_authority_is_given() {
         tokio::join!(connected(&mut ada), connected(&mut bob));
         ada.set_state(&"by TLS", None).await.expect("a session");
         tokio::join!(ada.close(), bob.close());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_before_a_room_goes_over_tls_where_the_authority_is_given() {
+    let (tls, other) = (TestTls::new(), TestTls::new());
+    let heliograph = start(&tls);
+    let url = url(&heliograph, "localhost");
+    let server = Server { authorities: authority(&tls), url: url.clone() };
+    let options = json!({"public": true});
+    let room = make_room(&server, &MakeRoom { options, ..MakeRoom::default() }).await;
+    let room = room.expect("it is made");
+    let found = find_room(&server, room.as_str()).await.expect("an answer");
+    assert_eq!(found.map(|found| found.room), Some(room));
+    list_rooms(&server, &RoomSearch::default()).await.expect("a list");
+    for http in [false, true] {
+        let [ada, bob] = [0, 1].map(|_| async {
+            let ticket = Ticket::new("arena", 2..=2);
+            let found = find_match(&server, &ticket, MatchOptions { http });
+            timeout(PATIENCE, found).await.expect("in time").expect("an answer").expect("a match")
+        });
+        let (ada, bob) = tokio::join!(ada, bob);
+        assert_eq!(ada.room, bob.room);
+    }
+    for server in [Server::from(&url), Server { authorities: authority(&other), url }] {
+        let refused = list_rooms(&server, &RoomSearch::default()).await;
+        assert!(matches!(refused, Err(Error::Untrusted { .. })), "{refused:?}");
+        for http in [false, true] {
+            let ticket = Ticket::new("arena", 2..=2);
+            let refused = find_match(&server, &ticket, MatchOptions { http }).await;
+            assert!(matches!(refused, Err(Error::Untrusted { .. })), "{refused:?}");
+        }
     }
 }
 

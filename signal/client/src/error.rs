@@ -50,7 +50,7 @@ pub enum Error {
     /// The server's certificate isn't believed.
     #[error(
         "the certificate of {address} isn't trusted: {why}; have one that is, for this name, or \
-         give its authority in Options::authorities"
+         give its authority in Options::authorities, or Server::authorities before a room"
     )]
     Untrusted {
         /// Host and port.
@@ -59,7 +59,7 @@ pub enum Error {
         why: String,
     },
     /// The authorities that were given can't be read.
-    #[error("Options::authorities has no certificates ({0}): give them as PEM")]
+    #[error("the authorities have no certificates ({0}): give them as PEM")]
     BadAuthorities(String),
     /// The server refused the seat in the room.
     #[error("the server refused: {text} ({code})")]

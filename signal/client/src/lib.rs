@@ -61,6 +61,7 @@ pub use event::{Data, Event};
 pub use link::{CandidateType, Path, Protocol};
 pub use lobby::{MatchOptions, find_match, find_room, list_rooms, make_room};
 pub use peer::Peer;
+pub use place::Server;
 pub use room::{Options, Room, To, TokenSource, join};
 pub use signal_core::client::{
     Condition, History, MakeRoom, Match, Property, PublicRoom, Relax, RoomEvent, RoomSearch,

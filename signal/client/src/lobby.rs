@@ -2,7 +2,7 @@
 
 use crate::config::{ANSWER_TIMEOUT, TICKET_PING, TICKET_SILENCE_MAX, TICKET_TIMEOUT};
 use crate::line::{SocketEvent, whole};
-use crate::place::Place;
+use crate::place::{Place, Server};
 use crate::platform::{Http, Socket, now, sleep_until, spawn_last};
 use crate::{Error, MakeRoom, Match, PublicRoom, RoomId, RoomSearch, Ticket};
 use signal_core::client::{BadAnswer, PostedTicket, Question, TicketStatus};
@@ -29,18 +29,22 @@ use std::time::Duration;
 ///
 /// # Errors
 /// [`Error::Refused`] if a condition or the order can't be read, or too much is asked for;
-/// [`Error::BadUrl`], [`Error::Unreachable`], [`Error::Timeout`] and [`Error::NotHeliograph`].
-pub async fn list_rooms(url: &str, search: &RoomSearch) -> Result<Vec<PublicRoom>, Error> {
-    ask(&Place::parse(url)?, search.question(), ANSWER_TIMEOUT).await
+/// [`Error::BadUrl`], [`Error::Unreachable`], [`Error::Untrusted`], [`Error::BadAuthorities`],
+/// [`Error::Timeout`] and [`Error::NotHeliograph`].
+pub async fn list_rooms(
+    server: impl Into<Server>,
+    search: &RoomSearch,
+) -> Result<Vec<PublicRoom>, Error> {
+    ask(&Place::of(server.into())?, search.question(), ANSWER_TIMEOUT).await
 }
 
 /// One public room of a server; none, if there is no public one of this name.
 ///
 /// # Errors
 /// [`Error::BadRoom`], and as [`list_rooms`].
-pub async fn find_room(url: &str, room: &str) -> Result<Option<PublicRoom>, Error> {
+pub async fn find_room(server: impl Into<Server>, room: &str) -> Result<Option<PublicRoom>, Error> {
     let question = PublicRoom::question(&RoomId::parse(room)?);
-    ask(&Place::parse(url)?, question, ANSWER_TIMEOUT).await
+    ask(&Place::of(server.into())?, question, ANSWER_TIMEOUT).await
 }
 
 /// Makes a room before anybody is there: its id, for [`join`](crate::join).
@@ -48,8 +52,8 @@ pub async fn find_room(url: &str, room: &str) -> Result<Option<PublicRoom>, Erro
 /// # Errors
 /// [`Error::Refused`] if there is a room of this name already, if the options break a limit, or if
 /// who can't join it can't make it; and as [`list_rooms`].
-pub async fn make_room(url: &str, room: &MakeRoom) -> Result<RoomId, Error> {
-    ask(&Place::parse(url)?, room.question(), ANSWER_TIMEOUT).await
+pub async fn make_room(server: impl Into<Server>, room: &MakeRoom) -> Result<RoomId, Error> {
+    ask(&Place::of(server.into())?, room.question(), ANSWER_TIMEOUT).await
 }
 
 /// How a match is looked for. New fields may be added, so fill the rest from
@@ -84,11 +88,11 @@ pub struct MatchOptions {
 /// [`Error::Refused`] if the ticket can't be read or too much is asked for; [`Error::Lost`] and
 /// [`Error::Closed`] if the connection ended while it waited: post it again; and as [`list_rooms`].
 pub async fn find_match(
-    url: &str,
+    server: impl Into<Server>,
     ticket: &Ticket,
     options: MatchOptions,
 ) -> Result<Option<Match>, Error> {
-    let place = Place::parse(url)?;
+    let place = Place::of(server.into())?;
     if options.http {
         return match_by_http(&place, ticket).await;
     }

@@ -8,6 +8,35 @@ use std::sync::Arc;
 /// The path of the signaling endpoint, protocol version 1.
 const ENDPOINT: &str = "/v1/ws";
 
+/// A server, for what is asked before a room. Its URL alone will do, as a `&str`, unless its
+/// certificate is of an authority that the system doesn't know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Server {
+    /// Its page or its WebSocket, as for [`join`](crate::join).
+    pub url: String,
+    /// More authorities whose certificates are believed, as PEM: see
+    /// [`Options::authorities`](crate::Options).
+    pub authorities: Option<String>,
+}
+
+impl From<&str> for Server {
+    fn from(url: &str) -> Self {
+        Self { url: url.to_owned(), authorities: None }
+    }
+}
+
+impl From<&String> for Server {
+    fn from(url: &String) -> Self {
+        url.as_str().into()
+    }
+}
+
+impl From<&Self> for Server {
+    fn from(server: &Self) -> Self {
+        server.clone()
+    }
+}
+
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -25,6 +54,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Where this server is.
+    pub(crate) fn of(server: Server) -> Result<Self, Error> {
+        let Server { url, authorities } = server;
+        Ok(Self { authorities: authorities.map(Into::into), ..Self::parse(&url)? })
+    }
+
     /// Reads `http:`, `https:`, `ws:` and `wss:` URLs of the server, its page (with or without
     /// `#room`) or its endpoint.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {

@@ -10,15 +10,15 @@ pub use command::{To, TokenSource};
 use crate::config::{ANSWER_TIMEOUT, COMMANDS_MAX};
 use crate::inbox::Inbox;
 use crate::lobby;
-use crate::place::Place;
+use crate::place::{Place, Server};
 use crate::platform::{Task, spawn};
 use crate::signaling::{Hello, Signaling};
 use crate::{Error, Event, History, Peer, RoomState, Rules, RulesPatch, Transport};
 use asked::Known;
 use command::Ask;
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 use signal_core::{PeerId, RoomId, Token};
 use std::sync::Arc;
 use task::RoomTask;
@@ -79,8 +79,7 @@ pub struct Room {
 /// # Errors
 /// [`Error`] says what to do; [`Error::retry`] whether to try again.
 pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error> {
-    let authorities = options.authorities.map(Into::into);
-    let place = Place { authorities, ..Place::parse(url)? };
+    let place = Place::of(Server { url: url.to_owned(), authorities: options.authorities })?;
     let id = RoomId::parse(room)?;
     if !(options.metadata.is_null() || options.metadata.is_object()) {
         return Err(Error::BadMetadata);
@@ -101,7 +100,7 @@ pub async fn join(url: &str, room: &str, options: Options) -> Result<Room, Error
     let peer_id = seat.peer.clone();
     let inbox = Arc::new(Inbox::default());
     let known = Arc::new(Known::default());
-    known.set_metadata(own);
+    known.set_metadata(if own.is_null() { json!({}) } else { own });
     known.sit_down(&seat);
     let (commands, asked) = mpsc::channel(COMMANDS_MAX);
     let task = RoomTask::new(relay_only, tokens, Arc::clone(&inbox), Arc::clone(&known));
@@ -152,7 +151,8 @@ impl Room {
         event.inspect(|event| self.note(event))
     }
 
-    /// What the others are told about this client.
+    /// What the others are told about this client: a JSON object, as it was given on joining or
+    /// [set](Self::set_metadata) last.
     #[must_use]
     pub fn metadata(&self) -> Value {
         self.known.metadata()
@@ -197,8 +197,9 @@ impl Room {
         self.ask(Ask::Broadcast { data: raw(data)?, to }).await
     }
 
-    /// Sets the room's state, which everybody is told, and waits until that is done. With
-    /// `if_version` only if it still has that version (0: if it was never set).
+    /// Sets the room's state, which everybody is told, waits until that is done, and gives the
+    /// state there is then: this one, or what was set right behind it. With `if_version` only if it
+    /// still has that version (0: if it was never set).
     ///
     /// Without a connection to the server it is done when there is one again.
     ///
@@ -209,8 +210,10 @@ impl Room {
         &self,
         value: &impl Serialize,
         if_version: Option<u64>,
-    ) -> Result<(), Error> {
-        self.ask(Ask::State { value: raw(value)?, if_version }).await
+    ) -> Result<RoomState, Error> {
+        self.ask(Ask::State { value: raw(value)?, if_version }).await?;
+        // Told before it is done, but for a seat that is lost meanwhile.
+        self.state().ok_or(Error::SeatLost)
     }
 
     /// Tells the others something else about this client.
