@@ -120,8 +120,7 @@ impl Asked {
         }
     }
 
-    /// The token of this number is taken. Those before it, if they aren't answered, are nobody's
-    /// any more.
+    /// The token of this number is taken, and makes up for those before it.
     pub(super) fn handle_token_taken(&mut self, id: u64) {
         let later = self.tokens.split_off(&(id + 1));
         for answer in std::mem::replace(&mut self.tokens, later).into_values() {
@@ -146,9 +145,11 @@ impl Asked {
         }
     }
 
-    /// There is a seat: tokens were shown to get it, and of all else it knows nothing.
+    /// Another session was got with the newest token, and knows nothing of all else.
     pub(super) fn handle_joined(&mut self) {
-        self.handle_token_taken(u64::MAX - 1);
+        for answer in std::mem::take(&mut self.tokens).into_values() {
+            let _ = answer.send(Ok(()));
+        }
         self.handle_session_over();
     }
 
