@@ -63,7 +63,7 @@ type Rounds = Vec<(Latencies, Latencies)>;
 fn a_lossy_channel_keeps_its_latency_where_a_reliable_one_stalls() {
     let (mut arrivals, mut rounds) = measure();
     if let Err(error) = judge(&rounds) {
-        // Where chance loses all that is on its way, SCTP's timer holds up both channels.
+        // Seldom both channels stand still, as if chance had lost all that SCTP had on its way.
         println!("measured again, the first time: {error:#}");
         (arrivals, rounds) = measure();
         judge(&rounds).unwrap();
