@@ -28,8 +28,8 @@ pub enum Client {
 }
 
 /// Has two hosts meet and exchange messages. It took from the second one's seat in the room to its
-/// open channels; the path is the one that they had at the end, for browsers go on to look for a
-/// better one.
+/// open channels; the path is a Rust peer's first, and the one that a browser had at the end, for
+/// browsers go on to look for a better one.
 ///
 /// # Errors
 /// If they don't connect, or hear nothing of each other; with what they said.
@@ -44,17 +44,21 @@ pub fn meet(room: &str, [first, second]: [(&Host, Client); 2]) -> Result<Meeting
         ended_well(name, program)?;
     }
     let (ada, bob) = (ada.lines(), bob.lines());
-    let (of_first, second_seen) = last(&ada)?;
-    let (of_second, first_seen) = last(&bob)?;
+    let (of_first, second_seen) = path(first.1, &ada)?;
+    let (of_second, first_seen) = path(second.1, &bob)?;
     let ends = [reach(of_first, first_seen), reach(of_second, second_seen)];
     Ok(Meeting { ends, took: connected.saturating_sub(joined) })
 }
 
-/// By which candidates one was connected, as it said last.
-fn last(lines: &[(Duration, String)]) -> Result<(&str, &str)> {
-    let said = lines.iter().rev().filter(|(_, line)| line.contains(CONNECTED));
-    let last = said.filter_map(|(_, line)| candidates(line)).next();
-    last.context("a path without candidates")
+/// By which candidates one was connected: a Rust peer first of all, a browser at the end.
+fn path(client: Client, lines: &[(Duration, String)]) -> Result<(&str, &str)> {
+    let said = lines.iter().filter(|(_, line)| line.contains(CONNECTED));
+    let mut said = said.filter_map(|(_, line)| candidates(line));
+    let path = match client {
+        Client::Rust => said.next(),
+        Client::Chromium => said.next_back(),
+    };
+    path.context("a path without candidates")
 }
 
 fn start(room: &str, name: &str, (host, client): (&Host, Client)) -> Result<Program> {
@@ -97,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_path_that_one_has_last_counts() {
+    fn of_a_rust_peer_the_first_path_counts_and_of_a_browser_the_last() {
         let said = [
             "in room",
             "bob connected: relayed (srflx to relay)",
@@ -105,8 +109,9 @@ mod tests {
             "bob (7x) not connected: it has left",
         ];
         let lines = said.map(|line| (Duration::ZERO, line.to_owned()));
-        assert_eq!(last(&lines).unwrap(), ("srflx", "prflx"));
-        assert!(last(&lines[..1]).is_err());
+        assert_eq!(path(Client::Chromium, &lines).unwrap(), ("srflx", "prflx"));
+        assert_eq!(path(Client::Rust, &lines).unwrap(), ("srflx", "relay"));
+        assert!(path(Client::Rust, &lines[..1]).is_err());
     }
 
     #[test]

@@ -13,12 +13,12 @@ use tokio::sync::oneshot;
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     inner: Mutex<Inner>,
-    /// What the others are told about this client.
-    metadata: Mutex<Value>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// What the others are told about this client.
+    metadata: Value,
     role: Option<String>,
     host: Option<PeerId>,
     term: Option<u64>,
@@ -48,17 +48,19 @@ impl Known {
     }
 
     pub(crate) fn metadata(&self) -> Value {
-        self.metadata.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().metadata.clone()
     }
 
     pub(crate) fn set_metadata(&self, metadata: Value) {
-        *self.metadata.lock().unwrap_or_else(PoisonError::into_inner) = metadata;
+        self.lock().metadata = metadata;
     }
 
     /// This is the seat now, and the room.
     pub(crate) fn sit_down(&self, seat: &Seat) {
         let about = seat.about.as_deref();
-        *self.lock() = Inner {
+        let mut inner = self.lock();
+        *inner = Inner {
+            metadata: std::mem::take(&mut inner.metadata),
             role: seat.role.clone(),
             host: about.and_then(|about| about.host.clone()),
             term: about.and_then(|about| about.term),

@@ -106,8 +106,8 @@ Latencies in milliseconds:
 const END: &str = "
 All 480 messages of the reliable channel came each time.
 
-At 20 % both channels stood still together once in some twenty rounds, for two seconds: probably
-the timer of SCTP, for which all that was on its way was lost (RFC 9260, 6.3.3).
+Once, at 20 %, both channels stood still together for two seconds: probably by the timer of SCTP,
+for which all that was on its way was lost (RFC 9260, 6.3.3). So the test measures twice at most.
 
 The line is two TAP interfaces in network namespaces, with a program between that delays and loses
 (`tests/lab/src/cable.rs`); debug builds on a machine with two cores. A test

@@ -93,19 +93,18 @@ fn measure() -> (Vec<Arrival>, Rounds) {
         .collect();
     for (percent, (lossy, reliable)) in LOSSES.iter().zip(&rounds) {
         println!("{percent} %: lossy {lossy}; reliable {reliable}");
+        assert_eq!(reliable.0.len(), MESSAGES as usize, "all reliable messages come");
     }
     (arrivals, rounds)
 }
 
-/// Whether each channel is as it is for.
+/// Whether each channel is as late as it may be.
 fn judge(rounds: &Rounds) -> Result<()> {
     for (percent, (lossy, reliable)) in LOSSES.into_iter().zip(rounds) {
         let lost = 1.0 - lossy.0.len() as f64 / f64::from(MESSAGES);
         let expected = f64::from(percent) / 100.0;
         ensure!((lost - expected).abs() < 0.02 + expected / 2.0, "{percent} %: {lost} lost");
         ensure!(lossy.at(0.95) < DELAY + SLACK, "{percent} %: lossy {lossy}");
-        let all = reliable.0.len() == MESSAGES as usize;
-        ensure!(all, "{percent} %: not all reliable messages came: {reliable}");
         // What was lost and is sent again takes a round trip more, and holds up all behind it.
         match percent {
             0 => ensure!(reliable.at(0.95) < DELAY + SLACK, "reliable {reliable}"),
