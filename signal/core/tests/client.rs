@@ -518,6 +518,8 @@ fn newer_metadata_and_the_last_event_are_shown_when_another_seat_is_asked_for() 
     assert!(matches!(&about.events[..], [RoomEvent::Broadcast { event: Some(5), .. }]));
     let metadata = raw(r#"{"name":"ada"}"#);
     ada.session.request(Request::Metadata(&metadata)).unwrap();
+    let large = raw(&format!(r#"{{"name":"{}"}}"#, "a".repeat(1024)));
+    assert_eq!(ada.session.request(Request::Metadata(&large)), Err(NotTaken::TooLarge));
     ada.sent();
     ada.text(&json!({"seq": 2, "type": "broadcast", "event": 6, "from": "bob", "data": 1}));
     ada.event();

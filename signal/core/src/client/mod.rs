@@ -321,6 +321,11 @@ impl Session {
             Request::Metadata(metadata) => metadata.get().len(),
             Request::Rules { .. } | Request::Host { .. } | Request::Kick { .. } => 0,
         };
+        // What the server would refuse isn't to be shown with the next `hello` either.
+        let most = self.held.as_ref().map(|held| held.limits.metadata_bytes_max);
+        if matches!(request, Request::Metadata(_)) && most.is_some_and(|most| bytes > most) {
+            return Err(NotTaken::TooLarge);
+        }
         let id = self.number(ClientFrame::Room(request.frame()), bytes, true)?;
         if let Request::Metadata(metadata) = request {
             self.metadata = Some(metadata.to_owned());
