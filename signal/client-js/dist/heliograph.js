@@ -2643,11 +2643,17 @@ var Room = class extends Emitter {
     return this.#state;
   }
   /** Tells the others something else about this peer. */
-  setMetadata(metadata) {
-    this.#metadata = metadata;
-    this.#session.metadata = metadata;
-    if (!this.#session.seat && !this.#session.isEnded) return Promise.resolve();
-    return this.#session.request({ type: "metadata", metadata });
+  async setMetadata(metadata) {
+    const before = this.#metadata;
+    this.#keepMetadata(metadata);
+    if (!this.#session.seat && !this.#session.isEnded) return;
+    try {
+      await this.#session.request({ type: "metadata", metadata });
+    } catch (error) {
+      if (error.code === "bad_metadata" && this.#metadata === metadata)
+        this.#keepMetadata(before);
+      throw error;
+    }
   }
   /**
    * Uses only paths by the relay from now on, or any again. Open links are made anew for it, as soon as
@@ -2805,6 +2811,10 @@ var Room = class extends Emitter {
         this.#rules = rulesOf(frame);
         return this.emit("rules", this.#rules);
     }
+  }
+  #keepMetadata(metadata) {
+    this.#metadata = metadata;
+    this.#session.metadata = metadata;
   }
   #setHost(host, term) {
     this.#host = host ?? null;

@@ -261,12 +261,19 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   /** Tells the others something else about this peer. */
-  setMetadata(metadata: JsonObject): Promise<void> {
-    this.#metadata = metadata;
-    this.#session.metadata = metadata;
+  async setMetadata(metadata: JsonObject): Promise<void> {
+    const before = this.#metadata;
+    this.#keepMetadata(metadata);
     // Without a seat it is told with the next one, if there will be one.
-    if (!this.#session.seat && !this.#session.isEnded) return Promise.resolve();
-    return this.#session.request({ type: "metadata", metadata });
+    if (!this.#session.seat && !this.#session.isEnded) return;
+    try {
+      await this.#session.request({ type: "metadata", metadata });
+    } catch (error) {
+      // What is refused isn't to cost the next seat.
+      if ((error as HeliographError).code === "bad_metadata" && this.#metadata === metadata)
+        this.#keepMetadata(before);
+      throw error;
+    }
   }
 
   /**
@@ -444,6 +451,11 @@ export class Room extends Emitter<RoomEvents> {
         this.#rules = rulesOf(frame);
         return this.emit("rules", this.#rules);
     }
+  }
+
+  #keepMetadata(metadata: JsonObject): void {
+    this.#metadata = metadata;
+    this.#session.metadata = metadata;
   }
 
   #setHost(host: string | undefined, term: number | undefined): void {

@@ -129,3 +129,23 @@ test("links that outlive their seats are made anew when it is known who sits whe
   assert.deepEqual([connections.length, peer.state], [2, "connecting"]);
   room.close();
 });
+
+test("metadata that is refused isn't told with the next seat", async () => {
+  const { room } = await seated();
+  await settle();
+  last().take();
+  const told = room.setMetadata({ name: "too long" });
+  const { id } = last()
+    .take()
+    .find(({ type }) => type === "metadata");
+  const text = "The metadata are too large.";
+  last().says({ type: "error", id, code: "bad_metadata", text, retry: false, ack: id });
+  await assert.rejects(told, { code: "bad_metadata" });
+  assert.deepEqual(room.metadata, {});
+  hide();
+  show(true);
+  await settle();
+  last().opens();
+  assert.deepEqual(last().take()[0].metadata, {});
+  room.close();
+});
